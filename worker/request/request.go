@@ -16,6 +16,9 @@ const MaxBody = 1 << 20
 // client sends it, and other workers ignore it.
 const KeyID = "request-id"
 
+// Reference is the trigger that stands for no change: the package is tested against the release pocket alone.
+const Reference = "migration-reference/0"
+
 // Request is one test request.
 type Request struct {
 	Package     string   // source package
@@ -34,4 +37,22 @@ type Request struct {
 
 	// Extra holds the parameters that this type does not know, verbatim: they are ignored and kept for display.
 	Extra map[string]json.RawMessage
+}
+
+// Private says whether the result may be shown to named readers only. Such a request's parameters are secret too: a
+// private PPA carries its password.
+func (r Request) Private() bool { return r.SwiftUser != "" }
+
+// Context returns the context that the request belongs to: tests from git go to upstream, tests with a PPA to ppa. All
+// others are normal, or huge when the caller sends so many that they should wait behind everybody else's.
+func (r Request) Context(bulk bool) Context {
+	switch {
+	case r.TestGit != "" || r.BuildGit != "":
+		return Upstream
+	case len(r.PPAs) > 0:
+		return PPA
+	case bulk:
+		return Huge
+	}
+	return Normal
 }

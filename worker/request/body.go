@@ -1,0 +1,54 @@
+package request
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// Body returns the message body of the request: the same bytes for the same request, keys sorted. Parse gives the request
+// back. It fails for a request that Parse would refuse.
+func (r Request) Body() ([]byte, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	parameters := map[string]any{}
+	for key, raw := range r.Extra {
+		if known[key] {
+			return nil, fmt.Errorf("request for %s: the extra parameter %q has a field of its own", r.Package, key)
+		}
+		parameters[key] = raw
+	}
+	for key, value := range map[string]string{
+		keyTestName: r.TestName, keyTestGit: r.TestGit, keyBuildGit: r.BuildGit, keySwiftUser: r.SwiftUser,
+		keyRequester: r.Requester, keySubmitTime: r.SubmitTime, KeyID: r.ID,
+	} {
+		if value != "" {
+			parameters[key] = value
+		}
+	}
+	for key, list := range map[string][]string{
+		keyTriggers: r.Triggers, keyPPAs: r.PPAs, keyEnv: r.Env, keyReadableBy: r.ReadableBy,
+	} {
+		if len(list) > 0 {
+			parameters[key] = list
+		}
+	}
+	if r.AllProposed {
+		parameters[keyAllProposed] = "1"
+	}
+
+	var body bytes.Buffer
+	body.WriteString(r.Package)
+	body.WriteByte('\n')
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(parameters); err != nil {
+		return nil, fmt.Errorf("request for %s: write the parameters: %w", r.Package, err)
+	}
+	body.Truncate(body.Len() - 1) // the encoder's newline
+	if body.Len() > MaxBody {
+		return nil, malformed("%d bytes, at most %d are accepted", body.Len(), MaxBody)
+	}
+	return body.Bytes(), nil
+}
