@@ -1,0 +1,52 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// writer builds an INI file: deterministic, empty values left out.
+type writer struct {
+	out     strings.Builder
+	pending string // the section's head, written with its first key
+}
+
+func newWriter(comment string) *writer {
+	w := &writer{}
+	fmt.Fprintf(&w.out, "# %s\n", comment)
+	return w
+}
+
+func (w *writer) section(name string) { w.pending = "\n[" + name + "]\n" }
+
+func (w *writer) key(name, value string) {
+	if value == "" {
+		return
+	}
+	w.out.WriteString(w.pending)
+	w.pending = ""
+	fmt.Fprintf(&w.out, "%s = %s\n", name, value)
+}
+
+func (w *writer) list(name string, values []string) { w.key(name, strings.Join(values, " ")) }
+
+func (w *writer) duration(name string, value time.Duration) {
+	if value > 0 {
+		w.key(name, shortDuration(value))
+	}
+}
+
+// shortDuration is what time.ParseDuration reads back, without the zeroes: 8h, not 8h0m0s.
+func shortDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+func (w *writer) bytes() []byte { return []byte(w.out.String()) }
