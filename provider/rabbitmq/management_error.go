@@ -1,0 +1,80 @@
+package rabbitmq
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Kinds of failure of the management API.
+var (
+	ErrNotFound    = errors.New("not found in the broker")
+	ErrDenied      = errors.New("denied by the broker")
+	ErrRefused     = errors.New("refused by the broker")
+	ErrUnavailable = errors.New("broker not available")
+)
+
+// Error is a call of the management API that failed: which one, as whom, and what the broker said.
+type Error struct {
+	Endpoint string
+	Username string
+	Method   string
+	Path     string
+	Status   int    // of HTTP, 0 when there was no answer
+	Reason   string // the broker's words
+	Err      error  // when there was no answer that could be used
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "broker management API at %s", e.Endpoint)
+	if e.Method != "" {
+		fmt.Fprintf(&b, ": %s %s", e.Method, e.Path)
+	}
+	if e.Status != 0 {
+		fmt.Fprintf(&b, ": %d %s", e.Status, http.StatusText(e.Status))
+	}
+	if e.Reason != "" {
+		fmt.Fprintf(&b, ": %s", e.Reason)
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	switch e.Status {
+	case http.StatusUnauthorized:
+		fmt.Fprintf(&b, " (is the password of user %q right, and has it the tag \"management\"?)", e.Username)
+	case http.StatusForbidden:
+		fmt.Fprintf(&b, " (user %q needs the tag \"administrator\")", e.Username)
+	}
+	return b.String()
+}
+
+// Unwrap implements errors.Unwrap.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is matches the kinds of failure.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case ErrNotFound:
+		return e.Status == http.StatusNotFound
+	case ErrDenied:
+		return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+	case ErrRefused:
+		return e.Status == http.StatusBadRequest || e.Status == http.StatusConflict
+	case ErrUnavailable:
+		return e.unavailable()
+	}
+	return false
+}
+
+func (e *Error) unavailable() bool {
+	switch e.Status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	case 0:
+		return e.Err != nil && e.Method != ""
+	}
+	return false
+}

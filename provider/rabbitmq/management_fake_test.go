@@ -1,0 +1,158 @@
+package rabbitmq
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+// fakeBroker is the management API as RabbitMQ 3.10.8 answers: status codes, bodies and texts are recorded from it. The
+// server is faked and not the client, so that real requests with their escaping cross a real socket.
+type fakeBroker struct {
+	*httptest.Server
+
+	mu          sync.Mutex
+	users       map[string]map[string]any
+	permissions map[string]map[string]any
+	exchanges   map[string]map[string]any
+	queues      map[string]map[string]any
+	requests    []string // METHOD PATH BODY
+	failWith    int      // answer everything with this status
+}
+
+const fakePassword = "fakeAdminPassword"
+
+func newFakeBroker(t *testing.T) (*fakeBroker, *Management) {
+	t.Helper()
+	f := &fakeBroker{
+		users:       map[string]map[string]any{"admin": {"name": "admin", "tags": []string{"administrator"}}},
+		permissions: map[string]map[string]any{},
+		exchanges:   map[string]map[string]any{},
+		queues:      map[string]map[string]any{},
+	}
+	f.Server = httptest.NewServer(f)
+	t.Cleanup(f.Close)
+	m, err := NewManagement(f.URL, "admin", config.Secret(fakePassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, m
+}
+
+func (f *fakeBroker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	body := map[string]any{}
+	raw, _ := io.ReadAll(r.Body)
+	_ = json.Unmarshal(raw, &body)
+	f.requests = append(f.requests, fmt.Sprintf("%s %s %s", r.Method, r.URL.RequestURI(), raw))
+
+	if f.failWith != 0 {
+		w.WriteHeader(f.failWith)
+		fmt.Fprint(w, "<html>no broker behind this door</html>")
+		return
+	}
+	if _, password, _ := r.BasicAuth(); password != fakePassword {
+		f.refuse(w, http.StatusUnauthorized, "not_authorized", "Login failed")
+		return
+	}
+	parts := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/api/"), "/")
+	for i, part := range parts {
+		parts[i], _ = url.PathUnescape(part)
+	}
+	switch parts[0] {
+	case "whoami":
+		f.answer(w, f.users["admin"])
+	case "overview":
+		f.answer(w, map[string]any{"rabbitmq_version": "3.10.8", "node": "x@localhost"})
+	case "users":
+		f.object(w, r, f.users, parts[1], func() map[string]any {
+			return map[string]any{
+				"name": parts[1], "password_hash": body["password_hash"], "limits": map[string]any{},
+				"hashing_algorithm": body["hashing_algorithm"], "tags": strings.Split(fmt.Sprint(body["tags"]), ","),
+			}
+		})
+	case "permissions":
+		if f.users[parts[2]] == nil && r.Method == http.MethodPut {
+			f.refuse(w, http.StatusBadRequest, "bad_request", "vhost_or_user_not_found")
+			return
+		}
+		f.object(w, r, f.permissions, parts[2], func() map[string]any { return body })
+	case "exchanges":
+		f.declared(w, r, f.exchanges, parts, body, "exchange")
+	case "queues":
+		f.queuesCall(w, r, parts, body)
+	default:
+		f.refuse(w, http.StatusNotFound, "Object Not Found", "Not Found")
+	}
+}
+
+func (f *fakeBroker) queuesCall(w http.ResponseWriter, r *http.Request, parts []string, body map[string]any) {
+	if len(parts) == 2 {
+		list := []map[string]any{}
+		for _, q := range f.queues {
+			list = append(list, q)
+		}
+		f.answer(w, list)
+		return
+	}
+	q := f.queues[parts[2]]
+	if r.Method == http.MethodDelete && r.URL.Query().Get("if-empty") == "true" && q != nil && q["messages"] != nil {
+		f.refuse(w, http.StatusBadRequest, "bad_request", fmt.Sprintf("queue '%s' in vhost '/' not empty", parts[2]))
+		return
+	}
+	f.declared(w, r, f.queues, parts, body, "queue")
+}
+
+func (f *fakeBroker) declared(w http.ResponseWriter, r *http.Request, all map[string]map[string]any, parts []string,
+	body map[string]any, kind string) {
+	name := parts[2]
+	if there := all[name]; r.Method == http.MethodPut && there != nil && there["durable"] != body["durable"] {
+		f.refuse(w, http.StatusBadRequest, "bad_request", fmt.Sprintf("inequivalent arg 'durable' for %s '%s' in vhost '/': "+
+			"received '%v' but current is '%v'", kind, name, body["durable"], there["durable"]))
+		return
+	}
+	f.object(w, r, all, name, func() map[string]any {
+		body["name"], body["vhost"], body["auto_delete"] = name, parts[1], false
+		return body
+	})
+}
+
+func (f *fakeBroker) object(w http.ResponseWriter, r *http.Request, all map[string]map[string]any, name string,
+	made func() map[string]any) {
+	there := all[name]
+	switch {
+	case r.Method == http.MethodPut && there == nil:
+		all[name] = made()
+		w.WriteHeader(http.StatusCreated)
+	case r.Method == http.MethodPut:
+		all[name] = made()
+		w.WriteHeader(http.StatusNoContent)
+	case there == nil:
+		f.refuse(w, http.StatusNotFound, "Object Not Found", "Not Found")
+	case r.Method == http.MethodDelete:
+		delete(all, name)
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		f.answer(w, there)
+	}
+}
+
+func (f *fakeBroker) answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func (f *fakeBroker) refuse(w http.ResponseWriter, status int, kind, reason string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": kind, "reason": reason})
+}

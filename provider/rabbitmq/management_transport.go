@@ -1,0 +1,66 @@
+package rabbitmq
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// maxAnswer bounds what is read of an answer. A broker with ten thousand queues answers with some 4 MB.
+const maxAnswer = 32 << 20
+
+// boundTransport gives a call's requests its context, keeps connections alive, and turns every failure into an *Error.
+// rabbit-hole hands back responses whose body nobody closes, so each answer is read here and its connection freed.
+type boundTransport struct {
+	ctx context.Context
+	m   *Management
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *boundTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(t.ctx)
+	req.Close = false // rabbit-hole asks for one connection per call
+	fail := &Error{Endpoint: t.m.endpoint, Username: t.m.username, Method: req.Method, Path: req.URL.EscapedPath()}
+	resp, err := t.m.base.RoundTrip(req)
+	if err != nil {
+		fail.Err = err
+		return nil, fail
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	_ = resp.Body.Close()
+	switch {
+	case err != nil:
+		fail.Err = err
+		return nil, fail
+	case len(body) > maxAnswer:
+		fail.Err = fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+		return nil, fail
+	case resp.StatusCode >= http.StatusMultipleChoices:
+		fail.Status, fail.Reason = resp.StatusCode, reason(body)
+		return nil, fail
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+// reason is what a refusal says of its cause. It is a text or, for a bad pattern, an Erlang term as JSON.
+func reason(body []byte) string {
+	var refusal struct {
+		Error  string          `json:"error"`
+		Reason json.RawMessage `json:"reason"`
+	}
+	if json.Unmarshal(body, &refusal) != nil {
+		return "" // a proxy's page; the status says enough
+	}
+	var text string
+	if json.Unmarshal(refusal.Reason, &text) == nil && text != "" {
+		return text
+	}
+	if len(refusal.Reason) > 0 && len(refusal.Reason) < 200 {
+		return refusal.Error + " " + string(refusal.Reason)
+	}
+	return refusal.Error
+}
