@@ -6,20 +6,12 @@ import (
 	"iter"
 )
 
-// Walk goes through a listing page by page, in order. It ends after the first error, which it gives with an empty entry.
+// Walk goes through a listing page by page, in order, with the meaning of Query. It ends after the first error, which it
+// gives with an empty entry.
 func Walk(ctx context.Context, s Store, container, prefix, delimiter, marker string) iter.Seq2[Entry, error] {
-	return walk(ctx, s, container, Query{Prefix: prefix, Delimiter: delimiter, Marker: marker})
-}
-
-// WalkPages is Walk with pages of a size of the caller's choice.
-func WalkPages(ctx context.Context, s Store, container string, query Query) iter.Seq2[Entry, error] {
-	return walk(ctx, s, container, query)
-}
-
-func walk(ctx context.Context, s Store, container string, query Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		query := query // each iteration starts at the beginning
-		for {
+		query := Query{Prefix: prefix, Delimiter: delimiter, Marker: marker}
+		for pages := 0; ; pages++ {
 			entries, err := s.List(ctx, container, query)
 			if err != nil {
 				yield(Entry{}, err)
@@ -34,8 +26,9 @@ func walk(ctx context.Context, s Store, container string, query Query) iter.Seq2
 				}
 			}
 			last := entries[len(entries)-1].Name
-			if last <= query.Marker {
-				// A store that ignores the marker would keep us here for ever.
+			// A store that ignores the marker would keep us here for ever. The caller's own marker may lie inside a
+			// subdirectory, which is then listed although its name is smaller.
+			if pages > 0 && last <= query.Marker {
 				yield(Entry{}, fmt.Errorf("list %s: %w: the page after %q ends with %q", container, ErrUnavailable, query.Marker, last))
 				return
 			}

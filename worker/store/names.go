@@ -1,0 +1,58 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of names, Swift's own.
+const (
+	maxContainer = 256
+	maxObject    = 1024
+)
+
+// CheckContainer refuses the names that some backend could not keep, so that all of them refuse the same. Its errors wrap
+// ErrInvalid.
+func CheckContainer(name string) error {
+	switch {
+	case name == "" || len(name) > maxContainer:
+		return fmt.Errorf("%w: container name %q has %d bytes, want 1 to %d", ErrInvalid, name, len(name), maxContainer)
+	case !utf8.ValidString(name) || strings.ContainsAny(name, "/\x00"):
+		return fmt.Errorf("%w: container name %q is not UTF-8 without slashes", ErrInvalid, name)
+	case name[0] == '.':
+		return fmt.Errorf("%w: container name %q begins with a dot", ErrInvalid, name)
+	}
+	return nil
+}
+
+// CheckObject is CheckContainer for both names of an object. Parts between slashes are neither empty nor . or .. , because
+// proxies and file systems would make another name of them.
+func CheckObject(container, object string) error {
+	if err := CheckContainer(container); err != nil {
+		return err
+	}
+	if object == "" || len(object) > maxObject {
+		return fmt.Errorf("%w: object name %q has %d bytes, want 1 to %d", ErrInvalid, object, len(object), maxObject)
+	}
+	if !utf8.ValidString(object) || strings.Contains(object, "\x00") {
+		return fmt.Errorf("%w: object name %q is not UTF-8", ErrInvalid, object)
+	}
+	for part := range strings.SplitSeq(object, "/") {
+		if part == "" || part == "." || part == ".." {
+			return fmt.Errorf("%w: object name %q has the part %q", ErrInvalid, object, part)
+		}
+	}
+	return nil
+}
+
+// Check refuses a query that no store answers. Its errors wrap ErrInvalid.
+func (q Query) Check() error {
+	if q.Delimiter != "" && utf8.RuneCountInString(q.Delimiter) != 1 {
+		return fmt.Errorf("%w: delimiter %q is not one character", ErrInvalid, q.Delimiter)
+	}
+	if q.Limit < 0 {
+		return fmt.Errorf("%w: limit %d is negative", ErrInvalid, q.Limit)
+	}
+	return nil
+}
