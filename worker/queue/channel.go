@@ -1,0 +1,78 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// consumerChannel is the one channel that a session's deliveries come through and are settled on. It lives as long as the
+// session: when the broker closes it (a delivery was held longer than the broker's consumer timeout, say), all deliveries
+// on it are stale, so the session ends.
+type consumerChannel struct {
+	session *Session
+	amqp    *amqp.Channel
+	closes  chan *amqp.Error
+	cancels chan string // consumers that the broker took away, because their queue was deleted
+
+	mu sync.Mutex // the library's channels are not made for several callers
+}
+
+func (s *Session) openConsumerChannel(ctx context.Context) (*consumerChannel, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.channel != nil {
+		return s.channel, nil
+	}
+	c := &consumerChannel{session: s}
+	opened := make(chan *consumerChannel, 1)
+	err := s.main.call(ctx, func() error {
+		channel, err := s.main.amqp.Channel()
+		if err != nil {
+			return fmt.Errorf("open a channel: %w", err)
+		}
+		c.amqp = channel
+		c.closes = channel.NotifyClose(make(chan *amqp.Error, 1))
+		c.cancels = channel.NotifyCancel(make(chan string, 64))
+		opened <- c
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.channel = <-opened
+	s.tasks.Add(1)
+	go func() {
+		defer s.tasks.Done()
+		if reason, told := <-c.closes; told {
+			s.end(fmt.Errorf("the broker closed the channel of all deliveries: %w", categorise(reason)))
+		} else {
+			s.end(s.main.reason())
+		}
+	}()
+	return s.channel, nil
+}
+
+// use runs f on the channel, one at a time.
+func (c *consumerChannel) use(ctx context.Context, f func(*amqp.Channel) error) error {
+	return c.session.main.call(ctx, func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return f(c.amqp)
+	})
+}
+
+// limit bounds the unsettled deliveries of all consumers on the channel together.
+func (c *consumerChannel) limit(ctx context.Context, prefetch int) error {
+	err := c.use(ctx, func(channel *amqp.Channel) error { return channel.Qos(prefetch, 0, true) })
+	var answer *amqp.Error
+	if errors.As(err, &answer) && answer.Code == amqp.NotImplemented {
+		// RabbitMQ 4.3 and later. One consumer per queue with a limit of its own cannot bound their sum.
+		return fmt.Errorf("%w: this broker denies a limit over several queues: set "+
+			"deprecated_features.permit.global_qos = true in rabbitmq.conf", err)
+	}
+	return err
+}
