@@ -51,6 +51,9 @@ func (q Query) Check() error {
 	if q.Delimiter != "" && utf8.RuneCountInString(q.Delimiter) != 1 {
 		return fmt.Errorf("%w: delimiter %q is not one character", ErrInvalid, q.Delimiter)
 	}
+	if !utf8.ValidString(q.Prefix) || !utf8.ValidString(q.Delimiter) || !utf8.ValidString(q.Marker) {
+		return fmt.Errorf("%w: prefix %q, delimiter %q and marker %q are not all UTF-8", ErrInvalid, q.Prefix, q.Delimiter, q.Marker)
+	}
 	if q.Limit < 0 {
 		return fmt.Errorf("%w: limit %d is negative", ErrInvalid, q.Limit)
 	}

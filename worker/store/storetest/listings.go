@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -44,7 +45,8 @@ func oddNames(t *testing.T, s store.Store) {
 	slices.Sort(names)
 	list(t, s, container, store.Query{}, names)
 	for i, name := range names {
-		list(t, s, container, store.Query{Prefix: name[:len(name)-1], Limit: 1}, []string{name})
+		_, last := utf8.DecodeLastRuneInString(name)
+		list(t, s, container, store.Query{Prefix: name[:len(name)-last], Limit: 1}, []string{name})
 		list(t, s, container, store.Query{Marker: name}, names[i+1:])
 	}
 
@@ -79,7 +81,7 @@ func badNames(t *testing.T, s store.Store) {
 			t.Errorf("list %q: error %v, want ErrInvalid", name, err)
 		}
 	}
-	for _, query := range []store.Query{{Delimiter: "ab"}, {Limit: -1}} {
+	for _, query := range []store.Query{{Delimiter: "ab"}, {Limit: -1}, {Prefix: "\xff"}, {Marker: "\xff"}} {
 		if _, err := s.List(t.Context(), container, query); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("list %+v: error %v, want ErrInvalid", query, err)
 		}
@@ -145,8 +147,6 @@ func runsByDelimiter(t *testing.T, s store.Store) {
 	}
 	list(t, s, container, store.Query{Prefix: "noble/amd64/g/", Delimiter: "/"},
 		[]string{"noble/amd64/g/green-tea/", "noble/amd64/g/green/"})
-	// A marker inside a run leaves the run in the listing, for what it still has.
-	list(t, s, container, store.Query{Prefix: folder, Delimiter: "@", Marker: runs[2] + "/log.gz"}, runs[2:])
 	list(t, s, container, store.Query{Prefix: runs[0] + "/"}, []string{runs[0] + "/log.gz", runs[0] + "/result.tar"})
 }
 

@@ -204,6 +204,9 @@ func (s *Store) List(ctx context.Context, container string, query store.Query) (
 	if err != nil {
 		return nil, err
 	}
+	if query.Limit > 0 && len(objects) > query.Limit { // some servers do not know limits
+		objects = objects[:query.Limit]
+	}
 	entries := make([]store.Entry, 0, len(objects))
 	for _, object := range objects {
 		if object.PseudoDirectory {
