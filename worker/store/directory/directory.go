@@ -17,6 +17,7 @@ import (
 	"path"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 )
@@ -53,7 +54,37 @@ func New(path string) (*Store, error) {
 			return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), root.Close())
 		}
 	}
-	return &Store{root: root}, nil
+	s := &Store{root: root}
+	if err := s.sweep(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), root.Close())
+	}
+	return s, nil
+}
+
+// stale is the age at which a file that is being written belongs to a process that died.
+const stale = 24 * time.Hour
+
+// sweep removes what crashes left behind.
+func (s *Store) sweep() error {
+	entries, err := fs.ReadDir(s.root.FS(), newFolder)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if time.Since(info.ModTime()) > stale {
+			if err := s.remove(path.Join(newFolder, entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Close gives the folder back. No method may be called afterwards; bodies that are open stay readable.

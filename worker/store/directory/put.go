@@ -70,8 +70,8 @@ func (s *Store) place(temporary, container, object string, properties store.Prop
 }
 
 // write copies exactly size bytes of the body to a file below newFolder and brings them to the disk.
-func (s *Store) write(ctx context.Context, content io.Reader, size int64) (name string, err error) {
-	name = path.Join(newFolder, uuid.NewString())
+func (s *Store) write(ctx context.Context, content io.Reader, size int64) (_ string, err error) {
+	name := path.Join(newFolder, uuid.NewString())
 	file, err := s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return "", err
