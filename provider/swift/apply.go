@@ -1,0 +1,98 @@
+package swift
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+)
+
+// startLimit is generous: all of Swift needs two seconds on an idle machine of two cores, and a first apply starts
+// everything at once.
+const startLimit = 90 * time.Second
+
+// Apply makes the store exist and serve. It may be called again at any time, also after it was interrupted or after
+// parts of the store were destroyed, and changes only what differs: an undamaged store is not touched. A lost
+// credentials file gives its user a new password; lost data give a new incarnation.
+func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
+	if err := checkPrograms(); err != nil {
+		return Info{}, err
+	}
+	unlock, err := d.Lock(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	defer unlock()
+	if err := checkDisk(d, s); err != nil {
+		return Info{}, err
+	}
+	p, err := remembered(d, s)
+	if err != nil {
+		return Info{}, err
+	}
+	if p.Incarnation == "" {
+		// Servers that had the lost data open, and a memcached that remembers its containers, must not go on.
+		if err := d.Stop(ctx, Service); err != nil {
+			return Info{}, err
+		}
+		p.Incarnation = newIncarnation()
+	}
+	if p.Password == "" {
+		p.Password = newPassword()
+	}
+	// Before the proxy learns a new password: had we been interrupted in between, the next call would read it here.
+	if _, err := d.WriteFile(credentialsFile, credentials(d, p.Password).Bytes(), 0o600); err != nil {
+		return Info{}, err
+	}
+	definition, err := definition(p)
+	if err != nil {
+		return Info{}, err
+	}
+	if _, err := d.Converge(ctx, definition); err != nil {
+		return Info{}, err
+	}
+	if err := awaitReady(ctx, d, p); err != nil {
+		return Info{}, err
+	}
+	i := info(d)
+	i.Present, i.Incarnation = true, p.Incarnation
+	return i, nil
+}
+
+// Withdraw ends the store and removes it with everything in it. A store that is not there is no error.
+func Withdraw(ctx context.Context, d *host.Directory) error {
+	if err := d.Withdraw(ctx, Service); err != nil {
+		return err
+	}
+	return d.Remove(ctx, credentialsFile)
+}
+
+// where says what the folder alone decides.
+func where(d *host.Directory, s Settings) place {
+	return place{
+		Folder: d.ServicePath(Service),
+		RunsAs: d.Account().Name,
+		Ports: ports{
+			Proxy:     d.Port(host.RoleSwiftProxy),
+			Account:   d.Port(host.RoleSwiftAccount),
+			Container: d.Port(host.RoleSwiftContainer),
+			Object:    d.Port(host.RoleSwiftObject),
+			Memcached: d.Port(host.RoleMemcached),
+		},
+		Reserve: s.reserve(),
+	}
+}
+
+// remembered is where with what earlier calls made up. What is lost is empty.
+func remembered(d *host.Directory, s Settings) (place, error) {
+	p := where(d, s)
+	var err error
+	if p.Password, _, err = readPassword(d); err != nil {
+		return place{}, err
+	}
+	if p.Incarnation, err = readIncarnation(d); err != nil {
+		return place{}, fmt.Errorf("the store in %s: %w", d.ServicePath(Service), err)
+	}
+	return p, nil
+}

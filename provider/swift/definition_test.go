@@ -1,0 +1,135 @@
+package swift
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func examplePlace() place {
+	return place{
+		Folder: "/srv/stack/services/swift", RunsAs: "tester",
+		Ports:    ports{Proxy: 20484, Account: 20485, Container: 20486, Object: 20487, Memcached: 20488},
+		Password: "GENERATEDPASSWORD", Incarnation: "firstincarnation", Reserve: DefaultReserve,
+	}
+}
+
+func exampleDefinition(t *testing.T, p place) host.Service {
+	t.Helper()
+	s, err := definition(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestConfigurationIsGolden(t *testing.T) {
+	t.Parallel()
+	for _, file := range exampleDefinition(t, examplePlace()).Files {
+		if strings.HasSuffix(file.Name, ".conf") {
+			golden(t, filepath.Base(file.Name), file.Content)
+		}
+	}
+}
+
+func TestProcessesAreGolden(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	for _, p := range exampleDefinition(t, examplePlace()).Processes {
+		fmt.Fprintf(&text, "%s\n  %s\n  environment: %s\n  reads: %s\n  listens: %s\n",
+			p.Name, strings.Join(p.Argv, " "), strings.Join(p.Env, " "), strings.Join(p.Reads, " "), strings.Join(p.Listen, " "))
+	}
+	golden(t, "processes", []byte(text.String()))
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s differs (-want +got), run the test with -update if that is meant:\n%s", path, diff)
+	}
+}
+
+func TestOnlySecretFilesHoldThePassword(t *testing.T) {
+	t.Parallel()
+	p := examplePlace()
+	s := exampleDefinition(t, p)
+	held := 0
+	for _, file := range s.Files {
+		if strings.Contains(string(file.Content), p.Password.Reveal()) {
+			held++
+			if !file.Secret {
+				t.Errorf("%s holds the password and is not marked as secret", file.Name)
+			}
+		}
+	}
+	if held == 0 {
+		t.Error("no file holds the password: how would the proxy know it?")
+	}
+	for _, process := range s.Processes {
+		if text := fmt.Sprint(process); strings.Contains(text, p.Password.Reveal()) {
+			t.Errorf("process %s shows the password to everybody on the machine: %s", process.Name, text)
+		}
+	}
+}
+
+// A new password must not stop uploads that are under way in the other servers, and a new incarnation, which means that
+// the data are gone, must reach all of them.
+func TestWhatAChangeRestarts(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*place)
+		want   []string
+	}{
+		"password": {func(p *place) { p.Password = "OTHER" }, []string{"swift-proxy"}},
+		"incarnation": {func(p *place) { p.Incarnation = "other" }, []string{"swift-account", "swift-container",
+			"swift-object", "swift-proxy", "swift-container-updater", "swift-object-updater"}},
+		"reserve": {func(p *place) { p.Reserve = 1 }, []string{"swift-account", "swift-container", "swift-object",
+			"swift-container-updater", "swift-object-updater"}},
+		"nothing": {func(*place) {}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := examplePlace()
+			before := exampleDefinition(t, p)
+			test.change(&p)
+			changed := map[string]bool{}
+			for i, file := range exampleDefinition(t, p).Files {
+				changed[file.Name] = string(file.Content) != string(before.Files[i].Content)
+			}
+			var got []string
+			for _, process := range before.Processes {
+				for _, read := range process.Reads {
+					if changed[read] {
+						got = append(got, process.Name)
+						break
+					}
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("restarted (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

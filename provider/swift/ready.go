@@ -1,0 +1,112 @@
+package swift
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+// callTimeout bounds one call. Everything here answers from memory.
+const callTimeout = 5 * time.Second
+
+// client never uses a proxy: all of it is on loopback.
+var client = &http.Client{Timeout: callTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// probe is one thing that must answer before the store serves.
+type probe struct {
+	what    string
+	process string
+	check   func(context.Context) error
+}
+
+// probes ask each server in turn, and last what only all of them and memcached together can answer.
+func probes(d *host.Directory, p place) []probe {
+	server := func(name string, port int) probe {
+		url := "http://127.0.0.1:" + strconv.Itoa(port) + "/healthcheck"
+		return probe{"Swift's " + name + " server", "swift-" + name, func(ctx context.Context) error {
+			return expect(ctx, url, nil, http.StatusOK)
+		}}
+	}
+	return []probe{
+		server("account", p.Ports.Account),
+		server("container", p.Ports.Container),
+		server("object", p.Ports.Object),
+		server("proxy", p.Ports.Proxy),
+		{"the login of " + Username, "swift-proxy", func(ctx context.Context) error {
+			return logIn(ctx, credentials(d, p.Password))
+		}},
+	}
+}
+
+func awaitReady(ctx context.Context, d *host.Directory, p place) error {
+	// One limit for all: they were started together.
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for _, probe := range probes(d, p) {
+		if err := d.WaitReady(ctx, probe.what, probe.process, startLimit, probe.check); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// health is the first thing that does not answer; nil if the store serves.
+func health(ctx context.Context, d *host.Directory, p place) error {
+	for _, probe := range probes(d, p) {
+		if err := probe.check(ctx); err != nil {
+			return fmt.Errorf("%s: %w", probe.what, err)
+		}
+	}
+	return nil
+}
+
+// logIn logs in as a client does, and looks at its account.
+func logIn(ctx context.Context, c config.Store) error {
+	header := http.Header{"X-Auth-User": {c.Username}, "X-Auth-Key": {c.Password.Reveal()}}
+	answer, err := call(ctx, c.AuthURL, header)
+	if err != nil {
+		return err
+	}
+	token := answer.Header.Get("X-Auth-Token")
+	if answer.StatusCode != http.StatusOK || token == "" {
+		return fmt.Errorf("GET %s answers %s", c.AuthURL, answer.Status)
+	}
+	return expect(ctx, c.StorageURL+"?limit=1", http.Header{"X-Auth-Token": {token}}, http.StatusOK, http.StatusNoContent)
+}
+
+func expect(ctx context.Context, url string, header http.Header, statuses ...int) error {
+	answer, err := call(ctx, url, header)
+	if err != nil {
+		return err
+	}
+	for _, status := range statuses {
+		if answer.StatusCode == status {
+			return nil
+		}
+	}
+	return fmt.Errorf("GET %s answers %s", url, answer.Status)
+}
+
+// call returns an answer whose body has been read and closed.
+func call(ctx context.Context, url string, header http.Header) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header = header.Clone()
+	answer, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20)); err != nil {
+		return nil, fmt.Errorf("GET %s: %w", url, err)
+	}
+	return answer, nil
+}
