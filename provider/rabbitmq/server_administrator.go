@@ -1,0 +1,115 @@
+package rabbitmq
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+// administratorName is the user that a node in a stack's folder has from the start. guest is never made.
+const administratorName = "admin"
+
+// administratorFile is relative to the stack's folder.
+const administratorFile = "credentials/rabbitmq-admin"
+
+// newPassword has 130 random bits in letters and digits, which every configuration file takes as they are.
+func newPassword() config.Secret { return config.Secret(rand.Text()) }
+
+// readAdministrator reads the password from the administrator's credentials file. Where that is lost or worthless the
+// password is empty and the sentence says why: the next apply makes a new one. A file that others could read is
+// worthless.
+func readAdministrator(d *host.Directory) (config.Secret, string, error) {
+	const rotation = "an apply writes it again, with a new password for " + administratorName
+	path := d.Path(administratorFile)
+	kept, err := config.ReadBroker(path)
+	switch {
+	case err == nil && kept.Username == administratorName:
+		return kept.Password, "", nil
+	case err == nil:
+		return "", "the credentials file " + path + " is for another user; " + rotation, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return "", "the credentials file " + path + " is gone; " + rotation, nil
+	case errors.Is(err, config.ErrExposed):
+		return "", "the credentials file " + path + " can be read by other accounts; " + rotation, nil
+	case errors.Is(err, config.ErrInvalid):
+		return "", "the credentials file " + path + " cannot be used; " + rotation, nil
+	}
+	return "", "", err
+}
+
+// administratorServes says whether the administrator can log in and may do everything.
+func administratorServes(ctx context.Context, i Info, password config.Secret) (bool, error) {
+	m, err := NewManagement(i.ManagementURL, administratorName, password)
+	if err != nil {
+		return false, err
+	}
+	who, err := m.Identity(ctx)
+	if errors.Is(err, ErrDenied) || err == nil && !slices.Contains(who.Tags, "administrator") {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	may, err := m.Permissions(ctx, administratorName)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return may == everything, err
+}
+
+var everything = Permissions{Configure: ".*", Write: ".*", Read: ".*"}
+
+// putAdministrator makes the administrator, or sets its password, tags and permissions, and touches nothing else.
+// Definitions are used because rabbitmqctl takes them from stdin, with a hash instead of the password.
+func putAdministrator(ctx context.Context, d *host.Directory, n node, password config.Secret) error {
+	text, err := administratorDefinitions(password)
+	if err == nil {
+		_, err = control(ctx, d, n, bytes.NewReader(text), "import_definitions")
+	}
+	if err != nil {
+		return fmt.Errorf("make the broker's user %s: %w", administratorName, err)
+	}
+	return nil
+}
+
+func administratorDefinitions(password config.Secret) ([]byte, error) {
+	type object = map[string]any
+	return json.Marshal(object{
+		"users": []object{{
+			"name": administratorName, "password_hash": HashPassword(password),
+			"hashing_algorithm": "rabbit_password_hashing_sha256", "tags": []string{"administrator"},
+		}},
+		"permissions": []object{{
+			"user": administratorName, "vhost": VHost,
+			"configure": everything.Configure, "write": everything.Write, "read": everything.Read,
+		}},
+	})
+}
+
+// ensureAdministrator gives the administrator its password where the node does not know it: after the first start, after
+// the database or the credentials file was lost, and after somebody else changed it.
+func ensureAdministrator(ctx context.Context, d *host.Directory, n node, i Info, password config.Secret) error {
+	if ok, err := administratorServes(ctx, i, password); err != nil || ok {
+		return err
+	}
+	if err := putAdministrator(ctx, d, n, password); err != nil {
+		return err
+	}
+	// The import goes on after rabbitmqctl has ended.
+	what := "the login of the broker's user " + administratorName
+	return d.WaitReady(ctx, what, "rabbitmq", administratorLimit, func(ctx context.Context) error {
+		ok, err := administratorServes(ctx, i, password)
+		if err == nil && !ok {
+			err = errors.New("the broker does not know the new password yet")
+		}
+		return err
+	})
+}

@@ -1,0 +1,182 @@
+package rabbitmq
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+// incarnationFile lies in the node's database, so that it goes when that goes, also by `rabbitmqctl reset`. It is
+// written once the node runs: a node that finds files where it expects no database would not make one.
+const incarnationFile = databaseFolder + "/autopkgtest-cloud-incarnation"
+
+// Apply makes a node exist and serve in the stack's folder. It may be called again at any time, also after it was
+// interrupted or after parts of the node were destroyed, and changes only what differs: an undamaged node is not
+// touched. A lost credentials file gives the administrator a new password, and nobody else; a lost database gives a new
+// incarnation.
+func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
+	s, err := s.filled()
+	if err != nil {
+		return Info{}, err
+	}
+	if err := checkPrograms(); err != nil {
+		return Info{}, err
+	}
+	unlock, err := d.Lock(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	defer unlock()
+	if err := checkRoom(d, s); err != nil {
+		return Info{}, err
+	}
+	i := info(d, s)
+	password, n, err := remembered(d, s, i)
+	if err != nil {
+		return Info{}, err
+	}
+	if err := converge(ctx, d, n); err != nil {
+		return Info{}, err
+	}
+	if err := awaitReady(ctx, d, i); err != nil {
+		return Info{}, err
+	}
+	if i.Incarnation, err = markDatabase(d); err != nil {
+		return Info{}, err
+	}
+	if i.DeliveryTimeout, err = finish(ctx, d, n, i, password); err != nil {
+		return Info{}, err
+	}
+	i.Present = true
+	return i, nil
+}
+
+// finish does what takes a node that runs: the administrator, and reading back the delivery timeout. Both go through
+// rabbitmqctl, which needs half a second to start, so they go together.
+func finish(ctx context.Context, d *host.Directory, n node, i Info, password config.Secret) (time.Duration, error) {
+	var timeout time.Duration
+	together, ctx := errgroup.WithContext(ctx)
+	together.Go(func() error { return ensureAdministrator(ctx, d, n, i, password) })
+	together.Go(func() (err error) {
+		timeout, err = nodeDeliveryTimeout(ctx, d, n)
+		return err
+	})
+	if err := together.Wait(); err != nil {
+		return 0, err
+	}
+	if timeout != n.DeliveryTimeout {
+		return 0, &host.Problem{
+			Kind: host.ErrInvalid, Thing: "the broker",
+			Cause:  fmt.Sprintf("runs with a delivery timeout of %s, not with %s from %s", timeout, n.DeliveryTimeout, n.path("etc/rabbitmq.conf")),
+			WayOut: "Something changed it in the running node; end the process rabbitmq, which comes back with the configured one",
+		}
+	}
+	return timeout, nil
+}
+
+// Withdraw ends the node and removes it with everything in it. A node that is not there is no error.
+func Withdraw(ctx context.Context, d *host.Directory) error {
+	if err := d.Withdraw(ctx, Service); err != nil {
+		return err
+	}
+	return d.Remove(ctx, administratorFile)
+}
+
+// converge puts files and processes in place. A node whose database was taken away while it ran goes on in memory, as
+// if nothing had happened, and loses all of it at its end: it is stopped, so that it begins anew at once.
+func converge(ctx context.Context, d *host.Directory, n node) error {
+	if !d.Exists(serviceFile(databaseFolder + "/schema.DAT")) {
+		if err := d.Stop(ctx, Service); err != nil {
+			return err
+		}
+	}
+	// The database holds the hashes of passwords.
+	if err := d.MkdirAll(serviceFile("data"), 0o700); err != nil {
+		return err
+	}
+	definition, err := definition(n)
+	if err != nil {
+		return err
+	}
+	_, err = d.Converge(ctx, definition)
+	return err
+}
+
+// remembered says what runs where, with the secrets that earlier calls made up, and makes up those that are missing.
+// A new password is written before the node learns it: had we been interrupted in between, the next call would read it.
+func remembered(d *host.Directory, s Settings, i Info) (config.Secret, node, error) {
+	password, _, err := readAdministrator(d)
+	if err != nil {
+		return "", node{}, err
+	}
+	if password == "" {
+		password = newPassword()
+	}
+	file := config.Broker{Username: administratorName, Password: password, Host: i.Host, Port: i.Port, VHost: VHost}
+	if _, err := d.WriteFile(administratorFile, file.File(config.KeyURI), 0o600); err != nil {
+		return "", node{}, err
+	}
+	n := where(d, s, i)
+	if n.Cookie, err = readCookie(d); err != nil {
+		return "", node{}, err
+	}
+	if n.Cookie == "" {
+		n.Cookie = newPassword()
+	}
+	return password, n, nil
+}
+
+// where says what the folder and the settings decide.
+func where(d *host.Directory, s Settings, i Info) node {
+	return node{
+		Folder:          d.ServicePath(Service),
+		AMQP:            net.JoinHostPort(i.Host, strconv.Itoa(i.Port)),
+		Management:      d.Port(host.RoleManagement),
+		Distribution:    d.Port(host.RoleDistribution),
+		EPMD:            d.Port(host.RoleEPMD),
+		DeliveryTimeout: s.DeliveryTimeout,
+		Reserve:         s.Reserve,
+	}
+}
+
+// readCookie is empty if there is none.
+func readCookie(d *host.Directory) (config.Secret, error) {
+	content, err := d.ReadFile(serviceFile(cookieFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	return config.Secret(strings.TrimSpace(string(content))), nil
+}
+
+// readIncarnation is empty if there is none.
+func readIncarnation(d *host.Directory) (string, error) {
+	content, err := d.ReadFile(serviceFile(incarnationFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	return strings.TrimSpace(string(content)), nil
+}
+
+func markDatabase(d *host.Directory) (string, error) {
+	id, err := readIncarnation(d)
+	if err != nil || id != "" {
+		return id, err
+	}
+	id = strings.ToLower(rand.Text())
+	_, err = d.WriteFile(serviceFile(incarnationFile), []byte(id+"\n"), 0o600)
+	return id, err
+}
+
+// serviceFile is the name of one of the service's files, relative to the stack's folder.
+func serviceFile(name string) string { return "services/" + Service + "/" + name }

@@ -1,0 +1,128 @@
+package rabbitmq
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"text/template"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+// nodeFormat is the version of what definition lays out below services/rabbitmq.
+const nodeFormat = 1
+
+// The real scripts. Those of the same name on PATH are Debian's wrappers, which work for root and rabbitmq only, and in
+// /var/lib/rabbitmq.
+const (
+	serverProgram  = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+	controlProgram = "/usr/lib/rabbitmq/bin/rabbitmqctl"
+	epmdProgram    = "/usr/bin/epmd"
+)
+
+// nodeName does not depend on the name of the host, which may change; the data folder is called after the node.
+const nodeName = "rabbit@localhost"
+
+// databaseFolder is what mnesia keeps, relative to the service's folder.
+const databaseFolder = "data/" + nodeName
+
+// cookieFile is where Erlang looks for it: in the home folder, which is the service's.
+const cookieFile = ".erlang.cookie"
+
+// definitions make the virtual host that load_definitions keeps RabbitMQ from making itself.
+const definitions = `{"vhosts":[{"name":"` + VHost + `"}]}` + "\n"
+
+//go:embed files/rabbitmq.conf
+var nodeConfigurationText string
+
+var nodeConfiguration = template.Must(template.New("rabbitmq.conf").Parse(nodeConfigurationText))
+
+// node is where and with which secrets a node runs: all that definition needs. The template reads it.
+type node struct {
+	Folder          string // of the service, absolute
+	AMQP            string // host:port
+	Management      int    // ports on 127.0.0.1
+	Distribution    int
+	EPMD            int
+	Cookie          config.Secret // what lets other Erlang nodes in, among them rabbitmqctl
+	DeliveryTimeout time.Duration
+	Reserve         uint64
+}
+
+func (n node) path(name string) string { return filepath.Join(n.Folder, name) }
+
+// Definitions is the path that the template writes.
+func (n node) Definitions() string { return n.path("etc/definitions.json") }
+
+// definition says what the node consists of. It depends on nothing but n, so that a plan can tell whether what is in the
+// folder is what an apply would put there.
+func definition(n node) (host.Service, error) {
+	var text bytes.Buffer
+	if err := nodeConfiguration.Execute(&text, n); err != nil {
+		return host.Service{}, fmt.Errorf("write rabbitmq.conf: %w", err)
+	}
+	return host.Service{
+		Name:   Service,
+		Format: nodeFormat,
+		Files: []host.File{
+			{Name: "etc/rabbitmq.conf", Content: text.Bytes()},
+			{Name: "etc/rabbitmq-env.conf"},
+			{Name: "etc/enabled_plugins", Content: []byte("[rabbitmq_management].\n")},
+			{Name: "etc/definitions.json", Content: []byte(definitions)},
+			{Name: cookieFile, Content: []byte(n.Cookie.Reveal()), Perm: 0o400, Secret: true},
+		},
+		Folders: []string{"log"},
+		Data:    []string{"data"},
+		Processes: []host.Process{
+			{
+				// Left to Erlang, epmd is a daemon that outlives the node, so it is a process of its own.
+				Name:   "rabbitmq-epmd",
+				Argv:   []string{epmdProgram, "-port", strconv.Itoa(n.EPMD), "-address", "127.0.0.1"},
+				Reads:  []string{},
+				Listen: []string{loopback(n.EPMD)},
+			},
+			{
+				Name:   "rabbitmq",
+				Argv:   []string{serverProgram},
+				Env:    n.environment(),
+				Listen: []string{n.AMQP, loopback(n.Management), loopback(n.Distribution)},
+				// It needs six seconds, five of which it waits for its own management plugin; more with full queues.
+				StopWait: time.Minute,
+			},
+		},
+	}, nil
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// environment is the same for the node and for rabbitmqctl. Every file that RabbitMQ would look for in /etc/rabbitmq is
+// named here, or it would mix the machine's configuration with ours.
+func (n node) environment() []string {
+	erlang := "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+	return []string{
+		"HOME=" + n.Folder, // the cookie's place
+		"ERL_EPMD_PORT=" + strconv.Itoa(n.EPMD),
+		"ERL_EPMD_ADDRESS=127.0.0.1",
+		// A dump of a large node would keep it down for longer than its restart takes.
+		"ERL_CRASH_DUMP_SECONDS=0",
+		"RABBITMQ_NODENAME=" + nodeName,
+		"RABBITMQ_DIST_PORT=" + strconv.Itoa(n.Distribution),
+		"RABBITMQ_CONF_ENV_FILE=" + n.path("etc/rabbitmq-env.conf"),
+		"RABBITMQ_CONFIG_FILE=" + n.path("etc/rabbitmq.conf"),
+		"RABBITMQ_CONFIG_FILES=" + n.path("etc/conf.d/*.conf"),
+		"RABBITMQ_ADVANCED_CONFIG_FILE=" + n.path("etc/advanced.config"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + n.path("etc/enabled_plugins"),
+		"RABBITMQ_MNESIA_BASE=" + n.path("data"),
+		"RABBITMQ_LOG_BASE=" + n.path("log"),
+		"RABBITMQ_LOGS=-",
+		// Makes the script become the node. A shell between the two would leave the node behind when it is killed.
+		"RUNNING_UNDER_SYSTEMD=true",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=" + erlang,
+		"RABBITMQ_CTL_ERL_ARGS=" + erlang,
+	}
+}

@@ -1,0 +1,129 @@
+package rabbitmq
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+)
+
+// Inspect says how the node is, and changes nothing. It is fast enough for every plan, so it does not ask the node for
+// its delivery timeout: that is the one in the configuration, which Apply compared with the node's. A node that is not
+// there is no error: Present is false.
+func Inspect(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
+	s, err := s.filled()
+	if err != nil {
+		return Info{}, err
+	}
+	found, err := d.Inspect(ctx, Service)
+	if err != nil {
+		return Info{}, err
+	}
+	i := info(d, s)
+	i.Present = found.Present
+	if !found.Present {
+		return i, nil
+	}
+	if i.Incarnation, err = readIncarnation(d); err != nil {
+		return Info{}, err
+	}
+	if i.DeliveryTimeout, err = configuredDeliveryTimeout(d); err != nil {
+		return Info{}, err
+	}
+	if i.Problem, err = problem(ctx, d, s, i, found); err != nil {
+		return Info{}, err
+	}
+	return i, nil
+}
+
+// problem finds the first thing that is wrong, the gravest first.
+func problem(ctx context.Context, d *host.Directory, s Settings, i Info, found host.Inspection) (string, error) {
+	if i.Incarnation == "" {
+		return "the broker's database in " + d.ServicePath(Service, "data") + " is gone or new, and with it all users and " +
+			"queues and the requests in them; an apply begins with an empty broker", nil
+	}
+	password, lost, err := readAdministrator(d)
+	if err != nil || lost != "" {
+		return lost, err
+	}
+	if found.Problem != "" {
+		return found.Problem, nil
+	}
+	if name, err := differs(d, where(d, s, i)); err != nil || name != "" {
+		return fmt.Sprintf("the file %s is not as this version and these settings write it", d.ServicePath(Service, name)), err
+	}
+	free, err := room(d.ServicePath(Service, "data"))
+	if err != nil {
+		return "", err
+	}
+	if free < s.Reserve {
+		return fmt.Sprintf("the broker takes no messages: the file system of %s has %d MiB left, less than the %d MiB of its reserve",
+			d.ServicePath(Service), free>>20, s.Reserve>>20), nil
+	}
+	serves, err := administratorServes(ctx, i, password)
+	if err == nil {
+		err = answersAMQP(ctx, net.JoinHostPort(i.Host, strconv.Itoa(i.Port)))
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case err != nil:
+		return "the broker does not serve: " + err.Error(), nil
+	case !serves:
+		return "the broker's user " + administratorName + " cannot do its work with the password in " + i.CredentialsFile +
+			"; an apply sets it again", nil
+	}
+	return "", nil
+}
+
+// differs names the first file that an apply would write anew.
+func differs(d *host.Directory, n node) (string, error) {
+	var err error
+	if n.Cookie, err = readCookie(d); err != nil {
+		return "", err
+	}
+	wanted, err := definition(n)
+	if err != nil {
+		return "", err
+	}
+	for _, file := range wanted.Files {
+		content, err := d.ReadFile(serviceFile(file.Name))
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.Equal(content, file.Content) {
+			return file.Name, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+var configuredTimeout = regexp.MustCompile(`(?m)^consumer_timeout = ([0-9]+)$`)
+
+// configuredDeliveryTimeout is zero if the configuration is lost.
+func configuredDeliveryTimeout(d *host.Directory) (time.Duration, error) {
+	content, err := d.ReadFile(serviceFile("etc/rabbitmq.conf"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	return parseDeliveryTimeout(content), nil
+}
+
+func parseDeliveryTimeout(content []byte) time.Duration {
+	match := configuredTimeout.FindSubmatch(content)
+	if match == nil {
+		return 0
+	}
+	milliseconds, err := strconv.ParseInt(string(match[1]), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(milliseconds) * time.Millisecond
+}
