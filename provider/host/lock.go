@@ -3,9 +3,115 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 )
 
+// The locks, always taken in this order: the caller's, that of one service (a drain can keep it for long), and that of
+// what all services share, which is only ever held for moments.
+const (
+	lockCaller    = ".lock"
+	lockService   = ".lock-service-" // and the service's name
+	lockStructure = ".lock-structure"
+)
+
+// lockLimit bounds each wait for a lock: who waits longer wants to know why.
+const lockLimit = 10 * time.Minute
+
 // Lock gives the caller its turn on the folder, among goroutines as among processes. It waits until the context ends,
-// at most ten minutes; then the error is ErrBusy and says who holds it. The methods below take turns by locks of their
+// at most ten minutes; then the error is ErrBusy and says who holds it. The other methods take turns by locks of their
 // own, so they may be called while holding this one.
-func (d *Directory) Lock(ctx context.Context) (unlock func(), err error) { return nil, errors.New("not yet") }
+func (d *Directory) Lock(ctx context.Context) (unlock func(), err error) {
+	return d.lock(ctx, lockCaller)
+}
+
+// lock waits for its turn. A killed holder loses the lock at once, as flock belongs to the open file; so a lock file
+// that was left behind means nothing.
+func (d *Directory) lock(ctx context.Context, name string) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, lockLimit)
+	defer cancel()
+	for {
+		file, err := d.tryLock(name)
+		if err != nil {
+			return nil, err
+		}
+		if file != nil {
+			return func() { unlockFile(file) }, nil
+		}
+		if sleep(ctx, pause) != nil {
+			return nil, d.busy(ctx, name)
+		}
+	}
+}
+
+// tryLock returns nil when somebody else has the lock, or had it and removed its file.
+func (d *Directory) tryLock(name string) (*os.File, error) {
+	root, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	file, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock %s: %w", d.Path(name), err)
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("the lock %s is not a file", d.Path(name)), err, file.Close())
+	}
+	if os.Geteuid() == 0 && ownerOf(info) == 0 {
+		// The account itself must be able to lock its folder another day.
+		if err := file.Chown(d.account.UID, d.account.GID); err != nil {
+			return nil, errors.Join(fmt.Errorf("give away the lock %s: %w", d.Path(name), err), file.Close())
+		}
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, file.Close()
+		}
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", d.Path(name), err), file.Close())
+	}
+	now, err := root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(info, now) {
+		return nil, file.Close() // the file that we locked has been removed meanwhile
+	}
+	if err == nil {
+		err = sign(file)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", d.Path(name), err), file.Close())
+	}
+	return file, nil
+}
+
+// sign writes who holds the lock, for the message of those who wait in vain.
+func sign(file *os.File) error {
+	text := fmt.Sprintf("process %d (%s) since %s\n", os.Getpid(), filepath.Base(os.Args[0]), time.Now().Format(time.DateTime))
+	if err := file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := file.WriteAt([]byte(text), 0)
+	return err
+}
+
+// unlockFile closes the file, which is what gives the lock back; nothing can go wrong that would keep it.
+func unlockFile(file *os.File) {
+	_ = file.Truncate(0)
+	_ = file.Close()
+}
+
+func (d *Directory) busy(ctx context.Context, name string) error {
+	by := "another process"
+	if data, err := d.ReadFile(name); err == nil && len(data) > 0 {
+		text, _ := io.ReadAll(io.LimitReader(strings.NewReader(string(data)), 200))
+		by = strings.TrimSpace(string(text))
+	}
+	return &Problem{Kind: ErrBusy, Thing: "the folder " + d.path, Cause: "is being changed by " + by, Err: context.Cause(ctx),
+		WayOut: "Wait until it is done, or end it; what it leaves unfinished the next run finishes."}
+}

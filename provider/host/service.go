@@ -2,8 +2,14 @@ package host
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io/fs"
+	"net"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,7 +27,9 @@ type Service struct {
 	// or restarted. It makes what Makes lists (with [Directory.Run]) and is called again after any interruption, so it
 	// does nothing when its work is done. May be nil.
 	Prepare func(ctx context.Context) error
-	Makes   []string // files that Prepare makes; a missing one is a problem that the next Converge repairs
+	// Makes names the files that Prepare makes. A missing one is a problem that the next Converge repairs; all
+	// processes are restarted when one changes.
+	Makes []string
 }
 
 // File is one file of a service, owned by the account.
@@ -32,6 +40,13 @@ type File struct {
 	Secret  bool        // keep even its hash out of the manifest
 }
 
+func (f File) perm() fs.FileMode {
+	if f.Perm == 0 {
+		return 0o600
+	}
+	return f.Perm
+}
+
 // Process is one supervised process. Neither Argv nor Env may hold a secret: both are readable in /proc.
 type Process struct {
 	Name string
@@ -40,15 +55,25 @@ type Process struct {
 	Dir  string   // relative to the service's folder; the folder itself when empty
 	// Reads names the Files whose change needs a restart of this process; nil means all of them.
 	Reads []string
-	// Listen has the addresses (host:port) that the process will listen on. They are tried before a start, so that a
-	// taken port is ErrPortTaken instead of a process that dies again and again. An address that is in use by a
-	// process of this stack is fine: it is about to be replaced.
+	// Listen has the addresses (ip:port) that the process will listen on. They are tried before anything is changed, so
+	// that a taken port is ErrPortTaken instead of a process that dies again and again. An address that a process of
+	// this stack has is fine: it is about to be replaced, or just what we want.
 	Listen []string
 	// StopWait is how long the process may take after TERM before it is killed; 10 s when zero.
 	StopWait time.Duration
 }
 
-// Report says what Converge did. All names are in order of the definition.
+// defaultStopWait is what programs get that drain nothing.
+const defaultStopWait = 10 * time.Second
+
+func (p Process) stopWait() time.Duration {
+	if p.StopWait == 0 {
+		return defaultStopWait
+	}
+	return p.StopWait
+}
+
+// Report says what Converge did.
 type Report struct {
 	Created   bool     // the service was not there before
 	Wrote     []string // files
@@ -62,55 +87,86 @@ func (r Report) Changed() bool {
 	return r.Created || len(r.Wrote)+len(r.Started)+len(r.Restarted)+len(r.Removed) > 0
 }
 
-// Converge makes the folder agree with the definition: files first, then the binary, Prepare, the runit folders, and
-// last the manifest. Only processes whose inputs changed are restarted: TERM, which drains, at most StopWait, then KILL. It
-// returns once each process has been started; whether it serves is [Directory.WaitReady]'s business. Called again it
-// does nothing, and after an interruption at any moment it finishes the work.
-func (d *Directory) Converge(ctx context.Context, s Service) (Report, error) {
-	return Report{}, errors.New("not yet")
+var (
+	goodName     = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]{0,62}$`)
+	goodVariable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+)
+
+// validate refuses definitions that could not be put in place as they are meant. They come from our own code, so this
+// is for its author; what users give has been checked before.
+func (s Service) validate() error {
+	wrong := func(format string, arguments ...any) error {
+		return &Problem{Kind: ErrInvalid, Thing: fmt.Sprintf("the definition of service %q", s.Name),
+			Cause: fmt.Sprintf(format, arguments...)}
+	}
+	if !goodName.MatchString(s.Name) {
+		return wrong("has a name that cannot be one of a folder")
+	}
+	names := slices.Concat(s.Folders, s.Data, s.Makes)
+	for _, file := range s.Files {
+		names = append(names, file.Name)
+	}
+	for _, name := range names {
+		if !filepath.IsLocal(name) || name != filepath.Clean(name) || name == "." {
+			return wrong("has the path %q, which is not a clean path inside its folder", name)
+		}
+		if first, _, _ := strings.Cut(name, "/"); first == manifestName || first == "runit" {
+			return wrong("has the path %q, which is in our own way", name)
+		}
+	}
+	seen := map[string]bool{}
+	for _, p := range s.Processes {
+		if seen[p.Name] {
+			return wrong("has two processes %q", p.Name)
+		}
+		seen[p.Name] = true
+		if err := p.validate(); err != nil {
+			return wrong("is wrong: process %q %v", p.Name, err)
+		}
+		for _, name := range p.Reads {
+			if !slices.ContainsFunc(s.Files, func(f File) bool { return f.Name == name }) {
+				return wrong("is wrong: process %q reads %q, which is no file of the service", p.Name, name)
+			}
+		}
+	}
+	return nil
 }
 
-// Inspection is what Inspect found.
-type Inspection struct {
-	Present bool   // the service's manifest is there
-	Problem string // empty: all is as Converge left it. Otherwise a sentence for a plan: "process epmd is down"
-	// Problems has all of them, Problem is the first.
-	Problems  []string
-	Lost      []string // Data folders that are gone, and with them what lived in them
-	Format    int
-	Binary    string // SHA-256 of the installed program; empty if the service has none
-	Processes map[string]Status
+func (p Process) validate() error {
+	switch {
+	case !goodName.MatchString(p.Name) || p.Name == supervisor:
+		return fmt.Errorf("has a name that cannot be used")
+	case len(p.Argv) == 0 || !filepath.IsAbs(p.Argv[0]):
+		return fmt.Errorf("has no absolute path of a program")
+	case p.Dir != "" && !filepath.IsLocal(p.Dir):
+		return fmt.Errorf("has the folder %q, which is not inside the service's", p.Dir)
+	}
+	for _, text := range slices.Concat(p.Argv, p.Env) {
+		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' }) {
+			return fmt.Errorf("has a control character in %q", text)
+		}
+	}
+	for _, variable := range p.Env {
+		if !goodVariable.MatchString(variable) {
+			return fmt.Errorf("has %q for an environment variable", variable)
+		}
+	}
+	for _, address := range p.Listen {
+		if _, _, err := splitAddress(address); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// Status is the state of one process.
-type Status struct {
-	Up    bool
-	PID   int
-	Since time.Time // of the last change of state
+func splitAddress(address string) (string, int, error) {
+	ip, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("has an address without port: %w", err)
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil || net.ParseIP(ip) == nil {
+		return "", 0, fmt.Errorf("has the address %q, which is not ip:port", address)
+	}
+	return ip, port, nil
 }
-
-// Inspect compares a service with its manifest. It changes nothing and is fast enough for every plan. An absent service
-// is not an error: Present is false.
-func (d *Directory) Inspect(ctx context.Context, name string) (Inspection, error) {
-	return Inspection{}, errors.New("not yet")
-}
-
-// Services lists the services in the folder, also half-made ones.
-func (d *Directory) Services() ([]string, error) { return nil, errors.New("not yet") }
-
-// Stop ends a service's processes (TERM, each at most its StopWait, then KILL with all leftovers) and leaves its files.
-// The next Converge starts it again.
-func (d *Directory) Stop(ctx context.Context, name string) error { return errors.New("not yet") }
-
-// Withdraw stops a service and removes its folder, its logs and the binaries that nobody else uses. A service that is
-// not there is no error.
-func (d *Directory) Withdraw(ctx context.Context, name string) error { return errors.New("not yet") }
-
-// Release removes the supervisor and the folder once no service, no credentials file and no image is left in it. It
-// says whether the folder is gone.
-func (d *Directory) Release(ctx context.Context) (gone bool, err error) { return false, errors.New("not yet") }
-
-// Sweep removes a stack of which nothing is known but its folder: it ends every process that bears the folder's mark,
-// and only those, and removes the folder. A folder without our mark is ErrForeign; an absent one is no error, but
-// processes that bear its mark are ended all the same.
-func Sweep(ctx context.Context, path string) error { return errors.New("not yet") }

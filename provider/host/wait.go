@@ -2,13 +2,67 @@ package host
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
+)
+
+// How often WaitReady looks, how long one look may take, and how many times it sees the process under another pid
+// before it stops believing that waiting helps.
+const (
+	checkPause = 100 * time.Millisecond
+	checkLimit = 10 * time.Second
+	maxDeaths  = 5
 )
 
 // WaitReady calls check until it returns nil, at most for limit. The error is ErrNotReady and says what was awaited,
 // what the last check saw, and the end of the process's log. A process that dies again and again ends the wait early.
 func (d *Directory) WaitReady(ctx context.Context, what, process string, limit time.Duration,
 	check func(context.Context) error) error {
-	return errors.New("not yet")
+	begin := time.Now()
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	pids := map[int]bool{}
+	for {
+		seen := d.lookOnce(limited, check)
+		if seen == nil {
+			return nil
+		}
+		if pid := d.pidOf(process); pid != 0 {
+			pids[pid] = true
+		}
+		cause := ""
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("wait for %s: %w (last seen: %w)", what, context.Cause(ctx), seen)
+		case len(pids) > maxDeaths:
+			cause = fmt.Sprintf("is not ready: its process %s ends again and again", process)
+		case limited.Err() != nil || sleep(limited, checkPause) != nil:
+			cause = fmt.Sprintf("is not ready after %s", time.Since(begin).Round(time.Second))
+		}
+		if cause != "" {
+			return &Problem{Kind: ErrNotReady, Thing: what, Cause: cause, Err: seen,
+				WayOut: "The reason should be in its log; apply again when it is removed." +
+					d.logTail("log/"+process+"/current")}
+		}
+	}
+}
+
+func (d *Directory) lookOnce(ctx context.Context, check func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	return check(ctx)
+}
+
+// pidOf is the process's pid now; 0 when it is down or its folder is not there.
+func (d *Directory) pidOf(process string) int {
+	root, err := d.open()
+	if err != nil {
+		return 0
+	}
+	defer root.Close()
+	status, err := supervised{d: d, root: root, name: process, folder: "sv/" + process}.status()
+	if err != nil {
+		return 0
+	}
+	return status.pid
 }

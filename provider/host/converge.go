@@ -1,0 +1,260 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// convergence is one call of Converge.
+type convergence struct {
+	d      *Directory
+	root   *os.Root
+	s      Service
+	old    manifest
+	linked map[string]bool // processes that the supervisor did not know before
+	report Report
+}
+
+// Converge makes the folder agree with the definition: files first, then the binary, Prepare, the runit folders, and
+// last the manifest. Only processes whose inputs changed are restarted: TERM, which drains, at most StopWait, then KILL. It
+// returns once each process has been started; whether it serves is [Directory.WaitReady]'s business. Called again it
+// does nothing, and after an interruption at any moment it finishes the work.
+func (d *Directory) Converge(ctx context.Context, s Service) (Report, error) {
+	if err := s.validate(); err != nil {
+		return Report{}, err
+	}
+	unlock, err := d.lock(ctx, lockService+s.Name)
+	if err != nil {
+		return Report{}, err
+	}
+	defer unlock()
+	root, err := d.open()
+	if err != nil {
+		return Report{}, err
+	}
+	defer root.Close()
+	c := &convergence{d: d, root: root, s: s, linked: map[string]bool{}}
+	for _, step := range []func(context.Context) error{
+		c.begin, c.checkPorts, c.removeProcesses, c.files, c.binary, c.prepare, c.runit, c.link, c.processes, c.finish,
+	} {
+		if err := step(ctx); err != nil {
+			return c.report, fmt.Errorf("put service %s in place: %w", s.Name, err)
+		}
+		if err := ctx.Err(); err != nil {
+			return c.report, fmt.Errorf("put service %s in place: %w", s.Name, context.Cause(ctx))
+		}
+	}
+	return c.report, nil
+}
+
+func (c *convergence) begin(context.Context) error {
+	m, err := readMark(c.root, c.d.path)
+	if err == nil {
+		err = m.belongsTo(c.d.stack, c.d.path)
+	}
+	if err != nil {
+		return err
+	}
+	// A manifest that cannot be read is like none: all is looked at anew.
+	if c.old, err = readManifest(c.root, c.s.Name); err != nil {
+		c.old = manifest{}
+		c.report.Created = errors.Is(err, fs.ErrNotExist)
+	}
+	for folder, perm := range map[string]fs.FileMode{"log": 0o700, "sv": 0o755, c.path("runit"): 0o755} {
+		if err := c.d.mkdirAll(c.root, folder, perm); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// path is a name inside the service's folder, relative to the stack's.
+func (c *convergence) path(elem ...string) string {
+	return filepath.Join(append([]string{"services", c.s.Name}, elem...)...)
+}
+
+func (c *convergence) of(p Process) supervised { return c.d.supervised(c.root, c.s.Name, p.Name) }
+
+// checkPorts comes before anything is changed: a service that works is not stopped for one that cannot.
+func (c *convergence) checkPorts(context.Context) error {
+	for _, p := range c.s.Processes {
+		for _, address := range p.Listen {
+			ip, port, err := splitAddress(address)
+			if err != nil {
+				return err
+			}
+			problem := CheckPort(ip, port)
+			if !errors.Is(problem, ErrPortTaken) {
+				if problem != nil {
+					return problem
+				}
+				continue
+			}
+			all, err := c.d.processes()
+			if err != nil {
+				return err
+			}
+			if by := listenerOf(ip, port); !all[by.pid].ours {
+				return fmt.Errorf("process %s cannot start: %w", p.Name, problem)
+			}
+		}
+	}
+	return nil
+}
+
+// removeProcesses ends what is no longer in the definition, first, because its successor may want its port.
+func (c *convergence) removeProcesses(ctx context.Context) error {
+	present, err := c.d.runitNames(c.root, c.s.Name)
+	if err != nil {
+		return err
+	}
+	for _, name := range present {
+		if slices.ContainsFunc(c.s.Processes, func(p Process) bool { return p.Name == name }) {
+			continue
+		}
+		if err := c.d.dismiss(ctx, c.root, c.s.Name, name); err != nil {
+			return err
+		}
+		c.report.Removed = append(c.report.Removed, name)
+	}
+	return nil
+}
+
+// files writes what differs and removes what is no longer in the definition.
+func (c *convergence) files(ctx context.Context) error {
+	var changed []File
+	for _, file := range c.s.Files {
+		if !same(c.root, c.path(file.Name), file.Content, file.perm(), c.d.account.UID) {
+			changed = append(changed, file)
+		}
+	}
+	for _, p := range c.s.Processes {
+		if slices.ContainsFunc(changed, func(f File) bool { return p.reads(f.Name) }) {
+			if err := c.invalidate(p); err != nil {
+				return err
+			}
+		}
+	}
+	for _, file := range changed {
+		if _, err := c.d.WriteFile(c.path(file.Name), file.Content, file.perm()); err != nil {
+			return err
+		}
+		c.report.Wrote = append(c.report.Wrote, file.Name)
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+	}
+	for name := range c.old.Files {
+		kept := slices.ContainsFunc(c.s.Files, func(f File) bool { return f.Name == name })
+		if !kept && filepath.IsLocal(name) && !strings.HasPrefix(name, "runit/") {
+			if err := ignoreAbsent(c.root.Remove(c.path(name))); err != nil {
+				return fmt.Errorf("remove a file of old: %w", err)
+			}
+		}
+	}
+	for _, folder := range slices.Concat(c.s.Folders, c.s.Data) {
+		if err := c.d.mkdirAll(c.root, c.path(folder), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p Process) reads(name string) bool { return p.Reads == nil || slices.Contains(p.Reads, name) }
+
+// invalidate makes sure that a process which is started from now on is restarted when all is in place.
+func (c *convergence) invalidate(p Process) error {
+	name := filepath.Join(runitFolder(c.s.Name, p.Name), "run")
+	data, err := readRegular(c.root, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = c.d.WriteFile(name, []byte(markUnfinished(string(data))), 0o755)
+	return err
+}
+
+func (c *convergence) binary(ctx context.Context) error {
+	if c.s.Binary == nil {
+		return nil
+	}
+	_, err := c.d.InstallBinary(ctx, *c.s.Binary)
+	return err
+}
+
+func (c *convergence) prepare(ctx context.Context) error {
+	if slices.ContainsFunc(c.s.Makes, func(name string) bool { return !c.isThere(name) }) {
+		for _, p := range c.s.Processes {
+			if err := c.invalidate(p); err != nil {
+				return err
+			}
+		}
+	}
+	if c.s.Prepare != nil {
+		if err := c.s.Prepare(ctx); err != nil {
+			return err
+		}
+	}
+	for _, name := range c.s.Makes {
+		if !c.isThere(name) {
+			return fmt.Errorf("the preparation did not make %s", c.d.ServicePath(c.s.Name, name))
+		}
+	}
+	return nil
+}
+
+func (c *convergence) isThere(name string) bool {
+	_, err := c.root.Lstat(c.path(name))
+	return err == nil
+}
+
+// link shows the runit folders, which are complete now, to the supervisor.
+func (c *convergence) link(ctx context.Context) error {
+	for _, p := range c.s.Processes {
+		name, target := filepath.Join("sv", p.Name), linkTarget(c.s.Name, p.Name)
+		present, err := c.root.Readlink(name)
+		if err == nil && present == target {
+			continue
+		}
+		if err == nil {
+			return fmt.Errorf("process %s is already there as %s; names of processes are unique in a stack", p.Name, present)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("look at %s: %w", c.d.Path(name), err)
+		}
+		err = c.d.changeLinks(c.root, func() error { return c.root.Symlink(target, name) })
+		if err != nil {
+			return fmt.Errorf("link %s: %w", c.d.Path(name), err)
+		}
+		c.linked[p.Name] = true
+	}
+	return c.d.Supervise(ctx)
+}
+
+// processes brings all of them up side by side: stopping one may take long.
+func (c *convergence) processes(ctx context.Context) error {
+	outcomes, errs := make([]outcome, len(c.s.Processes)), make([]error, len(c.s.Processes))
+	var group sync.WaitGroup
+	for i, p := range c.s.Processes {
+		group.Go(func() { outcomes[i], errs[i] = c.of(p).settle(ctx, p.stopWait()) })
+	}
+	group.Wait()
+	for i, p := range c.s.Processes {
+		switch {
+		case outcomes[i] == restarted:
+			c.report.Restarted = append(c.report.Restarted, p.Name)
+		case outcomes[i] == started || c.linked[p.Name]:
+			c.report.Started = append(c.report.Started, p.Name)
+		}
+	}
+	return errors.Join(errs...)
+}

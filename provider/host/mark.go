@@ -1,0 +1,113 @@
+package host
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	markName   = "stack.json"
+	project    = "autopkgtest-cloud"
+	markFormat = 1
+)
+
+// mark is stack.json. It makes a folder ours: nothing is adopted, and nothing is swept, without it.
+type mark struct {
+	Project string    `json:"project"`
+	Stack   string    `json:"stack"`
+	Format  int       `json:"format"`
+	Account string    `json:"account"`
+	Ports   markPorts `json:"ports"`
+	Created time.Time `json:"created"`
+}
+
+type markPorts struct {
+	Base int `json:"base"` // first port of the block
+	AMQP int `json:"amqp"` // where the broker listens: 5672, or the fallback
+}
+
+func (m mark) bytes() ([]byte, error) {
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", markName, err)
+	}
+	return append(data, '\n'), nil
+}
+
+// readMark reads and checks the mark. A folder without one is ErrAbsent if it holds nothing but, at most, the mark's own
+// unfinished temporary file; otherwise, and when the mark is not one that we understand, it is ErrForeign.
+func readMark(root *os.Root, path string) (mark, error) {
+	data, err := readRegular(root, markName)
+	if errors.Is(err, fs.ErrNotExist) {
+		blank, err := isBlank(root)
+		if err != nil {
+			return mark{}, err
+		}
+		if blank {
+			return mark{}, absent(path)
+		}
+		return mark{}, foreign(path, "holds other things and no "+markName, nil)
+	}
+	if err != nil {
+		return mark{}, foreign(path, "has a "+markName+" that cannot be read", err)
+	}
+	var m mark
+	if err := json.Unmarshal(data, &m); err != nil {
+		return mark{}, foreign(path, "has a "+markName+" that is not ours", err)
+	}
+	if m.Project != project {
+		return mark{}, foreign(path, fmt.Sprintf("bears the mark of %q", m.Project), nil)
+	}
+	if m.Format != markFormat {
+		return mark{}, foreign(path, fmt.Sprintf("has the format %d, and this version knows %d", m.Format, markFormat), nil)
+	}
+	if _, err := blockOf(m.Ports.Base); err != nil {
+		return mark{}, foreign(path, "has a "+markName+" with a wrong port", err)
+	}
+	return m, nil
+}
+
+func isBlank(root *os.Root) (bool, error) {
+	folder, err := root.Open(".")
+	if err != nil {
+		return false, fmt.Errorf("open the stack's folder: %w", err)
+	}
+	defer folder.Close()
+	entries, err := folder.ReadDir(-1)
+	if err != nil {
+		return false, fmt.Errorf("list the stack's folder: %w", err)
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), "."+markName+".new-") && !strings.HasPrefix(entry.Name(), lockCaller) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func absent(path string) error {
+	return &Problem{Kind: ErrAbsent, Thing: "the folder " + path, Cause: "holds no stack",
+		WayOut: "terraform apply makes it."}
+}
+
+func (d *Directory) absent() error { return absent(d.path) }
+
+func foreign(path, cause string, err error) error {
+	return &Problem{Kind: ErrForeign, Thing: "the folder " + path, Cause: cause, Err: err,
+		WayOut: "Name another folder; or, if nothing in this one is needed, empty it by hand."}
+}
+
+// belongsTo checks that the mark is this stack's.
+func (m mark) belongsTo(stack, path string) error {
+	if m.Stack == stack {
+		return nil
+	}
+	return &Problem{Kind: ErrForeign, Thing: fmt.Sprintf("the stack %q", stack),
+		Cause:  fmt.Sprintf("cannot have the folder %s: it belongs to the stack %q", path, m.Stack),
+		WayOut: fmt.Sprintf("Give each stack a folder of its own, or call this one %q if it is the same.", m.Stack)}
+}

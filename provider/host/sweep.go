@@ -1,0 +1,125 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// sweepGrace is how long services may take to stop when the whole stack goes. It is enough for a broker to close its
+// files (6 to 8 s). Nobody waits for tests to be drained: their requests stay in the broker, or go with it.
+const sweepGrace = 15 * time.Second
+
+// Sweep removes a stack of which nothing is known but its folder: it ends every process that bears the folder's mark,
+// and only those, and removes the folder. A folder without our mark is ErrForeign; an absent one is no error, but
+// processes that bear its mark are ended all the same.
+func Sweep(ctx context.Context, path string) error {
+	if err := checkNames(path, "any"); err != nil {
+		return err
+	}
+	d, _, err := find(path)
+	if errors.Is(err, ErrAbsent) {
+		return sweepRemains(ctx, path)
+	}
+	if err != nil {
+		return err
+	}
+	unlock, err := d.lock(ctx, lockStructure)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	root, err := d.open()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := d.endEverything(ctx); err != nil {
+		return fmt.Errorf("sweep %s: %w", d.path, err)
+	}
+	return d.removeTree(ctx, root)
+}
+
+// sweepRemains is for a folder that is gone or was never finished: there may be processes, and an empty folder.
+func sweepRemains(ctx context.Context, path string) error {
+	path, err := canonical(path)
+	if err != nil {
+		return fmt.Errorf("look for the stack's folder: %w", err)
+	}
+	d := &Directory{path: path}
+	if d.account.UID = os.Geteuid(); d.account.UID == 0 {
+		// Whose they are nobody can say any more; but no stack's process is root's.
+		d.anyUser = true
+	}
+	if err := d.endEverything(ctx); err != nil {
+		return fmt.Errorf("sweep %s: %w", path, err)
+	}
+	root, err := os.OpenRoot(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sweep %s: %w", path, err)
+	}
+	defer root.Close()
+	if blank, err := isBlank(root); err != nil || !blank {
+		return errors.Join(err, foreign(path, "is in use by others", nil))
+	}
+	return d.removeTree(ctx, root)
+}
+
+// endEverything ends all processes of the stack. First the supervisor, so that nothing is started again; then each runsv
+// is asked to stop its process in good order, and so is whatever has no runsv; at last nothing is asked.
+func (d *Directory) endEverything(ctx context.Context) error {
+	err := d.end(ctx, time.Second, func(_ snapshot, p process) bool { return p.command == supervisor && p.mark == supervisor })
+	if err != nil {
+		return err
+	}
+	err = d.end(ctx, sweepGrace, func(all snapshot, p process) bool {
+		if p.command == "runsv" {
+			return true
+		}
+		for parent := all[p.parent]; parent.pid != 0; parent = all[parent.parent] {
+			if parent.command == "runsv" && parent.ours {
+				return false
+			}
+		}
+		// An svlogd ends by itself when the last process that writes to it has ended.
+		return !strings.HasSuffix(p.mark, logMark(""))
+	})
+	if err != nil {
+		return err
+	}
+	return d.end(ctx, time.Second, func(snapshot, process) bool { return true })
+}
+
+// removeTree removes the folder, its mark last: until then it can be swept again.
+func (d *Directory) removeTree(ctx context.Context, root *os.Root) error {
+	names, err := list(root, ".")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name == markName || name == lockStructure {
+			continue
+		}
+		if err := d.remove(ctx, root, name); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{markName, lockStructure} {
+		if err := ignoreAbsent(root.Remove(name)); err != nil {
+			return fmt.Errorf("remove %s: %w", d.Path(name), err)
+		}
+	}
+	err = ignoreAbsent(os.Remove(d.path))
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EBUSY) {
+		return nil // the empty folder was there before us, where we may not remove it
+	}
+	return err
+}

@@ -1,0 +1,145 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// Stop ends a service's processes (TERM, each at most its StopWait, then KILL with all leftovers) and leaves its files.
+// The next Converge starts it again.
+func (d *Directory) Stop(ctx context.Context, name string) error {
+	return d.withService(ctx, name, func(root *os.Root) error {
+		_, err := d.haltAll(ctx, root, name)
+		return err
+	})
+}
+
+// Withdraw stops a service and removes its folder, its logs and the binaries that nobody else uses. A service that is
+// not there is no error.
+func (d *Directory) Withdraw(ctx context.Context, name string) error {
+	return d.withService(ctx, name, func(root *os.Root) error {
+		processes, err := d.haltAll(ctx, root, name)
+		if err != nil {
+			return err
+		}
+		for _, process := range processes {
+			if err := d.remove(ctx, root, filepath.Join("log", process)); err != nil {
+				return err
+			}
+		}
+		// Without its manifest the service counts as half-made: it can be withdrawn once more if this is cut short.
+		folder := filepath.Join("services", name)
+		for _, path := range []string{filepath.Join(folder, manifestName), folder} {
+			if err := d.remove(ctx, root, path); err != nil {
+				return err
+			}
+		}
+		if err := d.pruneBinaries(ctx, root); err != nil {
+			return err
+		}
+		return ignoreAbsent(root.Remove(lockService + name))
+	})
+}
+
+// withService runs an action while holding the service's lock. Where there is no stack there is nothing to do.
+func (d *Directory) withService(ctx context.Context, name string, action func(*os.Root) error) error {
+	if !goodName.MatchString(name) {
+		return &Problem{Kind: ErrInvalid, Thing: fmt.Sprintf("the service's name %q", name), Cause: "cannot be one"}
+	}
+	unlock, err := d.lock(ctx, lockService+name)
+	if errors.Is(err, ErrAbsent) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	root, err := d.open()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := action(root); err != nil {
+		return fmt.Errorf("remove service %s: %w", name, err)
+	}
+	return nil
+}
+
+// haltAll ends all processes of a service side by side and says which it had. The runit folders know, even when there
+// is no manifest; the links know when there is no folder.
+func (d *Directory) haltAll(ctx context.Context, root *os.Root, service string) ([]string, error) {
+	names, err := d.runitNames(root, service)
+	if err != nil {
+		return nil, err
+	}
+	links, err := list(root, "sv")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range links {
+		if target, err := root.Readlink(filepath.Join("sv", name)); err == nil && target == linkTarget(service, name) {
+			names = appendNew(names, name)
+		}
+	}
+	errs := make([]error, len(names))
+	for i, name := range names {
+		errs[i] = d.unlink(root, service, name)
+	}
+	var group sync.WaitGroup
+	for i, name := range names {
+		group.Go(func() {
+			if errs[i] == nil {
+				errs[i] = d.halt(ctx, root, service, name)
+			}
+		})
+	}
+	group.Wait()
+	return names, errors.Join(errs...)
+}
+
+func appendNew(names []string, name string) []string {
+	for _, present := range names {
+		if present == name {
+			return names
+		}
+	}
+	return append(names, name)
+}
+
+// Release removes the supervisor and the folder once no service, no credentials file and no image is left in it. It
+// says whether the folder is gone.
+func (d *Directory) Release(ctx context.Context) (gone bool, err error) {
+	unlock, err := d.lock(ctx, lockStructure)
+	if errors.Is(err, ErrAbsent) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	root, err := d.open()
+	if err != nil {
+		return false, err
+	}
+	defer root.Close()
+	for _, folder := range []string{"services", "credentials", "images"} {
+		names, err := list(root, folder)
+		if err != nil {
+			return false, err
+		}
+		for _, name := range names {
+			if !strings.HasPrefix(name, ".") {
+				return false, nil
+			}
+		}
+	}
+	if err := d.endEverything(ctx); err != nil {
+		return false, err
+	}
+	return true, d.removeTree(ctx, root)
+}
