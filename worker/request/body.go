@@ -19,19 +19,14 @@ func (r Request) Body() ([]byte, error) {
 		}
 		parameters[key] = raw
 	}
-	for key, value := range map[string]string{
-		keyTestName: r.TestName, keyTestGit: r.TestGit, keyBuildGit: r.BuildGit, keySwiftUser: r.SwiftUser,
-		keyRequester: r.Requester, keySubmitTime: r.SubmitTime, KeyID: r.ID,
-	} {
-		if value != "" {
-			parameters[key] = value
+	for _, field := range r.texts() {
+		if *field.value != "" {
+			parameters[field.key] = *field.value
 		}
 	}
-	for key, list := range map[string][]string{
-		keyTriggers: r.Triggers, keyPPAs: r.PPAs, keyEnv: r.Env, keyReadableBy: r.ReadableBy,
-	} {
-		if len(list) > 0 {
-			parameters[key] = list
+	for _, field := range r.lists() {
+		if len(*field.values) > 0 {
+			parameters[field.key] = *field.values
 		}
 	}
 	if r.AllProposed {

@@ -72,18 +72,43 @@ var known = map[string]bool{
 	keyBuildGit: true, keySwiftUser: true, keyReadableBy: true, keyRequester: true, keySubmitTime: true, KeyID: true,
 }
 
+type textField struct {
+	key   string
+	value *string
+}
+
+// texts are the fields whose parameter is a string.
+func (r *Request) texts() []textField {
+	return []textField{
+		{keyTestName, &r.TestName}, {keyTestGit, &r.TestGit}, {keyBuildGit, &r.BuildGit},
+		{keySwiftUser, &r.SwiftUser}, {keyRequester, &r.Requester}, {keySubmitTime, &r.SubmitTime}, {KeyID, &r.ID},
+	}
+}
+
+type listField struct {
+	key    string
+	values *[]string
+}
+
+// lists are the fields whose parameter is a list.
+func (r *Request) lists() []listField {
+	return []listField{
+		{keyTriggers, &r.Triggers}, {keyPPAs, &r.PPAs}, {keyEnv, &r.Env}, {keyReadableBy, &r.ReadableBy},
+	}
+}
+
 func (r *Request) setParameters(parameters map[string]json.RawMessage) error {
 	_, r.AllProposed = parameters[keyAllProposed]
-	for key, field := range map[string]*string{
-		keyTestName: &r.TestName, keyTestGit: &r.TestGit, keyBuildGit: &r.BuildGit, keySwiftUser: &r.SwiftUser,
-		keyRequester: &r.Requester, keySubmitTime: &r.SubmitTime, KeyID: &r.ID,
-	} {
-		if err := setString(parameters, key, field); err != nil {
+	for _, field := range r.texts() {
+		if err := setString(parameters, field.key, field.value); err != nil {
 			return err
 		}
 	}
-	for key, field := range map[string]*[]string{keyPPAs: &r.PPAs, keyEnv: &r.Env, keyTriggers: &r.Triggers} {
-		if err := setList(parameters, key, field); err != nil {
+	for _, field := range r.lists() {
+		if field.key == keyReadableBy {
+			continue // a list or a string
+		}
+		if err := setList(parameters, field.key, field.values); err != nil {
 			return err
 		}
 	}

@@ -62,7 +62,7 @@ func validateWord(what, word string, pattern *regexp.Regexp, allowed string) err
 	case word == "":
 		return fmt.Errorf("the %s is empty", what)
 	case strings.Contains(word, "-"):
-		return fmt.Errorf("the %s %q has a dash: queue names are split on dashes, so a %s is one word", what, word, what)
+		return fmt.Errorf("the %s %q has a dash: queue names are split on dashes, so it must be one word", what, word)
 	case !pattern.MatchString(word):
 		return fmt.Errorf("the %s %q is not one word of %s", what, word, allowed)
 	}

@@ -36,10 +36,11 @@ func (r Request) check() error {
 			return malformed("a PPA has a password but %q is missing: the result of a private archive would be public", keySwiftUser)
 		}
 	}
-	for key, url := range map[string]string{keyTestGit: r.TestGit, keyBuildGit: r.BuildGit} {
-		if url != "" && !gitPattern.MatchString(url) {
-			// Anything else would be read as an option, or as a folder of the worker's machine.
-			return malformed("%q is %s, want an http, https or git URL, with #BRANCH or without", key, quote(url))
+	for _, git := range []struct{ key, url string }{{keyTestGit, r.TestGit}, {keyBuildGit, r.BuildGit}} {
+		if git.url != "" && !gitPattern.MatchString(git.url) {
+			// Anything else would be read as an option, or as a folder of the worker's machine. Not quoted: it may
+			// hold a password.
+			return malformed("%q is not an http, https or git URL, with #BRANCH or without", git.key)
 		}
 	}
 	if r.SwiftUser != "" && !swiftUserPattern.MatchString(r.SwiftUser) {
@@ -48,25 +49,42 @@ func (r Request) check() error {
 	return r.checkText()
 }
 
+// maxArgument bounds what becomes one argument of a process: Linux takes 128 KiB, its name and its end included. A request
+// beyond it would fail to start on every worker, again and again.
+const maxArgument = 128<<10 - 64
+
 // checkText refuses text that could not be an argument of a command or a line of a file.
 func (r Request) checkText() error {
-	for key, values := range map[string][]string{
-		keyTestName: {r.TestName}, keyRequester: {r.Requester}, keySubmitTime: {r.SubmitTime}, KeyID: {r.ID},
-		keyReadableBy: r.ReadableBy, keyTriggers: r.Triggers,
+	for _, field := range []struct {
+		key    string
+		values []string
+	}{
+		{keyTestName, []string{r.TestName}}, {keyRequester, []string{r.Requester}},
+		{keySubmitTime, []string{r.SubmitTime}}, {KeyID, []string{r.ID}},
+		{keyTestGit, []string{r.TestGit}}, {keyBuildGit, []string{r.BuildGit}},
+		{keyReadableBy, r.ReadableBy}, {keyTriggers, r.Triggers},
 	} {
-		for _, value := range values {
+		for _, value := range field.values {
 			if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
-				return malformed("%q has control characters: %s", key, quote(value))
+				return malformed("%q has control characters: %s", field.key, quote(value))
+			}
+			if len(value) > maxArgument {
+				return malformed("%q has %d bytes, at most %d can be passed to a test", field.key, len(value), maxArgument)
 			}
 		}
 	}
+	length := 0
 	for _, trigger := range r.Triggers {
 		if len(strings.Fields(trigger)) != 1 {
 			return malformed("trigger %s is not one word", quote(trigger))
 		}
+		length += len(trigger) + 1
+	}
+	if length > maxArgument {
+		return malformed("the triggers have %d bytes, at most %d can be passed to a test", length, maxArgument)
 	}
 	for _, entry := range r.Env {
-		if !utf8.ValidString(entry) || strings.Contains(entry, "\x00") {
+		if !utf8.ValidString(entry) || strings.Contains(entry, "\x00") || len(entry) > maxArgument {
 			return malformed("%q has an entry that no process could be given", keyEnv)
 		}
 	}
