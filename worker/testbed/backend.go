@@ -1,0 +1,93 @@
+package testbed
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Backend is one kind of throw-away testbed, as one of autopkgtest's virtualization servers offers it.
+//
+// A backend is a package of its own below this one. It calls Register from its init function and imports nothing else of
+// this project; the programs that are to have it import it for that effect, in the file backends.go of the program.
+//
+// Methods may be called at any time and from several goroutines; none of them starts a testbed.
+type Backend interface {
+	// Name is the backend's word in configuration and logs, the same as the virtualization server's.
+	Name() string
+
+	// Arguments is what follows `--` on autopkgtest's command line, the server's name first. It is a pure function of
+	// the testbed that is asked for.
+	Arguments(Testbed) []string
+
+	// Properties says what the backend's testbeds can do and what it needs on this machine.
+	Properties() Properties
+}
+
+// Testbed names the testbed that a run needs.
+type Testbed struct {
+	Release      string
+	Architecture string
+
+	// Image is the path of the testbed's image as autopkgtest sees it, which is not the path on this machine.
+	Image string
+}
+
+// Properties is what a backend declares instead of being asked for its name.
+type Properties struct {
+	// Capabilities are those of the virtualization server that a test's restrictions can ask for.
+	Capabilities []Capability
+
+	// Commands must be installed for autopkgtest to use this backend, each with the Debian package that has it.
+	Commands map[string]string
+}
+
+// Capability is one of autopkgtest's testbed capabilities.
+type Capability string
+
+// The capabilities that decide whether a test is run or skipped.
+const (
+	RootOnTestbed      Capability = "root-on-testbed"
+	Revert             Capability = "revert"
+	RevertFullSystem   Capability = "revert-full-system"
+	IsolationContainer Capability = "isolation-container"
+	IsolationMachine   Capability = "isolation-machine"
+	Reboot             Capability = "reboot"
+)
+
+// Can says whether the backend's testbeds have a capability.
+func (p Properties) Can(c Capability) bool { return slices.Contains(p.Capabilities, c) }
+
+var registry struct {
+	sync.Mutex
+	backends []Backend
+}
+
+// Register makes a backend known under its name. It is called from the init function of the backend's package, and
+// panics when two backends claim one name: that is a mistake of whoever built the program.
+func Register(b Backend) {
+	registry.Lock()
+	defer registry.Unlock()
+	for _, other := range registry.backends {
+		if other.Name() == b.Name() {
+			panic("testbed: two backends are called " + b.Name())
+		}
+	}
+	registry.backends = append(registry.backends, b)
+}
+
+// Lookup finds a backend by its name.
+func Lookup(name string) (Backend, error) {
+	registry.Lock()
+	defer registry.Unlock()
+	var known []string
+	for _, b := range registry.backends {
+		if b.Name() == name {
+			return b, nil
+		}
+		known = append(known, b.Name())
+	}
+	slices.Sort(known)
+	return nil, fmt.Errorf("no testbed backend is called %q; this program has: %s", name, strings.Join(known, ", "))
+}

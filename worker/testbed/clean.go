@@ -1,0 +1,58 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// cleanLimit bounds the removal of what a run has unpacked, a second's work for an ordinary testbed.
+const cleanLimit = 2 * time.Minute
+
+// clean removes a run's folder and hands its output over to the account.
+func clean(ctx context.Context, folder, output string, log *slog.Logger) error {
+	if err := remove(ctx, folder, output, log); err != nil {
+		return fmt.Errorf("clean up after a run: %w", err)
+	}
+	return nil
+}
+
+// Remove removes a folder with everything in it, also what belongs to the account's subordinate ids, which the account
+// itself may not touch. It is for what runs of a dead process have left behind: their WorkDir. A folder that is not
+// there is no error.
+func Remove(ctx context.Context, folder string) error {
+	if _, err := os.Lstat(folder); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err := remove(ctx, folder, "", slog.Default()); err != nil {
+		return fmt.Errorf("remove %s: %w", folder, err)
+	}
+	return nil
+}
+
+func remove(ctx context.Context, folder, output string, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, cleanLimit, errors.New("not done within "+cleanLimit.String()))
+	defer cancel()
+	path, err := findCommand("rm", "coreutils")
+	if err != nil {
+		return err
+	}
+	// Not os.RemoveAll, which keeps a descriptor open for every level of a tree that a stranger has made.
+	command := confinement{
+		inside: insideConfig{Argv: []string{path, "-rf", "--one-file-system", "--", filepath.Clean(folder)},
+			Env: environment("/tmp"), Dir: "/", Tidy: output},
+		log: log,
+	}
+	done, err := command.run(ctx)
+	if err != nil {
+		return err
+	}
+	if code := done.status.shell(); code != 0 {
+		return fmt.Errorf("rm ended with %d", code)
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package testbed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// confinement is a command that runs as root of namespaces of its own: users, processes, mounts, IPC and host name, and
+// the network if Refuse is not for this machine's. Root in there is the account outside, with its subordinate ids.
+type confinement struct {
+	inside insideConfig
+
+	stdout, stderr io.Writer // nil discards
+
+	// grace is how long the command has after TERM. Then everything in the namespaces is killed.
+	grace time.Duration
+
+	log *slog.Logger
+}
+
+// confined is what is known of a command that has run.
+type confined struct {
+	status  exitStatus
+	elapsed time.Duration // from its start to its end
+}
+
+// errEnded means that the namespaces went away before the command had ended: somebody killed its first process.
+var errEnded = errors.New("ended before its command")
+
+// run runs the command and returns when it and every process that it left have gone. The kernel sees to that: when the
+// first process of a process namespace ends, it kills all others, and only then can that one be waited for.
+//
+// When ctx ends the command gets TERM, after the grace everything is killed, and the error is the context's cause; the
+// status is then that of the command, if it got that far.
+func (c confinement) run(ctx context.Context) (confined, error) {
+	p, err := startInside(ctx, c)
+	if err != nil {
+		return confined{}, err
+	}
+	defer p.destroy(c.log)
+	if err := p.tell(orders{Config: &c.inside}); err != nil {
+		return confined{}, p.explain(err)
+	}
+	var wayOut *slirp
+	if c.inside.Network {
+		wayOut, err = startSlirp(ctx, p.pid())
+		if err != nil {
+			return confined{}, p.explain(err)
+		}
+		defer wayOut.stop(c.log)
+		if err := p.tell(orders{Network: true}); err != nil {
+			return confined{}, p.explain(err)
+		}
+	}
+	result, err := c.attend(ctx, p, wayOut)
+	if ctx.Err() != nil {
+		return result, context.Cause(ctx)
+	}
+	return result, err
+}
+
+// attend waits for the end of the command.
+func (c confinement) attend(ctx context.Context, p *inside, wayOut *slirp) (confined, error) {
+	var result confined
+	var started time.Time
+	cancelled, wayOutGone := ctx.Done(), wayOut.gone()
+	var graceOver <-chan time.Time
+	for {
+		select {
+		case message := <-p.reports:
+			switch {
+			case message.Started:
+				started = time.Now()
+			case message.Error != "":
+				return result, p.explain(errors.New(message.Error))
+			case message.Exit != nil:
+				return confined{status: *message.Exit, elapsed: time.Since(started)}, nil
+			}
+		case <-p.gone:
+			// Its last words may still be on their way.
+			for message := range p.reports {
+				if message.Exit != nil {
+					return confined{status: *message.Exit, elapsed: time.Since(started)}, nil
+				}
+				if message.Error != "" {
+					return result, p.explain(errors.New(message.Error))
+				}
+			}
+			return result, p.explain(errEnded)
+		case <-wayOutGone:
+			return result, fmt.Errorf("the run has lost its network: slirp4netns ended: %s", wayOut.said())
+		case <-cancelled:
+			cancelled = nil
+			if err := p.tell(orders{Stop: true}); err != nil {
+				return result, nil // it is ending already; destroy waits for it
+			}
+			timer := time.NewTimer(c.grace)
+			defer timer.Stop()
+			graceOver = timer.C
+		case <-graceOver:
+			return result, nil
+		}
+	}
+}
+
+// readReports passes on what the inside says until it has nothing more to say.
+func readReports(from io.Reader, to chan<- report) {
+	defer close(to)
+	for decoder := json.NewDecoder(from); ; {
+		var message report
+		if decoder.Decode(&message) != nil {
+			return
+		}
+		to <- message
+	}
+}

@@ -1,0 +1,101 @@
+package testbed
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// The two sides of a namespace talk over a socket, in JSON objects: the outside (this program) tells, the inside (its
+// first process, see InsideMain) reports.
+//
+//	outside                                     inside
+//	   │ orders{Config}  ids are mapped            │ mounts
+//	   ├──────────────────────────────────────────►│
+//	   │ orders{Network} the way out is there      │ routes, then the command
+//	   ├──────────────────────────────────────────►│
+//	   │                           report{Started} │
+//	   │◄──────────────────────────────────────────┤
+//	   │ orders{Stop}    TERM to the command       │
+//	   ├──────────────────────────────────────────►│
+//	   │                              report{Exit} │ the command is over
+//	   │◄──────────────────────────────────────────┤ and with this process everything in there
+//
+// The end of the socket is a message too: when the outside is gone, however it died, the inside ends itself at once.
+
+// orders is a message to the inside.
+type orders struct {
+	Config  *insideConfig `json:"config,omitempty"`
+	Network bool          `json:"network,omitempty"`
+	Stop    bool          `json:"stop,omitempty"`
+}
+
+// report is a message from the inside.
+type report struct {
+	Started bool        `json:"started,omitempty"`
+	Exit    *exitStatus `json:"exit,omitempty"`
+	Error   string      `json:"error,omitempty"`
+}
+
+// exitStatus is how a command ended.
+type exitStatus struct {
+	Code   int `json:"code"`
+	Signal int `json:"signal,omitempty"` // the one that killed it; 0 for none
+}
+
+// shell is the status as a shell tells it: 128 and the number for a command that was killed by a signal.
+func (s exitStatus) shell() int {
+	if s.Signal != 0 {
+		return 128 + s.Signal
+	}
+	return s.Code
+}
+
+// insideConfig is what the first process is to do. All paths in it are this machine's unless said otherwise.
+type insideConfig struct {
+	Argv []string `json:"argv"`
+	Env  []string `json:"env"`
+	Dir  string   `json:"dir"` // as seen from the inside
+
+	// Tree is the file system that the command sees; nil for this machine's own.
+	Tree *tree `json:"tree,omitempty"`
+
+	// Over are mounts over this machine's own files, seen by the command alone. For a nil Tree.
+	Over []bind `json:"over,omitempty"`
+
+	// Network means: wait for the way out, then refuse these networks.
+	Network bool     `json:"network,omitempty"`
+	Refuse  []string `json:"refuse,omitempty"`
+
+	// Tidy is a folder of which everything is given to the account, see tidy. It is done after Argv, which may be empty.
+	Tidy string `json:"tidy,omitempty"`
+}
+
+// controlPair makes the socket. The child's end is for exec.Cmd.ExtraFiles and has to be closed by the caller.
+func controlPair() (parent net.Conn, child *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	child = os.NewFile(uintptr(fds[1]), "control, inside")
+	ours := os.NewFile(uintptr(fds[0]), "control, outside")
+	defer ours.Close() // FileConn has made a copy
+	parent, err = net.FileConn(ours)
+	if err != nil {
+		child.Close()
+		return nil, nil, fmt.Errorf("use a socket pair: %w", err)
+	}
+	return parent, child, nil
+}
+
+func send(to interface{ Write([]byte) (int, error) }, message any) error {
+	line, err := json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	_, err = to.Write(append(line, '\n'))
+	return err
+}

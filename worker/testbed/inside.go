@@ -1,0 +1,166 @@
+package testbed
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// insideArgument makes a program the first process of a run. It is not for people: without the socket it only fails.
+const insideArgument = "testbed-inside"
+
+// insideControl is the descriptor of the socket, the first one after standard error.
+const insideControl = 3
+
+// InsideMain must be called first thing in the main function of every program that uses this package (and in TestMain
+// of its tests). In an ordinary process it does nothing. In a process that a Runner has started as the first one of a
+// run's namespaces, it does that work and never returns.
+func InsideMain() {
+	if len(os.Args) != 2 || os.Args[1] != insideArgument {
+		return
+	}
+	unix.CloseOnExec(insideControl)
+	control := os.NewFile(insideControl, "control")
+	if err := insideRun(control); err != nil {
+		_ = send(control, report{Error: err.Error()}) // if nobody listens there is nobody to tell
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// insideRun prepares the namespaces and runs the command. Whatever is left when it returns is killed by the kernel.
+func insideRun(control *os.File) error {
+	decoder := json.NewDecoder(control)
+	var first orders
+	if err := decoder.Decode(&first); err != nil {
+		return fmt.Errorf("%s is started by a run, not by hand: %w", insideArgument, err)
+	}
+	if first.Config == nil {
+		return fmt.Errorf("%s: the first orders have nothing to do", insideArgument)
+	}
+	config := *first.Config
+	network, stop := make(chan struct{}), make(chan struct{})
+	go obey(decoder, network, stop)
+
+	if err := prepareMounts(config); err != nil {
+		return err
+	}
+	if err := unix.Sethostname([]byte(Hostname)); err != nil {
+		return fmt.Errorf("name the namespace: %w", err)
+	}
+	if config.Network {
+		select {
+		case <-network:
+		case <-stop:
+			return nil
+		}
+		if err := prepareNetwork(config.Refuse); err != nil {
+			return err
+		}
+	}
+	var exit exitStatus
+	if len(config.Argv) > 0 {
+		var err error
+		if exit, err = insideCommand(config, control, stop); err != nil {
+			return err
+		}
+	}
+	if config.Tidy != "" {
+		if err := tidy(config.Tidy); err != nil {
+			return err
+		}
+	}
+	return send(control, report{Exit: &exit})
+}
+
+// obey follows the outside's orders. The end of the socket means that the outside is gone: so is this process, at once,
+// and with it everything in its namespaces.
+func obey(decoder *json.Decoder, network, stop chan<- struct{}) {
+	var networkTold, stopTold bool
+	for {
+		var message orders
+		if decoder.Decode(&message) != nil {
+			os.Exit(1)
+		}
+		if message.Network && !networkTold {
+			networkTold = true
+			close(network)
+		}
+		if message.Stop && !stopTold {
+			stopTold = true
+			close(stop)
+		}
+	}
+}
+
+// insideCommand runs the command in a session of its own and buries the dead: orphans of a process namespace become
+// children of its first process.
+func insideCommand(config insideConfig, control io.Writer, stop <-chan struct{}) (exitStatus, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return exitStatus{}, err
+	}
+	defer null.Close()
+	pid, err := syscall.ForkExec(config.Argv[0], config.Argv, &syscall.ProcAttr{
+		Dir: config.Dir, Env: config.Env, Files: []uintptr{null.Fd(), 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return exitStatus{}, fmt.Errorf("start %s: %w", config.Argv[0], err)
+	}
+	if err := send(control, report{Started: true}); err != nil {
+		return exitStatus{}, err
+	}
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-stop:
+			// The whole group: autopkgtest alone would end and leave the test running.
+			_ = unix.Kill(-pid, unix.SIGTERM) // an error means that it has ended
+		case <-over:
+		}
+	}()
+	for {
+		var status unix.WaitStatus
+		dead, err := unix.Wait4(-1, &status, 0, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return exitStatus{}, fmt.Errorf("wait for %s: %w", config.Argv[0], err)
+		}
+		switch {
+		case dead != pid:
+		case status.Signaled():
+			return exitStatus{Signal: int(status.Signal())}, nil
+		default:
+			return exitStatus{Code: status.ExitStatus()}, nil
+		}
+	}
+}
+
+// prepareNetwork brings up the loopback and takes away the routes to what a run must not reach. The tests' root owns a
+// user namespace below the one that owns the network, so it cannot put them back.
+func prepareNetwork(refuse []string) error {
+	path, err := findCommand("ip", "iproute2")
+	if err != nil {
+		return err
+	}
+	script := "link set lo up\n"
+	for _, network := range refuse {
+		script += "route add unreachable " + network + "\n"
+	}
+	command := exec.Command(path, "-batch", "-")
+	command.Stdin = strings.NewReader(script)
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("prepare the run's network: ip: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}

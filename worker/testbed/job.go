@@ -1,0 +1,56 @@
+package testbed
+
+import (
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+)
+
+// Job is one run.
+type Job struct {
+	Request request.Request
+	Queue   request.Queue // its release and architecture are the testbed's
+
+	// Image is the path of the testbed's image; empty for a backend that needs none. It may be replaced while the run goes on: the run keeps the one that it
+	// has begun with. What is known of the image stands beside it, see ImageInfo.
+	Image string
+
+	// OutputDir is where autopkgtest leaves its files, log first. It is made if it is missing, and must be empty. In the
+	// end everything in it is readable, but test results may have links that lead out of it.
+	OutputDir string
+
+	// WorkDir is a folder of this run alone, made if it is missing. A few hundred megabytes are unpacked in a folder
+	// below it, which is removed in the end. It may hold OutputDir. Nobody but the account may be able to enter it.
+	WorkDir string
+
+	// Timeout ends the run, whatever autopkgtest's own limits say. Zero means never.
+	Timeout time.Duration
+
+	// Grace is how long autopkgtest has to end after TERM; zero means DefaultGrace.
+	Grace time.Duration
+
+	// Source is an unpacked source tree to test instead of the request's package, whose name it should have.
+	Source string
+
+	ExtraArguments []string // the operator's, for autopkgtest
+	SetupCommands  []string // the operator's, run in the testbed
+	Debug          bool
+}
+
+// Outcome is how a run ended.
+type Outcome struct {
+	// ExitCode is autopkgtest's, or 128 and the number of the signal that killed it. See result.Classify.
+	ExitCode int
+
+	// Duration is autopkgtest's time, without making and removing the namespaces.
+	Duration time.Duration
+
+	// TimedOut means that the run was ended by Job.Timeout. ExitCode is then what came of that.
+	TimedOut bool
+}
+
+// DefaultGrace is twice what autopkgtest has been seen to need to remove a testbed on a busy machine.
+const DefaultGrace = 10 * time.Second
+
+// exitUnsupported is the exit code of a run that this worker cannot do: autopkgtest's own for a bad command line.
+const exitUnsupported = 20

@@ -1,0 +1,141 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// The places of a run's folders as autopkgtest sees them. They stand in the public log: they say nothing of this machine.
+const (
+	outputInside = "/out"
+	imagesInside = "/images"
+	sourceInside = "/source"
+	emptyInside  = "/cwd" // autopkgtest takes a name for a folder before it takes it for a package
+)
+
+// errTimeout is the cause of the end of a run that took longer than its limit.
+var errTimeout = errors.New("the run took longer than its limit")
+
+// scratch is the folder below Job.WorkDir that a run makes and removes.
+const scratch = "testbed"
+
+func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Outcome, err error) {
+	testbed := Testbed{Release: job.Queue.Release, Architecture: job.Queue.Architecture}
+	var info ImageInfo
+	if job.Image != "" {
+		if info, err = DescribeImage(job.Image); err != nil {
+			return Outcome{}, err
+		}
+		testbed.Image = filepath.Join(imagesInside, filepath.Base(job.Image))
+	}
+	invocation := Invocation{
+		Program: r.program, OutputDir: outputInside, Request: job.Request, Queue: job.Queue,
+		ExtraArguments: job.ExtraArguments, SetupCommands: job.SetupCommands, Pockets: info.Pockets,
+		TestbedArchitecture: info.Architecture, Features: r.features, Timeouts: DefaultTimeouts,
+		Debug: job.Debug, Backend: r.backend.Arguments(testbed),
+	}
+	if job.Source != "" {
+		invocation.Source = filepath.Join(sourceInside, filepath.Base(job.Source))
+	}
+	argv, err := invocation.Arguments()
+	if err != nil {
+		return Outcome{}, err
+	}
+	folder := filepath.Join(job.WorkDir, scratch)
+	if err := makeScratch(folder); err != nil {
+		return Outcome{}, err
+	}
+	defer func() {
+		// Also when the run was cancelled: its rootfs has owners that the account alone cannot remove.
+		err = errors.Join(err, clean(context.WithoutCancel(ctx), folder, job.OutputDir, log))
+	}()
+	return r.execute(ctx, job, argv, folder, log)
+}
+
+// execute runs autopkgtest in its namespaces.
+func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder string, log *slog.Logger) (Outcome, error) {
+	refuse, err := refusedNetworks()
+	if err != nil {
+		return Outcome{}, err
+	}
+	view := systemTree(filepath.Join(folder, "root"))
+	view.Dirs = append(view.Dirs, emptyInside)
+	view.Binds = append(view.Binds,
+		bind{From: filepath.Join(folder, "tmp"), To: "/tmp", Write: true},
+		bind{From: job.OutputDir, To: outputInside, Write: true})
+	if job.Image != "" {
+		view.Binds = append(view.Binds, bind{From: job.Image, To: filepath.Join(imagesInside, filepath.Base(job.Image))})
+	}
+	if job.Source != "" {
+		view.Binds = append(view.Binds, bind{From: job.Source, To: filepath.Join(sourceInside, filepath.Base(job.Source))})
+	}
+	limited := ctx
+	if job.Timeout > 0 {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeoutCause(ctx, job.Timeout, errTimeout)
+		defer cancel()
+	}
+	var said tailWriter
+	command := confinement{
+		inside: insideConfig{Argv: argv, Env: environment("/tmp"), Dir: emptyInside, Tree: &view, Network: true, Refuse: refuse},
+		stderr: &said, grace: job.Grace, log: log,
+	}
+	if command.grace == 0 {
+		command.grace = DefaultGrace
+	}
+	done, err := command.run(limited)
+	outcome := Outcome{ExitCode: done.status.shell(), Duration: done.elapsed}
+	if err != nil && context.Cause(limited) == errTimeout && ctx.Err() == nil {
+		outcome.TimedOut = true
+		if done.elapsed == 0 { // it had to be killed
+			outcome.ExitCode, outcome.Duration = exitStatus{Signal: int(unix.SIGKILL)}.shell(), job.Timeout
+		}
+		return outcome, nil
+	}
+	if _, missing := os.Stat(filepath.Join(job.OutputDir, "log")); err == nil && missing != nil {
+		note(job.OutputDir, said.String()) // it did not even get to its own log
+	}
+	return outcome, err
+}
+
+// spaceNeeded is for one unpacked testbed and what a test installs.
+const spaceNeeded = 2 << 30
+
+// makeScratch makes the folder in which a run unpacks its testbed. Nobody else may enter it: a test can make programs
+// in there that run with the account's rights.
+func makeScratch(folder string) error {
+	for _, dir := range []string{folder, filepath.Join(folder, "tmp"), filepath.Join(folder, "root")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make the work folder of a run: %w", err)
+		}
+	}
+	if err := os.Chmod(folder, 0o700); err != nil {
+		return err
+	}
+	return CheckSpace(folder, spaceNeeded)
+}
+
+// ErrSpace means that there is too little space for a testbed.
+var ErrSpace = errors.New("too little space on disk")
+
+// CheckSpace fails if a folder's file system has less space than needed, in bytes, or does not let programs run.
+func CheckSpace(folder string, needed uint64) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(folder, &fs); err != nil {
+		return fmt.Errorf("look at the file system of %s: %w", folder, err)
+	}
+	if fs.Flags&unix.ST_NOEXEC != 0 {
+		return fmt.Errorf("%s is mounted noexec: a testbed cannot be unpacked there", folder)
+	}
+	if free := fs.Bavail * uint64(fs.Bsize); free < needed {
+		return fmt.Errorf("%w: %s has %d MB free, a testbed needs %d MB: make space there, or choose another folder",
+			ErrSpace, folder, free>>20, needed>>20)
+	}
+	return nil
+}

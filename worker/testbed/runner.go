@@ -1,0 +1,119 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Runner runs jobs with one backend. Its methods may be called from several goroutines; runs do not see each other.
+type Runner struct {
+	backend  Backend
+	program  string
+	features Features
+	log      *slog.Logger
+}
+
+// NewRunner prepares a backend and finds out what this machine's autopkgtest can do. It fails if something that every
+// run needs is not installed.
+func NewRunner(ctx context.Context, backend string, log *slog.Logger) (*Runner, error) {
+	b, err := Lookup(backend)
+	if err != nil {
+		return nil, err
+	}
+	needed := map[string]string{"autopkgtest": "autopkgtest", "ip": "iproute2", "slirp4netns": "slirp4netns",
+		"newuidmap": "uidmap", "newgidmap": "uidmap", "rm": "coreutils"}
+	for name, debianPackage := range b.Properties().Commands {
+		needed[name] = debianPackage
+	}
+	if err := findCommands(needed); err != nil {
+		return nil, fmt.Errorf("backend %s: %w", backend, err)
+	}
+	program, err := findCommand("autopkgtest", "autopkgtest")
+	if err != nil {
+		return nil, err
+	}
+	features, err := probeFeatures(ctx, program)
+	if err != nil {
+		return nil, err
+	}
+	return &Runner{backend: b, program: program, features: features, log: log}, nil
+}
+
+// Backend is the runner's backend.
+func (r *Runner) Backend() Backend { return r.backend }
+
+// checkLimit bounds Check, which takes a tenth of a second.
+const checkLimit = 20 * time.Second
+
+// Check makes a run's namespaces and network and does nothing in them. A daemon calls it when it starts, to complain
+// before it takes a request.
+func (r *Runner) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, checkLimit, errors.New("no answer within "+checkLimit.String()))
+	defer cancel()
+	refuse, err := refusedNetworks()
+	if err != nil {
+		return err
+	}
+	probe := confinement{inside: insideConfig{Network: true, Refuse: refuse}, log: r.log}
+	if _, err := probe.run(ctx); err != nil {
+		return fmt.Errorf("try the namespaces of a run: %w", err)
+	}
+	return nil
+}
+
+// Run runs a job. It returns when nothing of the run is left but the output folder, in which there is always a file
+// called log, with the reason in it if there is an error.
+//
+// When ctx ends the run is ended, first kindly, and the error is the context's cause. Any other error means that the
+// tests were not run for a reason that has nothing to do with the package: no image, no space, no namespaces. A
+// request that this worker cannot serve is an outcome, with the exit code for a bad command line.
+func (r *Runner) Run(ctx context.Context, job Job) (Outcome, error) {
+	if err := prepareOutput(job.OutputDir); err != nil {
+		return Outcome{}, err
+	}
+	log := r.log.With("release", job.Queue.Release, "arch", job.Queue.Architecture, "package", job.Request.Package)
+	outcome, err := r.run(ctx, job, log)
+	switch {
+	case errors.Is(err, ErrUnsupported):
+		log.Warn("request cannot be served", "error", err)
+		note(job.OutputDir, err.Error())
+		return Outcome{ExitCode: exitUnsupported}, nil
+	case err != nil && ctx.Err() != nil:
+		note(job.OutputDir, fmt.Sprintf("the run was ended: %v", err))
+	case err != nil:
+		note(job.OutputDir, fmt.Sprintf("testbed failure: %v", err))
+	case outcome.TimedOut:
+		note(job.OutputDir, fmt.Sprintf("the run was ended after its limit of %s", job.Timeout))
+	}
+	return outcome, err
+}
+
+// prepareOutput makes the output folder and refuses one that is in use.
+func prepareOutput(folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("make the output folder: %w", err)
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return fmt.Errorf("read the output folder: %w", err)
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("the output folder %s is not empty: it has %s", folder, entries[0].Name())
+	}
+	return nil
+}
+
+// note adds a line of ours to the log, in autopkgtest's form. It is for people; an error loses no more than the line.
+func note(folder, text string) {
+	file, err := os.OpenFile(filepath.Join(folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	fmt.Fprintf(file, "autopkgtest-cloud [%s]: %s\n", time.Now().Format("15:04:05"), text)
+}

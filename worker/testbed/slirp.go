@@ -1,0 +1,149 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// The network of a run. Its addresses come from the range for benchmarks (RFC 2544), which no real network should use:
+// the usual 10.0.2.0/24 of user-mode networks would hide a virtual machine's own gateway and proxy.
+const (
+	runNetwork = "198.19.255.0/24"
+
+	// Nameserver is the address at which every run finds a resolver, whatever this machine's is and wherever it listens:
+	// slirp4netns answers there. Images name it in their /etc/resolv.conf.
+	Nameserver = "198.19.255.3"
+)
+
+// slirp is a run's way out: slirp4netns, which makes connections for it as an ordinary process of the account. What the
+// run can reach is what that process can reach, less this machine's loopback and what refusedNetworks returns.
+type slirp struct {
+	cmd    *exec.Cmd
+	exit   *os.File // the process ends when nobody holds this any more: when we close it, or die
+	output *tailWriter
+	ended  chan struct{}
+}
+
+// startTimeout bounds the start of slirp4netns, which takes some 20 ms.
+const slirpStart = 10 * time.Second
+
+// startSlirp connects the network namespace of a process, and returns when the interface in there is configured.
+func startSlirp(ctx context.Context, pid int) (*slirp, error) {
+	path, err := findCommand("slirp4netns", "slirp4netns")
+	if err != nil {
+		return nil, err
+	}
+	readyOut, readyIn, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make a pipe for slirp4netns: %w", err)
+	}
+	defer readyOut.Close()
+	exitOut, exitIn, err := os.Pipe()
+	if err != nil {
+		readyIn.Close()
+		return nil, fmt.Errorf("make a pipe for slirp4netns: %w", err)
+	}
+	s := &slirp{exit: exitIn, output: &tailWriter{}, ended: make(chan struct{})}
+	s.cmd = exec.Command(path, "--configure", "--mtu=65520", "--disable-host-loopback", "--cidr="+runNetwork,
+		"--enable-sandbox", "--enable-seccomp", "--ready-fd=3", "--exit-fd=4",
+		"--userns-path=/proc/"+strconv.Itoa(pid)+"/ns/user", strconv.Itoa(pid), "tap0")
+	s.cmd.ExtraFiles = []*os.File{readyIn, exitOut}
+	s.cmd.Env = environment("/tmp")
+	s.cmd.Dir = "/"
+	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
+	s.cmd.WaitDelay = time.Second
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = s.cmd.Start()
+	readyIn.Close()
+	exitOut.Close()
+	if err != nil {
+		exitIn.Close()
+		return nil, fmt.Errorf("start slirp4netns: %w", err)
+	}
+	go func() {
+		_ = s.cmd.Wait() // why it ended is in its output
+		close(s.ended)
+	}()
+	if err := awaitByte(ctx, readyOut, slirpStart); err != nil {
+		s.stop(slog.Default())
+		return nil, fmt.Errorf("connect the run's network: %w: %s%s", err, s.said(), tunHint())
+	}
+	return s, nil
+}
+
+// awaitByte reads one byte, or fails when the other end is closed, the time is over or the context ends.
+func awaitByte(ctx context.Context, from *os.File, limit time.Duration) error {
+	if err := from.SetReadDeadline(time.Now().Add(limit)); err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = from.SetReadDeadline(time.Unix(1, 0)) })()
+	_, err := from.Read(make([]byte, 1))
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// tunHint explains the commonest failure.
+func tunHint() string {
+	const device = "/dev/net/tun"
+	file, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Sprintf(" (%v: slirp4netns needs it; as root: modprobe tun; chmod 0666 %s)", err, device)
+	}
+	file.Close()
+	return ""
+}
+
+// gone is closed when the process has ended. A run without a network has none, and never loses it.
+func (s *slirp) gone() <-chan struct{} {
+	if s == nil {
+		return nil
+	}
+	return s.ended
+}
+
+func (s *slirp) said() string { return s.output.String() }
+
+// stop ends the process and waits for it.
+func (s *slirp) stop(log *slog.Logger) {
+	s.exit.Close()
+	timer := time.NewTimer(2 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-s.ended:
+	case <-timer.C:
+		log.Warn("slirp4netns had to be killed", "pid", s.cmd.Process.Pid)
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+	}
+}
+
+// refusedNetworks are this machine's own addresses, behind which services may listen that are not for strangers, and the
+// link-local range, where clouds serve a machine's credentials. A run has no route to them; only its loopback is left,
+// and that is its own. IPv6 is not connected at all.
+func refusedNetworks() ([]string, error) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list the addresses of this machine: %w", err)
+	}
+	refused := []string{"169.254.0.0/16"}
+	for _, address := range addresses {
+		prefix, err := netip.ParsePrefix(address.String())
+		if err != nil {
+			continue
+		}
+		if ip := prefix.Addr(); ip.Is4() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
+			refused = append(refused, ip.String()+"/32")
+		}
+	}
+	return refused, nil
+}
