@@ -38,3 +38,6 @@ func Classify(exit int) Class {
 	}
 	return OtherFail
 }
+
+// validExitCode accepts a process's, and Python's way to tell of a signal.
+func validExitCode(code int) bool { return code >= -255 && code <= 255 }

@@ -118,7 +118,7 @@ func (r *Result) readExitCode(members map[string][]byte) error {
 		return damaged("no %s", memberExitCode)
 	}
 	code, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	if err != nil || code < -255 || code > 255 {
+	if err != nil || !validExitCode(code) {
 		return damaged("%s is %q, want a number", memberExitCode, content)
 	}
 	r.ExitCode = code
@@ -157,13 +157,19 @@ func (r *Result) readTestInfo(members map[string][]byte) error {
 	if !ok {
 		return nil
 	}
-	var info struct {
-		Environment []string `json:"custom_environment"`
-	}
+	var info map[string]json.RawMessage
 	if err := json.Unmarshal(content, &info); err != nil {
 		return damaged("%s: %v", memberTestInfo, err)
 	}
-	for _, entry := range info.Environment {
+	raw, ok := info[keyEnvironment]
+	if !ok {
+		return nil
+	}
+	var environment []string
+	if err := json.Unmarshal(raw, &environment); err != nil {
+		return damaged("%s: %s is not a list of strings", memberTestInfo, keyEnvironment)
+	}
+	for _, entry := range environment {
 		if triggers, found := strings.CutPrefix(entry, triggerVariable); found {
 			r.Triggers = strings.Fields(triggers)
 		} else {

@@ -35,6 +35,9 @@ func (r Result) WriteTar(w io.Writer) error {
 	if !packagePattern.MatchString(r.Source) {
 		return fmt.Errorf("write %s: %q is not a source package's name", TarObject, r.Source)
 	}
+	if !validExitCode(r.ExitCode) || r.Duration < 0 {
+		return fmt.Errorf("write %s: exit code %d after %s cannot be", TarObject, r.ExitCode, r.Duration)
+	}
 	testInfo, err := r.testInfo()
 	if err != nil {
 		return fmt.Errorf("write %s: %w", TarObject, err)
