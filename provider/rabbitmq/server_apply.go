@@ -33,20 +33,9 @@ func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 	if err := checkPrograms(); err != nil {
 		return Info{}, err
 	}
-	unlock, err := d.Lock(ctx)
-	if err != nil {
-		return Info{}, err
-	}
-	defer unlock()
-	if err := checkRoom(d, s); err != nil {
-		return Info{}, err
-	}
 	i := info(d, s)
-	password, n, err := remembered(d, s, i)
+	password, n, err := converge(ctx, d, s, i)
 	if err != nil {
-		return Info{}, err
-	}
-	if err := converge(ctx, d, n); err != nil {
 		return Info{}, err
 	}
 	if err := awaitReady(ctx, d, i); err != nil {
@@ -93,24 +82,38 @@ func Withdraw(ctx context.Context, d *host.Directory) error {
 	return d.Remove(ctx, administratorFile)
 }
 
-// converge puts files and processes in place. A node whose database was taken away while it ran goes on in memory, as
-// if nothing had happened, and loses all of it at its end: it is stopped, so that it begins anew at once.
-func converge(ctx context.Context, d *host.Directory, n node) error {
+// converge puts files and processes in place. It holds the stack's lock, so that two calls at a time do not make up two
+// passwords; the wait that follows it is long and needs no lock.
+func converge(ctx context.Context, d *host.Directory, s Settings, i Info) (config.Secret, node, error) {
+	unlock, err := d.Lock(ctx)
+	if err != nil {
+		return "", node{}, err
+	}
+	defer unlock()
+	if err := checkRoom(d, s); err != nil {
+		return "", node{}, err
+	}
+	password, n, err := remembered(d, s, i)
+	if err != nil {
+		return "", node{}, err
+	}
+	// A node whose database was taken away while it ran goes on in memory, as if nothing had happened, and loses all of
+	// it at its end. It is stopped, so that it begins anew at once.
 	if !d.Exists(serviceFile(databaseFolder + "/schema.DAT")) {
 		if err := d.Stop(ctx, Service); err != nil {
-			return err
+			return "", node{}, err
 		}
 	}
 	// The database holds the hashes of passwords.
 	if err := d.MkdirAll(serviceFile("data"), 0o700); err != nil {
-		return err
+		return "", node{}, err
 	}
 	definition, err := definition(n)
 	if err != nil {
-		return err
+		return "", node{}, err
 	}
 	_, err = d.Converge(ctx, definition)
-	return err
+	return password, n, err
 }
 
 // remembered says what runs where, with the secrets that earlier calls made up, and makes up those that are missing.

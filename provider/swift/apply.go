@@ -19,37 +19,8 @@ func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 	if err := checkPrograms(); err != nil {
 		return Info{}, err
 	}
-	unlock, err := d.Lock(ctx)
+	p, err := converge(ctx, d, s)
 	if err != nil {
-		return Info{}, err
-	}
-	defer unlock()
-	if err := checkDisk(d, s); err != nil {
-		return Info{}, err
-	}
-	p, err := remembered(d, s)
-	if err != nil {
-		return Info{}, err
-	}
-	if p.Incarnation == "" {
-		// Servers that had the lost data open, and a memcached that remembers its containers, must not go on.
-		if err := d.Stop(ctx, Service); err != nil {
-			return Info{}, err
-		}
-		p.Incarnation = newIncarnation()
-	}
-	if p.Password == "" {
-		p.Password = newPassword()
-	}
-	// Before the proxy learns a new password: had we been interrupted in between, the next call would read it here.
-	if _, err := d.WriteFile(credentialsFile, credentials(d, p.Password).Bytes(), 0o600); err != nil {
-		return Info{}, err
-	}
-	definition, err := definition(p)
-	if err != nil {
-		return Info{}, err
-	}
-	if _, err := d.Converge(ctx, definition); err != nil {
 		return Info{}, err
 	}
 	if err := awaitReady(ctx, d, p); err != nil {
@@ -58,6 +29,43 @@ func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 	i := info(d)
 	i.Present, i.Incarnation = true, p.Incarnation
 	return i, nil
+}
+
+// converge puts files and processes in place. It holds the stack's lock, so that two calls at a time do not make up two
+// passwords; the wait that follows it is long and needs no lock.
+func converge(ctx context.Context, d *host.Directory, s Settings) (place, error) {
+	unlock, err := d.Lock(ctx)
+	if err != nil {
+		return place{}, err
+	}
+	defer unlock()
+	if err := checkDisk(d, s); err != nil {
+		return place{}, err
+	}
+	p, err := remembered(d, s)
+	if err != nil {
+		return place{}, err
+	}
+	if p.Incarnation == "" {
+		// Servers that had the lost data open, and a memcached that remembers its containers, must not go on.
+		if err := d.Stop(ctx, Service); err != nil {
+			return place{}, err
+		}
+		p.Incarnation = newIncarnation()
+	}
+	if p.Password == "" {
+		p.Password = newPassword()
+	}
+	// Before the proxy learns a new password: had we been interrupted in between, the next call would read it here.
+	if _, err := d.WriteFile(credentialsFile, credentials(d, p.Password).Bytes(), 0o600); err != nil {
+		return place{}, err
+	}
+	definition, err := definition(p)
+	if err != nil {
+		return place{}, err
+	}
+	_, err = d.Converge(ctx, definition)
+	return p, err
 }
 
 // Withdraw ends the store and removes it with everything in it. A store that is not there is no error.

@@ -44,12 +44,12 @@ func probes(d *host.Directory, p place) []probe {
 	}
 }
 
+// awaitReady has one limit for all: they were started together.
 func awaitReady(ctx context.Context, d *host.Directory, p place) error {
-	// One limit for all: they were started together.
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
+	end := time.Now().Add(startLimit)
 	for _, probe := range probes(d, p) {
-		if err := d.WaitReady(ctx, probe.what, probe.process, startLimit, probe.check); err != nil {
+		limit := max(time.Until(end), callTimeout)
+		if err := d.WaitReady(ctx, probe.what, probe.process, limit, probe.check); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/swift"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+// stackName marks the folders of this command, so that no deployment takes one for its own.
+const stackName = "test"
+
+// sweepLimit bounds the end: a broker that is in the middle of its start needs the longest.
+const sweepLimit = 2 * time.Minute
+
+type runOptions struct {
+	keep    bool
+	account string
+	place   string
+}
+
+func runCommand() *cobra.Command {
+	var o runOptions
+	command := &cobra.Command{
+		Use:   "run [--keep] -- COMMAND...",
+		Short: "Start RabbitMQ and Swift, run a command, and remove everything again",
+		Long: `Starts RabbitMQ and Swift in a new folder, runs the command, removes everything, and exits with the command's code.
+
+The command finds them by its environment:
+  AUTOPKGTEST_TEST_AMQP         amqp://USER:PASSWORD@HOST:PORT/, an administrator
+  AUTOPKGTEST_TEST_MANAGEMENT   http://USER:PASSWORD@HOST:PORT, the same user
+  AUTOPKGTEST_TEST_SWIFT        path of a credentials file
+  AUTOPKGTEST_TEST_DIRECTORY    the folder`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(command *cobra.Command, arguments []string) error {
+			return run(command.Context(), o, arguments)
+		},
+	}
+	command.Flags().SetInterspersed(false) // flags after the command's name are the command's
+	command.Flags().BoolVar(&o.keep, "keep", false, "leave the services running, and say how to remove them")
+	command.Flags().StringVar(&o.account, "account", "", "who runs the services when root starts this (default "+host.DefaultAccount+")")
+	command.Flags().StringVar(&o.place, "place", "", "folder to make the stack's folder in (default the temporary folder)")
+	return command
+}
+
+func run(ctx context.Context, o runOptions, arguments []string) (err error) {
+	d, release, err := makeFolder(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if o.keep {
+			fmt.Fprintf(os.Stderr, "stack: left in %s; `stack sweep %s` removes it\n", d.Path(), d.Path())
+			return
+		}
+		if left := release(); left != nil {
+			// The command's exit code must not hide it.
+			fmt.Fprintln(os.Stderr, "stack:", left)
+			err = errors.Join(err, left)
+		}
+	}()
+	environment, err := startServices(ctx, d)
+	if err != nil {
+		return err
+	}
+	return execute(ctx, arguments, append(os.Environ(), environment...))
+}
+
+// startServices starts both at once and waits until both serve. It returns what the command finds them by.
+func startServices(ctx context.Context, d *host.Directory) ([]string, error) {
+	var broker rabbitmq.Info
+	var store swift.Info
+	begin := time.Now()
+	together, within := errgroup.WithContext(ctx)
+	together.Go(func() (err error) {
+		broker, err = rabbitmq.Apply(within, d, rabbitmq.Settings{})
+		tell(begin, "RabbitMQ", err)
+		return err
+	})
+	together.Go(func() (err error) {
+		store, err = swift.Apply(within, d, swift.Settings{})
+		tell(begin, "Swift", err)
+		return err
+	})
+	if err := together.Wait(); err != nil {
+		return nil, err
+	}
+	if broker.Warning != "" {
+		fmt.Fprintln(os.Stderr, "stack:", broker.Warning)
+	}
+	return environment(d, broker, store)
+}
+
+func tell(begin time.Time, what string, err error) {
+	if err == nil {
+		fmt.Fprintf(os.Stderr, "stack: %s serves after %.1f s\n", what, time.Since(begin).Seconds())
+	}
+}
+
+func environment(d *host.Directory, broker rabbitmq.Info, store swift.Info) ([]string, error) {
+	administrator, err := config.ReadBroker(broker.CredentialsFile)
+	if err != nil {
+		return nil, err
+	}
+	user := administrator.Username + ":" + administrator.Password.Reveal() + "@"
+	const scheme = "http://"
+	return []string{
+		"AUTOPKGTEST_TEST_AMQP=amqp://" + user + administrator.Address() + "/",
+		"AUTOPKGTEST_TEST_MANAGEMENT=" + scheme + user + broker.ManagementURL[len(scheme):],
+		"AUTOPKGTEST_TEST_SWIFT=" + store.CredentialsFile,
+		"AUTOPKGTEST_TEST_DIRECTORY=" + d.Path(),
+	}, nil
+}
+
+// makeFolder makes a stack in a new folder. release removes it with everything in it; should we be killed, a guard does.
+func makeFolder(ctx context.Context, o runOptions) (d *host.Directory, release func() error, err error) {
+	account, err := host.Choose(o.account)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err = create(ctx, account, o.place)
+	if errors.Is(err, host.ErrUnreachable) && o.place == "" {
+		// The temporary folder may be one that only we can reach. The account's home is one that it can.
+		d, err = create(ctx, account, account.Home)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	path := d.Path()
+	remove := func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepLimit)
+		defer cancel()
+		return host.Sweep(ctx, path)
+	}
+	if o.keep {
+		return d, remove, nil
+	}
+	dismiss, err := startGuard(path)
+	if err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	return d, func() error { return errors.Join(remove(), dismiss()) }, nil
+}
+
+func create(ctx context.Context, account host.Account, place string) (*host.Directory, error) {
+	path, err := os.MkdirTemp(place, "autopkgtest-stack-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for the stack: %w", err)
+	}
+	d, err := host.Create(ctx, host.Options{Path: path, Stack: stackName, Account: account})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(path))
+	}
+	return d, nil
+}
