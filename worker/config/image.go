@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"strings"
 	"time"
 )
@@ -34,12 +35,26 @@ func LoadImage(path string) (Image, error) {
 		Directory:    d.text("image", "directory"),
 		Mirror:       d.url("image", "mirror", false),
 		Every:        d.duration("image", "every", DefaultEvery),
-		Include:      strings.Fields(d.value("image", "include")),
+		Include:      d.packages("image", "include"),
 	}
 	if d.err != nil {
 		return Image{}, d.err
 	}
 	return i, nil
+}
+
+var packagePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]*$`)
+
+// packages is a list of binary packages that may be missing.
+func (d *document) packages(section, key string) []string {
+	var names []string
+	for _, name := range strings.Fields(d.value(section, key)) {
+		if !packagePattern.MatchString(name) {
+			d.fail(section, key, "%q is not a package's name", name)
+		}
+		names = append(names, name)
+	}
+	return names
 }
 
 // word is a list of words that has one.

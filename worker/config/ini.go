@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 
 	"gopkg.in/ini.v1"
@@ -24,7 +26,7 @@ type document struct {
 	err   error          // the first that was found by the getters
 }
 
-// load reads an INI file. With a nil schema every section and key is accepted.
+// load reads an INI file strictly.
 func load(path string, known schema) (*document, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -32,6 +34,29 @@ func load(path string, known schema) (*document, error) {
 	}
 	return parse(path, content, known)
 }
+
+// loadLoosely reads a file of another program's, in the dialect of Python's configparser: unknown keys, colons, values
+// over several lines.
+func loadLoosely(path string) (*document, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	file, err := ini.LoadSources(ini.LoadOptions{
+		AllowPythonMultilineValues: true,
+		AllowBooleanKeys:           true,
+		IgnoreInlineComment:        true,
+		SkipUnrecognizableLines:    true,
+		PreserveSurroundedQuote:    true,
+	}, content)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, path, err)
+	}
+	return &document{path: path, file: file}, nil
+}
+
+// namePattern keeps sections and keys to what every reader of INI understands in the same way.
+var namePattern = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
 func parse(path string, content []byte, known schema) (*document, error) {
 	d := &document{path: path, lines: map[string]int{}}
@@ -64,21 +89,21 @@ func (d *document) scan(content []byte, known schema) error {
 			continue
 		case text[0] == '[':
 			name, found := strings.CutSuffix(text[1:], "]")
-			if !found || name == "" {
+			if !found || !namePattern.MatchString(name) {
 				return d.errorAt(number, "a section is [NAME]")
 			}
 			section = name
 			if err := d.note(number, section, "section ["+section+"]"); err != nil {
 				return err
 			}
-			if _, ok := known[section]; known != nil && !ok {
+			if _, ok := known[section]; !ok {
 				return d.errorAt(number, "unknown section [%s]: the sections are %s", section, known.sections())
 			}
 			continue
 		}
 		key, value, found := strings.Cut(text, "=")
 		key = strings.TrimSpace(key)
-		if !found || key == "" {
+		if !found || !namePattern.MatchString(key) {
 			return d.errorAt(number, "neither a section, a comment nor KEY = VALUE")
 		}
 		if section == "" {
@@ -87,7 +112,7 @@ func (d *document) scan(content []byte, known schema) error {
 		if err := d.note(number, section+"/"+key, fmt.Sprintf("[%s] %s", section, key)); err != nil {
 			return err
 		}
-		if known != nil && !known.has(section, key) {
+		if !known.has(section, key) {
 			return d.errorAt(number, "unknown key %q in [%s]: the keys are %s", key, section, strings.Join(known[section], ", "))
 		}
 		if value = strings.TrimSpace(value); strings.HasPrefix(value, `"""`) || strings.HasPrefix(value, "`") {
@@ -105,14 +130,7 @@ func (d *document) note(number int, name, what string) error {
 	return nil
 }
 
-func (s schema) has(section, key string) bool {
-	for _, k := range s[section] {
-		if k == key {
-			return true
-		}
-	}
-	return false
-}
+func (s schema) has(section, key string) bool { return slices.Contains(s[section], key) }
 
 func (d *document) errorAt(number int, format string, args ...any) error {
 	return fmt.Errorf("%w: %s:%d: %s", ErrInvalid, d.path, number, fmt.Sprintf(format, args...))

@@ -24,16 +24,25 @@ var operatorSchema = schema{
 }
 
 // LoadOperator reads autopkgtest-cloud.conf.
-func LoadOperator(path string) (Operator, error) { return loadOperator(path, operatorSchema) }
-
-// LoadSite reads the site's configuration for what run-autopkgtest needs of it, whatever else it holds.
-func LoadSite(path string) (Operator, error) { return loadOperator(path, nil) }
-
-func loadOperator(path string, known schema) (Operator, error) {
-	d, err := load(path, known)
+func LoadOperator(path string) (Operator, error) {
+	d, err := load(path, operatorSchema)
 	if err != nil {
 		return Operator{}, err
 	}
+	return d.operator()
+}
+
+// LoadSite reads the site's configuration for what run-autopkgtest needs of it, whatever else it holds and however it is
+// written.
+func LoadSite(path string) (Operator, error) {
+	d, err := loadLoosely(path)
+	if err != nil {
+		return Operator{}, err
+	}
+	return d.operator()
+}
+
+func (d *document) operator() (Operator, error) {
 	o := Operator{
 		WebURL:            d.url("web", "url", false),
 		BrokerCredentials: d.value("amqp", "credentials_file"),

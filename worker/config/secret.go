@@ -7,7 +7,8 @@ import (
 )
 
 // Secret is a password, or text that holds one. Printed in any way, logged or encoded it is "***"; Reveal gives it out,
-// for the one place that needs it. Keep it in exported fields: package fmt prints unexported ones without asking the type.
+// for the one place that needs it. Keep it in exported fields, and out of the keys of maps: packages fmt and json print
+// those without asking the type.
 type Secret string
 
 const masked = "***"
@@ -35,3 +36,6 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(masked) }
 
 // MarshalText masks the secret in JSON, XML and every other encoding that asks for text.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(masked), nil }
+
+// MarshalBinary masks the secret in gob and the like.
+func (s Secret) MarshalBinary() ([]byte, error) { return s.MarshalText() }
