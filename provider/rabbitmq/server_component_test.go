@@ -1,0 +1,466 @@
+//go:build component
+
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+// serving is how long a killed process may take until the node serves again. The promise is 20 s on an idle machine; one
+// that runs tests is not idle.
+const serving = time.Minute
+
+// nodeTest is a stack with a node of its own: these tests kill it and destroy its data.
+type nodeTest struct {
+	d *host.Directory
+	i Info
+}
+
+func newDirectory(t *testing.T) *host.Directory {
+	t.Helper()
+	account, err := host.Choose("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not t.TempDir: root's cannot be reached by the account.
+	path, err := os.MkdirTemp("", "rabbitmq-server-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := host.Create(t.Context(), host.Options{Path: path, Stack: "test", Account: account})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := host.Sweep(context.WithoutCancel(t.Context()), path); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// TestServer is the life of one node, in order: a start takes seconds, so the parts share it.
+func TestServer(t *testing.T) {
+	t.Parallel()
+	n := &nodeTest{d: newDirectory(t)}
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, *nodeTest)
+	}{
+		{"refuses what cannot work", refuses},
+		{"finishes an interrupted start", interrupted},
+		{"serves", serves},
+		{"knows no guest", noGuest},
+		{"does nothing when nothing is wrong", idempotent},
+		{"comes back when killed", comesBack},
+		{"keeps messages and passwords over a restart", keeps},
+		{"replaces lost and exposed credentials of the administrator alone", lostCredentials},
+		{"takes a new delivery timeout", newTimeout},
+		{"begins anew when its data are gone", lostData},
+		{"goes without a trace", withdrawn},
+	} {
+		if !t.Run(part.name, func(t *testing.T) { part.test(t, n) }) {
+			t.FailNow()
+		}
+	}
+}
+
+func refuses(t *testing.T, n *nodeTest) {
+	if _, err := Apply(t.Context(), n.d, Settings{Reserve: 1 << 60}); !errors.Is(err, host.ErrNoSpace) {
+		t.Errorf("with too little room: %v, want ErrNoSpace", err)
+	}
+	address, port, _ := n.d.AMQP()
+	taken, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Apply(t.Context(), n.d, Settings{})
+	if !errors.Is(err, host.ErrPortTaken) || !strings.Contains(err.Error(), strconv.Itoa(port)) {
+		t.Errorf("with a taken port: %v, want ErrPortTaken with its number", err)
+	}
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func interrupted(t *testing.T, n *nodeTest) {
+	for _, after := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 3 * time.Second} {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		if _, err := Apply(ctx, n.d, Settings{}); err == nil {
+			t.Errorf("serves after %s: too fast for this test, which wants to interrupt it", after)
+		}
+		cancel()
+	}
+}
+
+func serves(t *testing.T, n *nodeTest) {
+	begin := time.Now()
+	i, err := Apply(t.Context(), n.d, Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("serves after %s", time.Since(begin).Round(10*time.Millisecond))
+	n.i = i
+	if i.Problem != "" || i.DeliveryTimeout != DefaultDeliveryTimeout || i.Incarnation == "" {
+		t.Errorf("Apply says %+v", i)
+	}
+	n.inspect(t, "")
+	if err := n.knock("AMQP\x01\x01\x09\x01"); err != nil {
+		t.Errorf("AMQP 0-8, which britney speaks: %v", err)
+	}
+	// Hashes of passwords and the messages are nobody else's business.
+	if info, err := os.Stat(n.d.ServicePath(Service, "data")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the data: %v, %v, want mode 0700", info, err)
+	}
+}
+
+func noGuest(t *testing.T, n *nodeTest) {
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.i.ManagementURL+"/api/whoami", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth("guest", "guest")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := answer.Body.Close(); err != nil || answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("guest over HTTP: %s, want 401 (%v)", answer.Status, err)
+	}
+	guest := config.Broker{Username: "guest", Password: "guest", Host: n.i.Host, Port: n.i.Port}
+	var refused *amqp.Error
+	if _, err := amqp.Dial(guest.URI().Reveal()); !errors.As(err, &refused) || refused.Code != amqp.AccessRefused {
+		t.Errorf("guest over AMQP: %v, want 403", err)
+	}
+	if _, err := n.management(t).User(t.Context(), "guest"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the user guest: %v, want ErrNotFound", err)
+	}
+}
+
+func idempotent(t *testing.T, n *nodeTest) {
+	before := n.pids(t)
+	begin := time.Now()
+	again, err := Apply(t.Context(), n.d, Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("an apply that changes nothing takes %s", time.Since(begin).Round(time.Millisecond))
+	if again != n.i {
+		t.Errorf("the second apply says %+v, the first said %+v", again, n.i)
+	}
+	if after := n.pids(t); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("processes before %v, after %v", before, after)
+	}
+}
+
+const testQueue = "debci-noble-amd64"
+
+func comesBack(t *testing.T, n *nodeTest) {
+	m := n.management(t)
+	if err := m.DeclareQueue(t.Context(), testQueue); err != nil {
+		t.Fatal(err)
+	}
+	n.publish(t, 20)
+	for _, process := range []string{"rabbitmq-epmd", "rabbitmq"} {
+		pid := n.pids(t)[process]
+		victim, err := os.FindProcess(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if err := victim.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		n.await(t, process+" is another process, and the node serves", func(ctx context.Context) error {
+			if now := n.pids(t)[process]; now == pid || now == 0 {
+				return fmt.Errorf("pid %d, was %d", now, pid)
+			}
+			return n.depth(ctx, 20)
+		})
+		t.Logf("%s serves %s after it was killed", process, time.Since(begin).Round(10*time.Millisecond))
+	}
+	// A node that cannot register with epmd cannot be reached by rabbitmqctl, which an apply needs.
+	n.await(t, "the node is known to epmd", func(ctx context.Context) error {
+		i := n.i
+		got, err := Apply(ctx, n.d, Settings{})
+		if err == nil && got != i {
+			err = fmt.Errorf("Apply says %+v, said %+v", got, i)
+		}
+		return err
+	})
+}
+
+func keeps(t *testing.T, n *nodeTest) {
+	m := n.management(t)
+	for _, password := range []config.Secret{"First1", "Second2"} {
+		if err := m.PutUser(t.Context(), User{Name: "britney", PasswordHash: HashPassword(password), Tags: []string{"management"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.d.Stop(t.Context(), Service); err != nil {
+		t.Fatal(err)
+	}
+	n.inspect(t, "down")
+	if _, err := Apply(t.Context(), n.d, Settings{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.depth(t.Context(), 20); err != nil {
+		t.Error(err)
+	}
+	n.login(t, "britney", "Second2", true)
+	n.login(t, "britney", "First1", false)
+}
+
+func lostCredentials(t *testing.T, n *nodeTest) {
+	for name, lose := range map[string]func(path string) error{
+		"gone":                          os.Remove,
+		"can be read by other accounts": func(path string) error { return os.Chmod(path, 0o644) },
+		"cannot be used":                func(path string) error { return os.Truncate(path, 3) },
+		"admin cannot do its work":      nil,
+	} {
+		before, err := config.ReadBroker(n.i.CredentialsFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lose == nil {
+			// Somebody else changed it in the broker: then the file is right.
+			err = n.management(t).PutUser(t.Context(), User{Name: "admin", PasswordHash: HashPassword("other"), Tags: []string{"administrator"}})
+		} else {
+			err = lose(n.i.CredentialsFile)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.inspect(t, name)
+		i, err := Apply(t.Context(), n.d, Settings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i != n.i {
+			t.Errorf("%s: Apply says %+v, said %+v", name, i, n.i)
+		}
+		after, err := config.ReadBroker(n.i.CredentialsFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rotated := after.Password != before.Password; rotated != (lose != nil) {
+			t.Errorf("%s: a new password: %v", name, rotated)
+		}
+		n.login(t, "admin", after.Password, true)
+		n.login(t, "admin", before.Password, lose == nil)
+		n.login(t, "britney", "Second2", true)
+		n.inspect(t, "")
+	}
+}
+
+func newTimeout(t *testing.T, n *nodeTest) {
+	settings := Settings{DeliveryTimeout: 100 * time.Hour}
+	found, err := Inspect(t.Context(), n.d, settings)
+	if err != nil || !strings.Contains(found.Problem, "rabbitmq.conf") || found.DeliveryTimeout != DefaultDeliveryTimeout {
+		t.Errorf("Inspect before: %+v, %v", found, err)
+	}
+	before := n.pids(t)["rabbitmq-epmd"]
+	if n.i, err = Apply(t.Context(), n.d, settings); err != nil {
+		t.Fatal(err)
+	}
+	if n.i.DeliveryTimeout != settings.DeliveryTimeout {
+		t.Errorf("the node runs with %s", n.i.DeliveryTimeout)
+	}
+	if after := n.pids(t)["rabbitmq-epmd"]; after != before {
+		t.Error("epmd was restarted for a setting that is none of its business")
+	}
+	if n.i, err = Apply(t.Context(), n.d, Settings{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func lostData(t *testing.T, n *nodeTest) {
+	kept, err := config.ReadBroker(n.i.CredentialsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without a word, and while it runs.
+	if err := os.RemoveAll(n.d.ServicePath(Service, "data")); err != nil {
+		t.Fatal(err)
+	}
+	n.inspect(t, "users and queues")
+	i, err := Apply(t.Context(), n.d, Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i.Incarnation == n.i.Incarnation || i.Incarnation == "" {
+		t.Errorf("incarnation %q after %q", i.Incarnation, n.i.Incarnation)
+	}
+	n.i = i
+	n.login(t, "admin", kept.Password, true)
+	n.login(t, "britney", "Second2", false)
+	if queues, err := n.management(t).Queues(t.Context()); err != nil || len(queues) != 0 {
+		t.Errorf("queues after the loss: %v, %v", queues, err)
+	}
+	n.inspect(t, "")
+}
+
+func withdrawn(t *testing.T, n *nodeTest) {
+	begin := time.Now()
+	for range 2 {
+		if err := Withdraw(t.Context(), n.d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("withdrawn in %s", time.Since(begin).Round(10*time.Millisecond))
+	for _, name := range []string{n.d.ServicePath(Service), n.i.CredentialsFile} {
+		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there (%v)", name, err)
+		}
+	}
+	if i, err := Inspect(t.Context(), n.d, Settings{}); err != nil || i.Present {
+		t.Errorf("Inspect: %+v, %v", i, err)
+	}
+	if gone, err := n.d.Release(t.Context()); err != nil || !gone {
+		t.Errorf("Release: %v, %v", gone, err)
+	}
+}
+
+// inspect wants a problem that says part, or none if part is empty.
+func (n *nodeTest) inspect(t *testing.T, part string) {
+	t.Helper()
+	begin := time.Now()
+	i, err := Inspect(t.Context(), n.d, Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("Inspect after %s: %q", time.Since(begin).Round(time.Millisecond), i.Problem)
+	if part == "" && i != n.i || part != "" && !strings.Contains(i.Problem, part) {
+		t.Errorf("Inspect says %+v, want a problem with %q, else %+v", i, part, n.i)
+	}
+}
+
+func (n *nodeTest) management(t *testing.T) *Management {
+	t.Helper()
+	administrator, err := config.ReadBroker(n.i.CredentialsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := NewManagement(n.i.ManagementURL, administrator.Username, administrator.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (n *nodeTest) login(t *testing.T, user string, password config.Secret, works bool) {
+	t.Helper()
+	m, err := NewManagement(n.i.ManagementURL, user, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Identity(t.Context()); works && err != nil || !works && !errors.Is(err, ErrDenied) {
+		t.Errorf("login of %s works: want %v, got %v", user, works, err)
+	}
+}
+
+func (n *nodeTest) pids(t *testing.T) map[string]int {
+	t.Helper()
+	found, err := n.d.Inspect(t.Context(), Service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids := map[string]int{}
+	for name, status := range found.Processes {
+		pids[name] = status.PID
+	}
+	return pids
+}
+
+func (n *nodeTest) channel() (*amqp.Channel, func() error, error) {
+	administrator, err := config.ReadBroker(n.i.CredentialsFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	connection, err := amqp.Dial(administrator.URI().Reveal())
+	if err != nil {
+		return nil, nil, err
+	}
+	channel, err := connection.Channel()
+	if err != nil {
+		return nil, nil, errors.Join(err, connection.Close())
+	}
+	return channel, connection.Close, nil
+}
+
+func (n *nodeTest) publish(t *testing.T, count int) {
+	t.Helper()
+	channel, done, err := n.channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	if err := channel.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	for number := range count {
+		confirmation, err := channel.PublishWithDeferredConfirmWithContext(t.Context(), "", testQueue, false, false,
+			amqp.Publishing{DeliveryMode: amqp.Persistent, Body: fmt.Append(nil, "request ", number)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := confirmation.WaitContext(t.Context()); err != nil || !ok {
+			t.Fatalf("message %d: confirmed: %v, %v", number, ok, err)
+		}
+	}
+}
+
+// depth wants so many messages in the queue.
+func (n *nodeTest) depth(_ context.Context, want int) error {
+	channel, done, err := n.channel()
+	if err != nil {
+		return err
+	}
+	queue, err := channel.QueueDeclarePassive(testQueue, true, false, false, false, nil)
+	if err == nil && queue.Messages != want {
+		err = fmt.Errorf("%d messages in %s, want %d", queue.Messages, testQueue, want)
+	}
+	return errors.Join(err, done())
+}
+
+// knock sends a protocol header and wants the broker's first frame.
+func (n *nodeTest) knock(header string) (err error) {
+	connection, err := net.Dial("tcp", net.JoinHostPort(n.i.Host, strconv.Itoa(n.i.Port)))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, connection.Close()) }()
+	if _, err := connection.Write([]byte(header)); err != nil {
+		return err
+	}
+	frame := make([]byte, 13)
+	if _, err := connection.Read(frame); err != nil {
+		return err
+	}
+	if frame[0] != 1 {
+		return fmt.Errorf("the broker answers %q", frame)
+	}
+	return nil
+}
+
+// await looks again and again; the process under test is another one, so there is nothing to wait on.
+func (n *nodeTest) await(t *testing.T, what string, check func(context.Context) error) {
+	t.Helper()
+	if err := n.d.WaitReady(t.Context(), what, "rabbitmq", serving, check); err != nil {
+		t.Fatal(err)
+	}
+}
