@@ -142,8 +142,8 @@ func (c *consumption) run(ctx context.Context) {
 // stop waits for the forwarders and closes the channel of deliveries.
 func (c *consumption) stop() {
 	c.forwarders.Wait()
+	close(c.stopped) // before the reader can know, who may consume anew then
 	close(c.out)
-	close(c.stopped)
 }
 
 // attachWaiting starts a consumer for each waiting queue that can be consumed now.

@@ -1,0 +1,113 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+)
+
+// maxAttempts is how often a test is run when its testbed fails. What fails three times is published as it is: somebody
+// should look, and the gatekeeper must not wait for ever.
+const maxAttempts = 3
+
+// maxBroken is how often a run that could not even begin is tried here, with pauses that grow to minutes, before the request
+// goes back to its queue, where another worker can take it.
+const maxBroken = 10
+
+// exitTmpfail is autopkgtest's code for a testbed that failed.
+const exitTmpfail = 16
+
+// attempt is one execution of autopkgtest.
+type attempt struct {
+	folder  string // of autopkgtest's output
+	outcome testbed.Outcome
+}
+
+// run runs the tests. What is the package's result is accepted at once; what is our own failure is tried again.
+func (l *life) run(ctx context.Context) State {
+	for broken := 0; ; {
+		a := attempt{folder: filepath.Join(l.folder, fmt.Sprintf("attempt-%d", len(l.attempts)+1))}
+		l.report(ctx, a.folder)
+		outcome, err := l.worker.testbeds.Run(ctx, testbed.Job{
+			Request: l.request, Queue: l.delivery.Queue, Image: l.worker.image(l.delivery.Queue),
+			OutputDir: a.folder, WorkDir: filepath.Join(l.folder, "work"), Timeout: l.worker.settings.Timeout,
+		})
+		if ctx.Err() != nil {
+			return Handback
+		}
+		if err != nil {
+			// Nothing to do with the package: publishing it would blame the package, and trying the next request would
+			// burn the whole queue on a broken machine. So the request is kept.
+			broken++
+			l.log.Error("the tests could not be run", "tries", broken, "error", err)
+			if broken == maxBroken {
+				return Handback
+			}
+			if err := l.again(ctx, a.folder, min(firstPause<<broken, longestPause)); err != nil {
+				return Handback
+			}
+			continue
+		}
+		a.outcome = outcome
+		l.attempts = append(l.attempts, a)
+		l.log.Info("autopkgtest ended", "attempt", len(l.attempts), "exitcode", outcome.ExitCode, "duration", outcome.Duration,
+			"timed_out", outcome.TimedOut)
+		if !ourFailure(outcome) || len(l.attempts) == maxAttempts {
+			return Collect
+		}
+		if !sleep(ctx, l.worker.settings.RetryPause<<(len(l.attempts)-1)) {
+			return Handback
+		}
+	}
+}
+
+// again clears what a run that did not begin has left, and waits.
+func (l *life) again(ctx context.Context, folder string, pause time.Duration) error {
+	if err := os.RemoveAll(folder); err != nil {
+		return err
+	}
+	if !sleep(ctx, pause) {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// ourFailure tells a failure of the testbed, or of autopkgtest itself, from a result of the package.
+func ourFailure(o testbed.Outcome) bool {
+	switch {
+	case o.TimedOut:
+		return false // the package's tests take too long, and would again
+	case o.ExitCode == exitTmpfail, o.ExitCode == 1: // 1: autopkgtest crashed
+		return true
+	case o.ExitCode == 20: // what autopkgtest did not expect; without a run, what this worker can never do
+		return o.Duration > 0
+	}
+	return o.ExitCode < 0 || o.ExitCode >= 128 // a signal
+}
+
+// published is the exit code that a run is stored with. Readers know autopkgtest's own codes only.
+func published(o testbed.Outcome) int {
+	switch {
+	case o.TimedOut:
+		return 4 // as for a single test that takes too long
+	case o.ExitCode == 1, o.ExitCode < 0, o.ExitCode >= 128:
+		return exitTmpfail
+	}
+	return o.ExitCode
+}
+
+// sleep waits, and reports false when the context ended first.
+func sleep(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,131 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Check is one thing that must be right for a worker to be of use.
+type Check struct {
+	ID    string // one word, for programs
+	Title string // for people
+	Check func(context.Context) error
+}
+
+// Checks are the worker's: the same list serves the health listener and `autopkgtest-worker --check`.
+func (w *Worker) Checks() []Check {
+	return []Check{
+		{"broker", "There is a session with the broker", w.checkBroker},
+		{"queues", "All queues are consumed", w.checkQueues},
+		{"store", "The store answers", w.checkStore},
+		{"images", "Every release and architecture has a testbed image", w.checkImages},
+	}
+}
+
+func (w *Worker) checkBroker(context.Context) error {
+	if w.broker.now() == nil {
+		return errors.New("no session with the broker; the log tells why")
+	}
+	return nil
+}
+
+func (w *Worker) checkQueues(context.Context) error {
+	w.mu.Lock()
+	session := w.consumed
+	w.mu.Unlock()
+	if session == nil {
+		return errors.New("nothing is consumed without a session with the broker")
+	}
+	waiting := session.Waiting()
+	var reasons []string
+	for _, name := range slices.Sorted(maps.Keys(waiting)) {
+		reasons = append(reasons, name+": "+waiting[name])
+	}
+	if len(reasons) > 0 {
+		return errors.New(strings.Join(reasons, "; "))
+	}
+	return nil
+}
+
+func (w *Worker) checkStore(ctx context.Context) error {
+	if _, err := w.store.Containers(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (w *Worker) checkImages(context.Context) error {
+	wanted, _ := w.current()
+	missing := map[string]struct{}{}
+	for _, q := range wanted.queues {
+		if err := w.imageThere(q.Name()); err != nil {
+			missing[err.Error()] = struct{}{}
+		}
+	}
+	if len(missing) > 0 {
+		return errors.New(strings.Join(slices.Sorted(maps.Keys(missing)), "; "))
+	}
+	return nil
+}
+
+// Finding is what a check found.
+type Finding struct {
+	ID     string `json:"id"`
+	Title  string `json:"title"`
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// checkLimit bounds all checks together: whoever asks wants an answer, also when the broker or the store gives none.
+const checkLimit = 5 * time.Second
+
+// Examine runs checks side by side and tells whether all is well.
+func Examine(ctx context.Context, checks []Check) (findings []Finding, ok bool) {
+	ctx, cancel := context.WithTimeoutCause(ctx, checkLimit, fmt.Errorf("no answer within %s", checkLimit))
+	defer cancel()
+	findings = make([]Finding, len(checks))
+	var running sync.WaitGroup
+	for i, check := range checks {
+		running.Go(func() {
+			findings[i] = Finding{ID: check.ID, Title: check.Title, OK: true}
+			if err := check.Check(ctx); err != nil {
+				findings[i].OK, findings[i].Reason = false, err.Error()
+			}
+		})
+	}
+	running.Wait()
+	return findings, !slices.ContainsFunc(findings, func(f Finding) bool { return !f.OK })
+}
+
+// Handler answers the health listener: /healthz says that the process lives, /readyz whether it is of use, with the reasons
+// when it is not, both in JSON.
+func Handler(checks []Check) http.Handler {
+	routes := http.NewServeMux()
+	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]any{"alive": true})
+	})
+	routes.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		findings, ok := Examine(r.Context(), checks)
+		status := http.StatusOK
+		if !ok {
+			status = http.StatusServiceUnavailable
+		}
+		answer(w, status, map[string]any{"ready": ok, "checks": findings})
+	})
+	return routes
+}
+
+func answer(w http.ResponseWriter, status int, content any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(content) // whoever asked may have gone
+}

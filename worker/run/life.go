@@ -1,0 +1,187 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
+)
+
+// State is where a request is in its life. The picture is in doc.go.
+type State string
+
+// The states, in order. After End nothing follows.
+const (
+	Accept   State = "accept"
+	Prepare  State = "prepare"
+	Run      State = "run"
+	Collect  State = "collect"
+	Store    State = "store"
+	Announce State = "announce"
+	Ack      State = "ack"
+	Reject   State = "reject"
+	Handback State = "handback"
+	End      State = "end"
+)
+
+// step does what a state is for and returns the next one. When the context has ended, what it returns does not count: the
+// next state is Handback.
+type step func(*life, context.Context) State
+
+// steps is the machine.
+var steps = map[State]step{
+	Accept:   (*life).accept,
+	Prepare:  (*life).prepare,
+	Run:      (*life).run,
+	Collect:  (*life).collect,
+	Store:    (*life).store,
+	Announce: (*life).announce,
+}
+
+// last are the steps that a stopping worker does not interrupt: they settle the request and take no time.
+var last = map[State]step{
+	Ack:      (*life).ack,
+	Reject:   (*life).reject,
+	Handback: (*life).handback,
+}
+
+// life is one request in this worker.
+type life struct {
+	worker   *Worker
+	id       string
+	log      *slog.Logger
+	delivery Delivery
+	entry    *entry
+	state    *state
+	began    time.Time
+	now      atomic.Value // State
+
+	request  request.Request // from accept on
+	refused  error           // why it is rejected
+	folder   string          // from prepare on
+	attempts []attempt       // from run on
+	reporter *reporter       // from run on
+	result   result.Result   // from collect on
+	parcel   parcel          // from collect on
+	at       result.Location // from store on
+}
+
+// newLife begins the life of a delivery.
+func (w *Worker) newLife(d Delivery, s *state) *life {
+	l := &life{
+		worker: w, id: newID(), delivery: d, entry: w.ledger.open(d), state: s, began: time.Now(),
+	}
+	l.log = w.log.With(append(d.attributes(), "run", l.id)...)
+	l.now.Store(Accept)
+	return l
+}
+
+func (l *life) current() State { return l.now.Load().(State) }
+
+// live goes from state to state until the end.
+func (l *life) live(ctx context.Context) {
+	w := l.worker
+	w.mu.Lock()
+	w.lives[l] = struct{}{}
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		delete(w.lives, l)
+		w.mu.Unlock()
+	}()
+	for at := Accept; at != End; {
+		l.now.Store(at)
+		l.log.Debug("request", "state", at)
+		at = l.step(ctx, at)
+	}
+	l.now.Store(End)
+	l.leave()
+}
+
+func (l *life) step(ctx context.Context, at State) State {
+	if f := last[at]; f != nil {
+		return f(l, ctx)
+	}
+	next := steps[at](l, ctx)
+	if ctx.Err() != nil && last[next] == nil {
+		return Handback
+	}
+	return next
+}
+
+// accept reads the request, and finds out whether it was done before.
+func (l *life) accept(ctx context.Context) State {
+	parsed, err := request.Parse(l.delivery.Body)
+	if err != nil {
+		l.refused = err
+		return Reject
+	}
+	l.request = parsed
+	l.log.Info("request accepted", "triggers", len(parsed.Triggers))
+	if l.delivery.Redelivered && l.doneBefore(ctx) {
+		return Announce
+	}
+	return Prepare
+}
+
+// ack ends a life in order. The result is safe whatever becomes of the acknowledgement.
+func (l *life) ack(context.Context) State {
+	switch err := l.entry.ack(l.at.RunID); {
+	case err == nil:
+		l.log.Info("request done", "run_id", string(l.at.RunID), "exitcode", l.result.ExitCode)
+	case errors.Is(err, queue.ErrStale):
+		l.log.Warn("the result is stored, but the session that brought the request is gone: when the request comes "+
+			"again, it will be acknowledged without a run", "run_id", string(l.at.RunID))
+	default:
+		l.log.Error("the request was not acknowledged", "run_id", string(l.at.RunID), "error", err)
+	}
+	return End
+}
+
+// reject gets rid of a request that can never be run. The log keeps its beginning, and a dead-letter policy of the queue,
+// if it has one, keeps the message.
+func (l *life) reject(context.Context) State {
+	l.log.Error("request rejected: it can never be run", "reason", l.refused, "body", head(l.delivery.Body),
+		"bytes", len(l.delivery.Body))
+	if err := l.entry.drop().Reject(); err != nil {
+		l.log.Warn("the rejected request will come again", "error", err)
+	}
+	return End
+}
+
+// handback returns an unfinished request to its queue. What was done for it is forgotten.
+func (l *life) handback(context.Context) State {
+	switch err := l.entry.drop().Requeue(); {
+	case err == nil:
+		l.log.Info("request given back to its queue, nothing published")
+	case errors.Is(err, queue.ErrStale):
+		l.log.Info("request dropped: the broker has taken it back already")
+	default:
+		l.log.Error("the request was not given back; the end of the session gives it back", "error", err)
+	}
+	return End
+}
+
+// leave ends what the life started and removes what it made. It runs when a stopping worker may have no patience left, so
+// it has bounds of its own.
+func (l *life) leave() {
+	if l.reporter != nil {
+		l.reporter.stop()
+	}
+	if l.folder == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), removeLimit)
+	defer cancel()
+	if err := l.worker.testbeds.Remove(ctx, l.folder); err != nil {
+		l.log.Error("the run's folder is left behind; the next start of the worker removes it", "folder", l.folder, "error", err)
+	}
+}
+
+// removeLimit is ample for a root file system on a slow disk.
+const removeLimit = 2 * time.Minute

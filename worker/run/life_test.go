@@ -1,0 +1,267 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+)
+
+// until brings a life to a state, as a whole life would come there.
+func until(ctx context.Context, l *life, state State) {
+	for at := Accept; at != state; {
+		at = l.step(ctx, at)
+		if at == End {
+			return
+		}
+	}
+}
+
+// stopAfter is a context that ends after some (fake) time.
+func stopAfter(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeoutCause(t.Context(), d, errStopping)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// away is a store that is away until a given time from now.
+func away(b *bench, call string, d time.Duration) {
+	back := time.Now().Add(d)
+	b.store.hook(func(c, _ string) error {
+		if c == call && time.Now().Before(back) {
+			return store.ErrUnavailable
+		}
+		return nil
+	})
+}
+
+// TestSteps is the state machine as a table: from each state, with what may happen there, to the next.
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	type happening func(t *testing.T, b *bench, l *life)
+	nothing := func(*testing.T, *bench, *life) {}
+	for name, test := range map[string]struct {
+		from  State
+		body  string        // of the request; empty for an ordinary one
+		again bool          // redelivered
+		stop  time.Duration // when the worker must stop; 0 for never
+		with  happening
+		want  State
+	}{
+		"accept":                 {from: Accept, with: nothing, want: Prepare},
+		"accept, package only":   {from: Accept, body: "green", with: nothing, want: Prepare},
+		"accept, malformed":      {from: Accept, body: "no package\n{}", with: nothing, want: Reject},
+		"accept, not JSON":       {from: Accept, body: "green\n{", with: nothing, want: Reject},
+		"accept, again, not yet": {from: Accept, again: true, with: nothing, want: Prepare},
+		"accept, again, done by another worker": {from: Accept, again: true, with: func(t *testing.T, b *bench, _ *life) {
+			b.foreign(t, time.Now().Add(-30*time.Hour), body("green"))
+		}, want: Announce},
+		"accept, again, done while the store was away": {from: Accept, again: true, with: func(t *testing.T, b *bench, _ *life) {
+			b.foreign(t, time.Now(), body("green"))
+			away(b, "list", time.Hour)
+		}, want: Announce},
+		"accept, again, and an equal one done long ago": {from: Accept, body: "green", again: true, with: func(t *testing.T, b *bench, _ *life) {
+			b.foreign(t, time.Now().Add(-30*time.Hour), "green")
+		}, want: Prepare},
+		"accept, again, and an equal one just done": {from: Accept, body: "green", again: true, with: func(t *testing.T, b *bench, _ *life) {
+			b.foreign(t, time.Now().Add(-time.Minute), "green")
+		}, want: Announce},
+		"accept, again, but that result was acknowledged": {from: Accept, again: true, with: func(t *testing.T, b *bench, _ *life) {
+			b.ledger.settled[b.foreign(t, time.Now(), body("green"))] = time.Now()
+		}, want: Prepare},
+		"accept, new, and an equal one just done": {from: Accept, with: func(t *testing.T, b *bench, _ *life) {
+			b.foreign(t, time.Now(), body("green"))
+		}, want: Prepare},
+		"accept, the store away for ever": {from: Accept, again: true, stop: time.Hour, with: func(_ *testing.T, b *bench, _ *life) {
+			away(b, "list", 1000*time.Hour)
+		}, want: Handback},
+
+		"prepare": {from: Prepare, with: nothing, want: Run},
+		"prepare, no image for a while": {from: Prepare, with: func(t *testing.T, b *bench, _ *life) {
+			image := b.image(noble)
+			if err := os.Remove(image); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(time.Hour, func() { output(filepath.Dir(image), map[string]string{filepath.Base(image): "new"}) })
+		}, want: Run},
+		"prepare, no image at all": {from: Prepare, stop: time.Hour, with: func(t *testing.T, b *bench, _ *life) {
+			if err := os.Remove(b.image(noble)); err != nil {
+				t.Fatal(err)
+			}
+		}, want: Handback},
+
+		"run":                    {from: Run, with: nothing, want: Collect},
+		"run, must stop":         {from: Run, stop: time.Minute, with: nothing, want: Handback},
+		"run, no testbed at all": {from: Run, with: func(_ *testing.T, b *bench, _ *life) { b.testbeds.script = broken }, want: Handback},
+
+		"collect": {from: Collect, with: nothing, want: Store},
+		"collect, disk full": {from: Collect, stop: time.Hour, with: func(t *testing.T, _ *bench, l *life) {
+			// A file where the parcel's folder is to be made, in a folder that cannot be written: nothing can be packed.
+			l.folder = filepath.Join(l.folder, "full")
+			output(filepath.Dir(l.folder), map[string]string{"full": ""})
+		}, want: Handback},
+
+		"store":                       {from: Store, with: nothing, want: Announce},
+		"store, away for a day":       {from: Store, with: func(_ *testing.T, b *bench, _ *life) { away(b, "put", 24*time.Hour) }, want: Announce},
+		"store, no listing for a day": {from: Store, with: func(_ *testing.T, b *bench, _ *life) { away(b, "list", 24*time.Hour) }, want: Announce},
+		"store, away, must stop":      {from: Store, stop: time.Hour, with: func(_ *testing.T, b *bench, _ *life) { away(b, "put", 24*time.Hour) }, want: Handback},
+		"store, never": {from: Store, with: func(_ *testing.T, b *bench, _ *life) {
+			b.store.hook(func(call, _ string) error {
+				if call == "put" {
+					return store.ErrInvalid
+				}
+				return nil
+			})
+		}, want: Reject},
+
+		"announce": {from: Announce, with: nothing, want: Ack},
+		"announce, no session for a day": {from: Announce, with: func(_ *testing.T, b *bench, _ *life) {
+			b.broker.withdraw(b.session)
+			time.AfterFunc(24*time.Hour, func() { b.broker.lend(b.session) })
+		}, want: Ack},
+		"announce, refused for a day": {from: Announce, with: func(_ *testing.T, b *bench, _ *life) {
+			b.session.fail(errors.New("refused"))
+			time.AfterFunc(24*time.Hour, func() { b.session.fail(nil) })
+		}, want: Ack},
+		"announce, no session, must stop": {from: Announce, stop: time.Hour, with: func(_ *testing.T, b *bench, _ *life) {
+			b.broker.withdraw(b.session)
+		}, want: Handback},
+
+		"ack":                      {from: Ack, with: nothing, want: End},
+		"ack, the session is gone": {from: Ack, with: func(_ *testing.T, _ *bench, l *life) { l.delivery.Message.(*fakeMessage).lose() }, want: End},
+		"reject":                   {from: Reject, with: nothing, want: End},
+		"handback":                 {from: Handback, with: nothing, want: End},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, passes)
+				text := test.body
+				if text == "" {
+					text = body("green")
+				}
+				d, _ := deliver(text)
+				d.Redelivered = test.again
+				l := b.newLife(d, b.state)
+				defer l.leave()
+				if test.from != Reject && test.from != Handback {
+					until(t.Context(), l, test.from)
+				}
+				test.with(t, b, l)
+				ctx := t.Context()
+				if test.stop > 0 {
+					ctx = stopAfter(t, test.stop)
+				}
+				if got := l.step(ctx, test.from); got != test.want {
+					t.Errorf("from %s to %s, want %s; the log:\n%s", test.from, got, test.want, b.logged)
+				}
+			})
+		})
+	}
+}
+
+// broken is a machine on which no test can be run.
+func broken(context.Context, testbed.Job) (testbed.Outcome, error) {
+	return testbed.Outcome{}, errors.New("no namespaces")
+}
+
+// TestAttempts: which exit codes are the package's, and which are tried again.
+func TestAttempts(t *testing.T) {
+	t.Parallel()
+	type end = testbed.Outcome
+	for name, test := range map[string]struct {
+		ends     []end // of the attempts, the last one repeated
+		attempts int
+		stored   int
+	}{
+		"pass":                            {[]end{{ExitCode: 0}}, 1, 0},
+		"a test fails":                    {[]end{{ExitCode: 4}}, 1, 4},
+		"no tests":                        {[]end{{ExitCode: 8}}, 1, 8},
+		"erroneous package":               {[]end{{ExitCode: 12}}, 1, 12},
+		"testbed fails for good":          {[]end{{ExitCode: 16}}, 3, 16},
+		"testbed fails once":              {[]end{{ExitCode: 16}, {ExitCode: 4}}, 2, 4},
+		"crash of autopkgtest":            {[]end{{ExitCode: 1}}, 3, 16},
+		"killed":                          {[]end{{ExitCode: 137}, {ExitCode: 143}, {ExitCode: 0}}, 3, 0},
+		"killed for good":                 {[]end{{ExitCode: 137}}, 3, 16},
+		"unexpected":                      {[]end{{ExitCode: 20, Duration: time.Second}}, 3, 20},
+		"a request that cannot be served": {[]end{{ExitCode: 20}}, 1, 20},
+		"longer than the limit":           {[]end{{ExitCode: 143, TimedOut: true}}, 1, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, nil)
+				b.testbeds.script = func(_ context.Context, job testbed.Job) (testbed.Outcome, error) {
+					output(job.OutputDir, map[string]string{"log": filepath.Base(job.OutputDir) + "\n"})
+					return test.ends[min(b.testbeds.count(), len(test.ends))-1], nil
+				}
+				d, m := deliver(body("green"))
+				b.newLife(d, b.state).live(t.Context())
+				if got := b.testbeds.count(); got != test.attempts {
+					t.Errorf("%d attempts, want %d", got, test.attempts)
+				}
+				completions := b.session.completions(t)
+				if len(completions) != 1 || completions[0].ExitCode != test.stored || m.settled() != acked {
+					t.Errorf("completions %+v, settled %v; want one with exit code %d, acknowledged", completions, m.settled(), test.stored)
+				}
+			})
+		})
+	}
+}
+
+// The bound on machines that cannot run anything: the request is kept for minutes, then somebody else may have it.
+func TestBrokenMachineBurnsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, broken)
+		d, m := deliver(body("green"))
+		began := time.Now()
+		b.newLife(d, b.state).live(t.Context())
+		if held := time.Since(began); held < 10*time.Minute {
+			t.Errorf("given back after %s: the next worker would get it at once, again and again", held)
+		}
+		if m.settled() != requeued || len(b.stored(t, "green")) != 0 || len(b.session.sent("testcomplete.fanout")) != 0 {
+			t.Errorf("settled %v, stored %v; want it requeued and nothing published", m.settled(), b.stored(t, "green"))
+		}
+		if left := b.folders(t); len(left) != 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+}
+
+// The order in which a result becomes visible, and the acknowledgement after all of it.
+func TestAckComesLast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, passes)
+		d, m := deliver(body("green"))
+		var order []string
+		b.store.hook(func(call, object string) error {
+			if call == "put" {
+				order = append(order, filepath.Base(object))
+				if m.settled() != unsettled || len(b.session.sent("testcomplete.fanout")) != 0 {
+					t.Errorf("before %s was stored: settled %v, announced %v", object, m.settled(), b.session.sent("testcomplete.fanout"))
+				}
+			}
+			return nil
+		})
+		b.newLife(d, b.state).live(t.Context())
+		if diff := cmp.Diff([]string{"log.gz", "artifacts.tar.gz", "result.tar"}, order); diff != "" {
+			t.Errorf("order of upload (-want +got):\n%s", diff)
+		}
+		if m.settled() != acked || len(b.session.completions(t)) != 1 {
+			t.Errorf("settled %v, announced %v", m.settled(), b.session.completions(t))
+		}
+		if left := b.folders(t); len(left) != 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+}

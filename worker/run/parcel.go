@@ -1,0 +1,205 @@
+package run
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
+)
+
+// parcel is a result packed for the store: its objects as files of one folder, and all that is needed to know where they
+// belong. Nothing of the run beside it is needed any more, so it could as well lie in a spool.
+type parcel struct {
+	folder    string
+	container string
+	public    bool
+	queue     request.Queue
+	pkg       string
+	body      []byte // of the request: the run id's digits come from it
+	objects   []object
+}
+
+// object is a file of a parcel. They are stored in order: result.tar is the last.
+type object struct {
+	name       string
+	size       int64
+	properties store.Properties
+}
+
+// logProperties let a browser show the compressed log as it is.
+var logProperties = store.Properties{ContentType: "text/plain; charset=UTF-8", ContentEncoding: "gzip"}
+
+func (p *parcel) path(name string) string { return filepath.Join(p.folder, name) }
+
+// add makes a file of the parcel.
+func (p *parcel) add(name string, properties store.Properties, write func(io.Writer) error) error {
+	file, err := os.OpenFile(p.path(name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("make %s: %w", name, err)
+	}
+	if err := errors.Join(write(file), file.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	info, err := os.Stat(p.path(name))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	p.objects = append(p.objects, object{name, info.Size(), properties})
+	return nil
+}
+
+func (p *parcel) addBytes(name string, content []byte) error {
+	return p.add(name, store.Properties{}, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+}
+
+// addLog packs the log, with a line of ours at its end if there is one to say.
+func (p *parcel) addLog(root *os.Root, remark string) error {
+	return p.add(result.LogObject, logProperties, func(w io.Writer) error {
+		return compress(w, func(w io.Writer) error {
+			if err := copyRegular(w, root, logFile); err != nil {
+				return err
+			}
+			_, err := io.WriteString(w, remark)
+			return err
+		})
+	})
+}
+
+func compress(w io.Writer, write func(io.Writer) error) error {
+	packer, err := gzip.NewWriterLevel(w, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(packer), packer.Close())
+}
+
+// copyRegular copies a file if there is one. A test might have replaced it by anything else.
+func copyRegular(w io.Writer, root *os.Root, name string) error {
+	info, err := root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	file, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	_, err = io.Copy(w, file)
+	return err
+}
+
+// addArtifacts packs all that autopkgtest wrote, but the log, which has its own object, and the logs of earlier attempts.
+func (p *parcel) addArtifacts(root *os.Root, earlier []attempt, log *slog.Logger) error {
+	return p.add(result.ArtifactsObject, store.Properties{}, func(w io.Writer) error {
+		return compress(w, func(w io.Writer) error {
+			archive := tar.NewWriter(w)
+			err := addTree(archive, root, log)
+			for i, a := range earlier {
+				err = errors.Join(err, addEarlier(archive, a, i+1))
+			}
+			return errors.Join(err, archive.Close())
+		})
+	})
+}
+
+// addTree archives what lies below root. What a stranger's test made is taken as it is and never followed: links are
+// stored as links, and what is neither file, folder nor link is left out.
+func addTree(archive *tar.Writer, root *os.Root, log *slog.Logger) error {
+	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			// The name is too long, the folder cannot be read: not worth the whole result.
+			log.Warn("left out of the artifacts", "file", head([]byte(name)), "error", err)
+			if entry != nil && entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if name == "." || name == logFile {
+			return nil
+		}
+		info, err := entry.Info()
+		if err != nil {
+			log.Warn("left out of the artifacts", "file", head([]byte(name)), "error", err)
+			return nil
+		}
+		return addEntry(archive, root, name, info, log)
+	})
+}
+
+func addEntry(archive *tar.Writer, root *os.Root, name string, info fs.FileInfo, log *slog.Logger) error {
+	header := &tar.Header{Name: name, Mode: int64(info.Mode().Perm()), ModTime: info.ModTime(), Format: tar.FormatPAX}
+	switch {
+	case info.IsDir():
+		header.Typeflag, header.Name = tar.TypeDir, name+"/"
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, err := root.Readlink(name)
+		if err != nil || strings.Contains(target, "\x00") {
+			return nil
+		}
+		header.Typeflag, header.Linkname = tar.TypeSymlink, target
+	case info.Mode().IsRegular():
+		header.Typeflag, header.Size = tar.TypeReg, info.Size()
+	default:
+		log.Warn("left out of the artifacts", "file", head([]byte(name)), "type", info.Mode().Type().String())
+		return nil
+	}
+	if header.Typeflag != tar.TypeReg {
+		return archive.WriteHeader(header)
+	}
+	file, err := root.Open(name)
+	if err != nil {
+		log.Warn("left out of the artifacts", "file", head([]byte(name)), "error", err)
+		return nil
+	}
+	defer func() { _ = file.Close() }()
+	if err := archive.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err = io.CopyN(archive, file, header.Size)
+	return err
+}
+
+// addEarlier keeps the log of an attempt whose testbed failed.
+func addEarlier(archive *tar.Writer, a attempt, number int) error {
+	root, err := os.OpenRoot(a.folder)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	info, err := root.Lstat(logFile)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	file, err := root.Open(logFile)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	header := &tar.Header{
+		Typeflag: tar.TypeReg, Name: fmt.Sprintf("attempt-%d.log", number), Mode: 0o644, Size: info.Size(), ModTime: info.ModTime(),
+	}
+	if err := archive.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err = io.CopyN(archive, file, info.Size())
+	return err
+}

@@ -1,0 +1,157 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+)
+
+// serve works with one session until it ends: it lends it to those who publish, and passes its deliveries on.
+func (w *Worker) serve(ctx context.Context, session *queue.Session) error {
+	if err := session.DeclareExchanges(ctx); err != nil {
+		return err
+	}
+	w.broker.lend(session)
+	defer w.broker.withdraw(session)
+	w.show(session)
+	defer w.show(nil)
+	for {
+		wanted, changed := w.current()
+		select {
+		case <-w.drain:
+			<-ctx.Done() // lent until the last life has ended
+			return nil
+		default:
+		}
+		if err := w.consume(ctx, session, wanted, changed); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil // Keep tells why
+		}
+	}
+}
+
+// show sets the session that health checks look at.
+func (w *Worker) show(session *queue.Session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.consumed = session
+}
+
+// consume passes deliveries on until something changes.
+func (w *Worker) consume(ctx context.Context, session *queue.Session, wanted wanted, changed <-chan struct{}) error {
+	consuming, stop := context.WithCancel(ctx)
+	defer stop()
+	names := make([]string, len(wanted.queues))
+	for i, q := range wanted.queues {
+		names[i] = q.Name()
+	}
+	deliveries, err := session.ConsumeWhen(consuming, names, wanted.slots, w.imageThere)
+	if err != nil {
+		return err
+	}
+	w.log.Info("waiting for requests", "queues", len(names), "not_yet", len(session.Waiting()), "slots", wanted.slots,
+		"session", session.Epoch())
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer stop()
+	watching.Go(func() {
+		select {
+		case <-changed:
+		case <-w.drain:
+		case <-consuming.Done():
+		}
+		stop()
+	})
+	for d := range deliveries {
+		select {
+		case w.incoming <- Delivery{Message: d, Queue: d.Queue, Body: d.Body, Redelivered: d.Redelivered}:
+		case <-ctx.Done():
+			return nil // Keep closes the session, and with it goes what was not passed on
+		}
+	}
+	return nil
+}
+
+// imageThere reports why tests of a queue cannot be run yet. A request without an image would only hold a slot.
+func (w *Worker) imageThere(name string) error {
+	q, err := request.ParseQueue(name)
+	if err != nil {
+		return err
+	}
+	path := w.image(q)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no testbed image %s", path)
+	} else if err != nil {
+		return fmt.Errorf("the testbed image: %w", err)
+	}
+	return nil
+}
+
+// image is the path of the testbed image for a queue.
+func (w *Worker) image(q request.Queue) string {
+	return filepath.Join(w.settings.Images, q.Release+"-"+q.Architecture+".tar.zst")
+}
+
+// session is what a life needs of the broker.
+type session interface {
+	Publish(ctx context.Context, exchange, key string, body []byte, persistent bool) error
+	DeclareExchanges(ctx context.Context) error
+}
+
+// lender has the session of the moment for those who publish. They outlive sessions.
+type lender struct {
+	mu      sync.Mutex
+	session session       // nil between sessions
+	changed chan struct{} // closed and replaced when there is one
+}
+
+func newLender() *lender { return &lender{changed: make(chan struct{})} }
+
+func (b *lender) lend(s session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.session = s
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+func (b *lender) withdraw(s session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.session == s {
+		b.session = nil
+	}
+}
+
+// now returns the session of the moment, nil when there is none.
+func (b *lender) now() session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.session
+}
+
+// get waits for a session.
+func (b *lender) get(ctx context.Context) (session, error) {
+	for {
+		b.mu.Lock()
+		s, changed := b.session, b.changed
+		b.mu.Unlock()
+		if s != nil {
+			return s, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for a session with the broker: %w", context.Cause(ctx))
+		}
+	}
+}
