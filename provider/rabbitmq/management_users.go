@@ -68,6 +68,21 @@ func (m *Management) User(ctx context.Context, name string) (User, error) {
 	})
 }
 
+// Users returns the names of all users.
+func (m *Management) Users(ctx context.Context) ([]string, error) {
+	return answer(m, ctx, func(c *rabbithole.Client) ([]string, error) {
+		infos, err := c.ListUsers()
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for _, info := range infos {
+			names = append(names, info.Name)
+		}
+		return names, nil
+	})
+}
+
 // ErrNoPassword is returned by PutUser for a user without a hash.
 var ErrNoPassword = errors.New("a user is written whole: without a password hash the broker would drop its password")
 

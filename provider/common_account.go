@@ -1,0 +1,87 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+// brokerAccount is a user as its credentials file has it.
+type brokerAccount = config.Broker
+
+// readAccount reads a user's credentials file. The problem says in a sentence why it cannot be used and what follows; an
+// error is returned when nothing can be said.
+func readAccount(m *brokerUserModel) (account brokerAccount, problem string, err error) {
+	file := m.CredentialsFile.ValueString()
+	account, err = config.ReadBroker(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return account, "the password file " + file + " is gone: the password will be replaced", nil
+	case errors.Is(err, config.ErrExposed):
+		return account, "the password file " + file + " could be read by others: the password will be replaced", nil
+	case errors.Is(err, config.ErrInvalid):
+		return account, "the password file " + file + " is damaged: the password will be replaced", nil
+	case err != nil:
+		return account, "", at(path.Root("credentials_file"), err)
+	case account.Username != m.Name.ValueString():
+		return account, "the password file " + file + " holds the credentials of another user", nil
+	}
+	owned, err := ownedBy(file, m.Owner.ValueString())
+	if err != nil {
+		return account, "", at(path.Root("owner"), err)
+	}
+	if !owned {
+		return account, "the password file " + file + " does not belong to " + m.Owner.ValueString(), nil
+	}
+	return account, "", nil
+}
+
+// keptAccount is the account with the password that the credentials file has. When there is no file to keep, the password
+// is a new one.
+func keptAccount(c *call[brokerUserModel]) (brokerAccount, error) {
+	name := c.model.Name.ValueString()
+	files := []string{c.model.CredentialsFile.ValueString()}
+	if c.prior != nil && !c.prior.CredentialsFile.Equal(c.model.CredentialsFile) {
+		files = append(files, c.prior.CredentialsFile.ValueString()) // the file moves
+	}
+	for _, file := range files {
+		account, err := config.ReadBroker(file)
+		switch {
+		case err == nil && account.Username != name:
+			return brokerAccount{}, at(path.Root("credentials_file"), &problem{
+				title:  fmt.Sprintf("%s holds the credentials of the user %q", file, account.Username),
+				detail: "Two users would share the file. Choose another path, or move the file away if it is of no use any more.",
+			})
+		case err == nil:
+			return brokerAccount{Username: name, Password: account.Password}, nil
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, config.ErrExposed), errors.Is(err, config.ErrInvalid):
+		default:
+			return brokerAccount{}, at(path.Root("credentials_file"), err)
+		}
+	}
+	return brokerAccount{Username: name, Password: newPassword()}, nil
+}
+
+// lookUser returns nil for a user that is not there.
+func lookUser(ctx context.Context, client *rabbitmq.Management, name string) (*rabbitmq.User, error) {
+	user, err := client.User(ctx, name)
+	if errors.Is(err, rabbitmq.ErrNotFound) {
+		return nil, nil
+	}
+	return &user, err
+}
+
+// lookPermissions returns none for a user to whom nothing was granted.
+func lookPermissions(ctx context.Context, client *rabbitmq.Management, user string) (rabbitmq.Permissions, error) {
+	permissions, err := client.Permissions(ctx, user)
+	if errors.Is(err, rabbitmq.ErrNotFound) {
+		return rabbitmq.Permissions{}, nil
+	}
+	return permissions, err
+}

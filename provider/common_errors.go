@@ -1,0 +1,84 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+)
+
+// pathError is an error that concerns one attribute.
+type pathError struct {
+	path path.Path
+	err  error
+}
+
+func (e *pathError) Error() string { return e.err.Error() }
+func (e *pathError) Unwrap() error { return e.err }
+
+// at says which attribute an error concerns. The first word on it counts.
+func at(p path.Path, err error) error {
+	var known *pathError
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	return &pathError{path: p, err: err}
+}
+
+// problem is an error with a title and a way out, for what this package finds itself.
+type problem struct {
+	title  string
+	detail string
+	err    error
+}
+
+func (p *problem) Error() string {
+	if p.err != nil {
+		return p.title + ": " + p.err.Error()
+	}
+	return p.title
+}
+
+func (p *problem) Unwrap() error { return p.err }
+
+// explain adds err to the diagnostics: what could not be done, the cause, the way out, and the attribute if one is known.
+func explain(diags *diag.Diagnostics, what string, err error) {
+	title, detail := what, err.Error()
+	var (
+		own  *problem
+		host *host.Problem
+	)
+	switch {
+	case errors.As(err, &own):
+		title, detail = own.title, own.detail
+		if own.err != nil {
+			detail = own.err.Error() + "\n\n" + detail
+		}
+	case errors.As(err, &host):
+		title = what + ": " + host.Thing + " " + host.Cause
+		detail = host.WayOut
+		if host.Err != nil {
+			detail = host.Err.Error() + "\n\n" + detail
+		}
+		if detail == "" {
+			detail = err.Error()
+		}
+	}
+	var where *pathError
+	if errors.As(err, &where) {
+		diags.AddAttributeError(where.path, title, detail)
+		return
+	}
+	diags.AddError(title, detail)
+}
+
+// plural counts things in a sentence.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

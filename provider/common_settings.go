@@ -1,0 +1,91 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+)
+
+const defaultStack = "default"
+
+// settings is the provider's configuration as the resources use it. One value serves all of them, up to ten at a time.
+type settings struct {
+	stack     string
+	directory types.String // may be unknown while planning
+	account   string
+	binaries  host.Binaries
+
+	making sync.Mutex // held while a stack's folder is made: its first services begin at the same time
+
+	mu      sync.Mutex
+	clients map[clientKey]*rabbitmq.Management
+	hashes  map[string]host.Binary
+}
+
+// newSettings checks what a plan cannot do without. Addresses and folders may be unknown; names may not.
+func newSettings(model providerModel) (*settings, diag.Diagnostics) {
+	var diags diag.Diagnostics
+	for name, value := range map[string]types.String{
+		"stack": model.Stack, "account": model.Account, "binaries": model.Binaries,
+	} {
+		if value.IsUnknown() {
+			diags.AddAttributeError(path.Root(name), "The provider's "+name+" is not known while planning",
+				"It depends on something that does not exist yet. Write a value that is known beforehand.")
+		}
+	}
+	s := &settings{
+		stack:     defaultStack,
+		directory: model.Directory,
+		account:   model.Account.ValueString(),
+		binaries:  host.Binaries{Place: model.Binaries.ValueString()},
+		clients:   make(map[clientKey]*rabbitmq.Management),
+		hashes:    make(map[string]host.Binary),
+	}
+	if stack := model.Stack.ValueString(); stack != "" {
+		s.stack = stack
+	}
+	return s, diags
+}
+
+// binary finds one of our own programs. A program is hashed once per run of the provider.
+func (s *settings) binary(name string) (host.Binary, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found, ok := s.hashes[name]; ok {
+		return found, nil
+	}
+	found, err := s.binaries.Locate(name, "")
+	if err != nil {
+		return host.Binary{}, err
+	}
+	s.hashes[name] = found
+	return found, nil
+}
+
+// open finds the stack's folder; nil when there is none.
+func (s *settings) open(directory string) (*host.Directory, error) {
+	d, err := host.Open(directory, s.stack)
+	if errors.Is(err, host.ErrAbsent) {
+		return nil, nil
+	}
+	return d, at(path.Root("directory"), err)
+}
+
+// create makes or adopts the stack's folder.
+func (s *settings) create(ctx context.Context, directory string) (*host.Directory, error) {
+	account, err := host.Choose(s.account)
+	if err != nil {
+		return nil, err
+	}
+	s.making.Lock()
+	defer s.making.Unlock()
+	d, err := host.Create(ctx, host.Options{Path: directory, Stack: s.stack, Account: account})
+	return d, at(path.Root("directory"), err)
+}

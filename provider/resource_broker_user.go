@@ -1,0 +1,227 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+)
+
+type brokerUserModel struct {
+	baseModel
+	Broker          types.Object `tfsdk:"broker"`
+	Name            types.String `tfsdk:"name"`
+	Role            types.String `tfsdk:"role"`
+	CredentialsFile types.String `tfsdk:"credentials_file"`
+	Owner           types.String `tfsdk:"owner"`
+}
+
+type brokerUserKind struct{}
+
+func newBrokerUser() resource.Resource {
+	return &managed[brokerUserModel]{kind: brokerUserKind{}, mutableIdentity: true}
+}
+
+func (brokerUserKind) typeName() string                                    { return "broker_user" }
+func (brokerUserKind) base(m *brokerUserModel) *baseModel                  { return &m.baseModel }
+func (brokerUserKind) well() string                                        { return inPlace }
+func (brokerUserKind) patience(*brokerUserModel) time.Duration             { return patienceWithBroker }
+func (brokerUserKind) planRemoval(context.Context, *call[brokerUserModel]) {}
+
+func (brokerUserKind) identity(m *brokerUserModel) []identityValue {
+	return []identityValue{
+		brokerIdentity(m.Broker),
+		{name: "name", description: "Name of the user.", value: m.Name},
+	}
+}
+
+func (brokerUserKind) schema(ctx context.Context) schema.Schema {
+	return schema.Schema{
+		MarkdownDescription: "A user of the broker with the rights of its role and no others.\n\n" +
+			"The password is generated and kept in `credentials_file` alone: neither configuration nor state nor plan has it, " +
+			"and the broker gets a salted hash. As long as the file is there, no apply changes the password, not even one " +
+			"without a state; when the file is lost, the next apply gives this one user a new password.",
+		Attributes: baseAttributes(ctx, inPlace, map[string]schema.Attribute{
+			"broker": brokerAttribute(),
+			"name": schema.StringAttribute{
+				Required: true, MarkdownDescription: "Name of the user.",
+				Validators:    []validator.String{brokerUserName()},
+				PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
+			},
+			"role": schema.StringAttribute{
+				Required: true,
+				MarkdownDescription: "`requester` may publish requests and nothing else: for britney and other tools. `worker` may take " +
+					"requests and announce results. `collector` may listen to announcements.",
+				Validators: []validator.String{stringvalidator.OneOf(roleNames()...)},
+			},
+			"credentials_file": schema.StringAttribute{
+				Optional: true, Computed: true,
+				MarkdownDescription: "Path of the 0600 file on this machine that holds the user's credentials as one line " +
+					"`KEY = amqp://USER:PASSWORD@HOST`. The key is `ADT_AMQP` for a requester, so that the line can be put into " +
+					"britney's configuration, otherwise `uri`. Default: `credentials/NAME` below the provider's `directory`.",
+				Validators:    []validator.String{absolutePath()},
+				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
+			},
+			"owner": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Account that owns the credentials file and so may read it, for example britney's. Only root can " +
+					"give files away. Default: the stack's account.",
+			},
+		}),
+	}
+}
+
+func roleNames() []string {
+	var names []string
+	for _, role := range rabbitmq.Roles {
+		names = append(names, string(role))
+	}
+	return names
+}
+
+func (brokerUserKind) plan(_ context.Context, p *planning[brokerUserModel]) {
+	if p.config.CredentialsFile.IsNull() && (p.state == nil || p.state.CredentialsFile.IsNull()) {
+		switch {
+		case p.directory.IsUnknown():
+			p.model.CredentialsFile = types.StringUnknown()
+		case p.directory.IsNull():
+			p.diags.AddAttributeError(path.Root("credentials_file"), "No place for the password",
+				"Set credentials_file, or the provider's directory, below which it is credentials/NAME.")
+		case !p.model.Name.IsUnknown():
+			p.model.CredentialsFile = types.StringValue(filepath.Join(p.directory.ValueString(), "credentials",
+				p.model.Name.ValueString()))
+		}
+	}
+}
+
+func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) error {
+	b, _ := brokerOf(ctx, c.model.Broker)
+	client, err := c.readyBroker(ctx, b)
+	if err != nil {
+		return err
+	}
+	if client.Username() == c.model.Name.ValueString() {
+		return at(path.Root("name"), &problem{
+			title:  fmt.Sprintf("The user %q is the administrator that this resource works as", client.Username()),
+			detail: "It would take its own rights away. Give this user another name.",
+		})
+	}
+	account, err := keptAccount(c)
+	if err != nil {
+		return err
+	}
+	role := rabbitmq.Role(c.model.Role.ValueString())
+	account.Host, account.Port = b.amqp()
+	if err := c.writeSecretFile(c.model.CredentialsFile.ValueString(), account.File(role.Key()), c.model.Owner.ValueString()); err != nil {
+		return at(path.Root("credentials_file"), err)
+	}
+	if err := ensureUser(ctx, client, account, role); err != nil {
+		return err
+	}
+	if c.prior != nil && !c.prior.CredentialsFile.Equal(c.model.CredentialsFile) {
+		return c.removeFile(ctx, c.prior.CredentialsFile.ValueString())
+	}
+	return nil
+}
+
+// ensureUser changes of a user only what is not as it should be, so that a user whose password is right keeps its hash and
+// its connections.
+func ensureUser(ctx context.Context, client *rabbitmq.Management, account brokerAccount, role rabbitmq.Role) error {
+	there, err := lookUser(ctx, client, account.Username)
+	if err != nil {
+		return err
+	}
+	right := there != nil && there.HasPassword(account.Password)
+	if there != nil && !there.Ours() && !right {
+		return at(path.Root("name"), &problem{
+			title: fmt.Sprintf("The broker has a user %q that was not made by this provider", account.Username),
+			detail: "Its password is not known here and would be lost. Choose another name, remove the user " +
+				"(rabbitmqctl delete_user " + account.Username + "), or put its credentials into the credentials file.",
+		})
+	}
+	if !right || !there.Ours() || len(there.Tags) != 1 {
+		user := rabbitmq.User{Name: account.Username, PasswordHash: rabbitmq.HashPassword(account.Password), Tags: rabbitmq.OurTags}
+		if right {
+			user.PasswordHash, user.Algorithm = there.PasswordHash, there.Algorithm
+		}
+		if err := client.PutUser(ctx, user); err != nil {
+			return err
+		}
+	}
+	return client.PutPermissions(ctx, account.Username, role.Permissions())
+}
+
+func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (finding, error) {
+	name := c.model.Name.ValueString()
+	account, problem, err := readAccount(c.model)
+	if err != nil || problem != "" {
+		return finding{Problem: problem}, err
+	}
+	b, _ := brokerOf(ctx, c.model.Broker)
+	client, err := c.broker(b)
+	if err != nil {
+		return unseenBroker(err, "the user "+name)
+	}
+	problem, err = userProblem(ctx, client, account, rabbitmq.Role(c.model.Role.ValueString()))
+	if err != nil {
+		return unseenBroker(err, "the user "+name)
+	}
+	if host, port := b.amqp(); problem == "" && (account.Host != host || account.Port != port) {
+		problem = fmt.Sprintf("the file %s leads to another broker", c.model.CredentialsFile.ValueString())
+	}
+	return finding{Problem: problem}, nil
+}
+
+// userProblem compares what the broker has with what it should have.
+func userProblem(ctx context.Context, client *rabbitmq.Management, account brokerAccount, role rabbitmq.Role) (string, error) {
+	there, err := lookUser(ctx, client, account.Username)
+	switch {
+	case err != nil:
+		return "", err
+	case there == nil:
+		return "the user is missing in the broker", nil
+	case !there.HasPassword(account.Password):
+		return "the broker has another password than the credentials file", nil
+	case !there.Ours() || len(there.Tags) != 1:
+		return "the user has the tags " + strings.Join(there.Tags, ", "), nil
+	}
+	permissions, err := lookPermissions(ctx, client, account.Username)
+	if err != nil || permissions == role.Permissions() {
+		return "", err
+	}
+	return fmt.Sprintf("the user may configure %q, write %q and read %q, which is not what its role needs",
+		permissions.Configure, permissions.Write, permissions.Read), nil
+}
+
+func (brokerUserKind) remove(ctx context.Context, c *call[brokerUserModel]) error {
+	name := c.model.Name.ValueString()
+	b, _ := brokerOf(ctx, c.model.Broker)
+	client, err := c.broker(b)
+	if err == nil {
+		var there *rabbitmq.User
+		if there, err = lookUser(ctx, client, name); err == nil && there != nil {
+			if there.Ours() {
+				err = client.DeleteUser(ctx, name)
+			} else {
+				c.diags.AddWarning("The user "+name+" stays in the broker",
+					"Somebody has changed it since: it no longer bears this provider's mark.")
+			}
+		}
+	}
+	if _, err := leftBehind(c, err, "The user "+name); err != nil {
+		return err
+	}
+	return c.removeFile(ctx, c.model.CredentialsFile.ValueString())
+}

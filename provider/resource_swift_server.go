@@ -1,0 +1,142 @@
+package provider
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/swift"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	swiftstore "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
+)
+
+type swiftServerModel struct {
+	serviceModel
+	Store types.Object `tfsdk:"store"`
+}
+
+type swiftServerKind struct{}
+
+func newSwiftServer() resource.Resource { return &managed[swiftServerModel]{kind: swiftServerKind{}} }
+
+func (swiftServerKind) typeName() string                                     { return "swift_server" }
+func (swiftServerKind) base(m *swiftServerModel) *baseModel                  { return &m.baseModel }
+func (swiftServerKind) identity(m *swiftServerModel) []identityValue         { return m.serviceIdentity() }
+func (swiftServerKind) well() string                                         { return running }
+func (swiftServerKind) patience(*swiftServerModel) time.Duration             { return 5 * time.Minute }
+func (swiftServerKind) planRemoval(context.Context, *call[swiftServerModel]) {}
+
+func (swiftServerKind) schema(ctx context.Context) schema.Schema {
+	return schema.Schema{
+		MarkdownDescription: "A result store in the stack's folder: OpenStack Swift on this machine, with one replica, supervised " +
+			"and without root.\n\nResults exist nowhere else: its data is what one backs up.",
+		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
+			"store": schema.SingleNestedAttribute{
+				Computed: true, Attributes: computedStore(),
+				MarkdownDescription: "The store, as other resources take it.",
+				PlanModifiers:       []planmodifier.Object{objectplanmodifier.UseStateForUnknown()},
+			},
+		}),
+	}
+}
+
+func (swiftServerKind) plan(ctx context.Context, p *planning[swiftServerModel]) {
+	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
+	if p.state == nil || hasIncarnation(p.state.Store) {
+		return
+	}
+	p.model.Store = types.ObjectUnknown(storeTypes)
+	p.warnOfLoss(ctx, "the store in "+p.state.path(),
+		"The apply begins with an empty store. The index keeps no results that the store has lost.")
+}
+
+func (m *swiftServerModel) service() *serviceModel {
+	if m == nil {
+		return nil
+	}
+	return &m.serviceModel
+}
+
+func (swiftServerKind) ensure(ctx context.Context, c *call[swiftServerModel]) error {
+	d, err := c.create(ctx, c.model.path())
+	if err != nil {
+		return err
+	}
+	begun := began(d, swift.Service)
+	info, err := swift.Apply(ctx, d, swift.Settings{})
+	if err != nil {
+		return c.undo(ctx, d, err, begun, func(ctx context.Context) error { return swift.Withdraw(ctx, d) })
+	}
+	c.model.Store = storeObject(info)
+	return nil
+}
+
+func storeObject(info swift.Info) types.Object {
+	incarnation := types.StringNull()
+	if info.Incarnation != "" {
+		incarnation = types.StringValue(info.Incarnation)
+	}
+	return object(storeTypes, values{
+		"auth_url":         types.StringValue(info.AuthURL),
+		"storage_url":      types.StringValue(info.StorageURL),
+		"credentials_file": types.StringValue(info.CredentialsFile),
+		"incarnation":      incarnation,
+	})
+}
+
+func (swiftServerKind) inspect(ctx context.Context, c *call[swiftServerModel]) (finding, error) {
+	d, err := c.open(c.model.path())
+	if err != nil {
+		return finding{}, err
+	}
+	if d == nil {
+		c.model.Store = withoutIncarnation(c.model.Store)
+		return absentFolder(c.model.path()), nil
+	}
+	info, err := swift.Inspect(ctx, d, swift.Settings{})
+	if err != nil {
+		return finding{}, err
+	}
+	if !info.Present {
+		c.model.Store = withoutIncarnation(c.model.Store)
+		return absentService("store", d.ServicePath(swift.Service)), nil
+	}
+	c.model.Store = storeObject(info)
+	if info.Problem == "" {
+		c.rememberStore(ctx, info)
+	}
+	return finding{Problem: info.Problem}, nil
+}
+
+// rememberStore keeps the names of the containers for a plan that has to say what is gone.
+func (c *call[M]) rememberStore(ctx context.Context, info swift.Info) {
+	account, err := config.ReadStore(info.CredentialsFile)
+	if err != nil {
+		return
+	}
+	names, err := swiftstore.New(account).Containers(ctx)
+	if err != nil {
+		return
+	}
+	var known inventory
+	for _, name := range names {
+		known.Things = append(known.Things, "the container "+name+" with its results")
+	}
+	known.remember(ctx, c.memory)
+}
+
+func (swiftServerKind) remove(ctx context.Context, c *call[swiftServerModel]) error {
+	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return swift.Withdraw(ctx, d) })
+}
+
+func (swiftServerKind) imported(_ context.Context, c *call[swiftServerModel], values []string) error {
+	c.model.Directory = types.StringValue(values[0])
+	c.model.Store = types.ObjectNull(storeTypes)
+	return nil
+}

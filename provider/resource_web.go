@@ -1,0 +1,199 @@
+package provider
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+type webModel struct {
+	serviceModel
+	Binary                types.String `tfsdk:"binary"`
+	BrokerCredentials     types.String `tfsdk:"broker_credentials_file"`
+	OperatorCredentials   types.String `tfsdk:"operator_credentials_file"`
+	StorageURL            types.String `tfsdk:"storage_url"`
+	Releases              types.Set    `tfsdk:"releases"`
+	Architectures         types.Set    `tfsdk:"architectures"`
+	Listen                types.String `tfsdk:"listen"`
+	Port                  types.Int64  `tfsdk:"port"`
+	ExternalURL           types.String `tfsdk:"external_url"`
+	URL                   types.String `tfsdk:"url"`
+	OperatorConfiguration types.String `tfsdk:"operator_configuration"`
+}
+
+type webKind struct{}
+
+func newWeb() resource.Resource { return &managed[webModel]{kind: webKind{}} }
+
+func (webKind) typeName() string                             { return "web" }
+func (webKind) base(m *webModel) *baseModel                  { return &m.baseModel }
+func (webKind) identity(m *webModel) []identityValue         { return m.serviceIdentity() }
+func (webKind) well() string                                 { return running }
+func (webKind) patience(*webModel) time.Duration             { return 3 * time.Minute }
+func (webKind) planRemoval(context.Context, *call[webModel]) {}
+
+func (webKind) schema(ctx context.Context) schema.Schema {
+	return schema.Schema{
+		MarkdownDescription: "The website that shows the results, with the collector that learns of them and keeps their index.\n\n" +
+			"Nothing in its folder is precious: the index is built again from the store.",
+		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
+			"binary": binaryAttribute(collectorName),
+			"broker_credentials_file": schema.StringAttribute{
+				Required: true, Validators: []validator.String{absolutePath()},
+				MarkdownDescription: "Credentials of a broker user with the role `collector`.",
+			},
+			"operator_credentials_file": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{absolutePath()},
+				MarkdownDescription: "Credentials of a broker user with the role `requester`, for `operator_configuration`. Whoever " +
+					"requests tests with `autopkgtest-cloud` must be able to read this file.",
+			},
+			"storage_url": schema.StringAttribute{
+				Required: true, MarkdownDescription: "Public address above the result containers. They are read without logging in.",
+			},
+			"releases":      releasesAttribute(),
+			"architectures": architecturesAttribute(),
+			"listen": schema.StringAttribute{
+				Optional: true, MarkdownDescription: "Address to listen on. Default: `127.0.0.1`.",
+				Validators: []validator.String{ipAddress()},
+			},
+			"port": schema.Int64Attribute{
+				Optional: true, MarkdownDescription: "Port to listen on. Default: one of the stack's own.",
+				Validators: []validator.Int64{int64validator.Between(1, 65535)},
+			},
+			"external_url": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{webURL()},
+				MarkdownDescription: "How people reach the site, when that is not where it listens: links begin with it.",
+			},
+			"url": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "Address of the site.",
+				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
+			},
+			"operator_configuration": schema.StringAttribute{
+				Computed: true, PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
+				MarkdownDescription: "Path of the configuration file that `autopkgtest-cloud --config` takes.",
+			},
+		}),
+	}
+}
+
+func (m *webModel) service() *serviceModel {
+	if m == nil {
+		return nil
+	}
+	return &m.serviceModel
+}
+
+func (webKind) plan(_ context.Context, p *planning[webModel]) {
+	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
+	p.planBinary(&p.model.Binary, collectorName, p.diags)
+	if p.state != nil && (!p.state.Listen.Equal(p.model.Listen) || !p.state.Port.Equal(p.model.Port) ||
+		!p.state.ExternalURL.Equal(p.model.ExternalURL) || p.stackAbsent(p.state.path())) {
+		p.model.URL = types.StringUnknown()
+	}
+}
+
+func (webKind) ensure(ctx context.Context, c *call[webModel]) error {
+	d, err := c.create(ctx, c.model.path())
+	if err != nil {
+		return err
+	}
+	binary, err := c.plannedBinary(collectorName, c.model.Binary)
+	if err != nil {
+		return err
+	}
+	address, url := webAddress(d, c.model.Listen.ValueString(), c.model.Port.ValueInt64(), c.model.ExternalURL.ValueString())
+	releases, _ := stringsOf(c.model.Releases)
+	architectures, _ := stringsOf(c.model.Architectures)
+	definition := webDefinition(d, webSettings{
+		Collector: config.Collector{
+			BrokerCredentials: c.model.BrokerCredentials.ValueString(),
+			StoreURL:          c.model.StorageURL.ValueString(),
+			Releases:          releases,
+			Architectures:     architectures,
+			Listen:            address,
+			Database:          d.ServicePath(webService, "data", "autopkgtest.db"),
+			ExternalURL:       url,
+		},
+		Operator: config.Operator{WebURL: url, BrokerCredentials: c.model.OperatorCredentials.ValueString()},
+		Binary:   binary,
+	})
+	report, err := d.Converge(ctx, definition)
+	if err == nil {
+		err = d.WaitReady(ctx, "the website at "+url, webService, startLimit, answersHTTP(address))
+	}
+	if err != nil {
+		return c.undo(ctx, d, atPort(err), report.Created, func(ctx context.Context) error { return d.Withdraw(ctx, webService) })
+	}
+	c.model.Binary = types.StringValue(binary.SHA256)
+	c.model.URL = types.StringValue(url)
+	c.model.OperatorConfiguration = types.StringValue(d.ServicePath(webService, operatorConf))
+	return nil
+}
+
+func (webKind) inspect(ctx context.Context, c *call[webModel]) (finding, error) {
+	d, err := c.open(c.model.path())
+	if err != nil {
+		return finding{}, err
+	}
+	if d == nil {
+		return absentFolder(c.model.path()), nil
+	}
+	found, err := d.Inspect(ctx, webService)
+	if err != nil {
+		return finding{}, err
+	}
+	if !found.Present {
+		return absentService("website", d.ServicePath(webService)), nil
+	}
+	c.model.Binary = types.StringValue(found.Binary)
+	if result := serviceFinding(found, webFormat); result.Problem != "" {
+		return result, nil
+	}
+	conf, err := config.LoadCollector(d.ServicePath(webService, collectorConf))
+	if err != nil {
+		return finding{}, err
+	}
+	if err := answersHTTP(conf.Listen)(ctx); err != nil {
+		return finding{Problem: "the website does not answer: " + err.Error()}, nil
+	}
+	return finding{}, nil
+}
+
+func (webKind) remove(ctx context.Context, c *call[webModel]) error {
+	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return d.Withdraw(ctx, webService) })
+}
+
+// imported reads back what the website runs with.
+func (webKind) imported(_ context.Context, c *call[webModel], values []string) error {
+	c.model.Directory = types.StringValue(values[0])
+	d, err := c.open(values[0])
+	if d == nil || err != nil {
+		return err
+	}
+	conf, err := config.LoadCollector(d.ServicePath(webService, collectorConf))
+	if err != nil {
+		return notThere(err)
+	}
+	operator, err := config.LoadOperator(d.ServicePath(webService, operatorConf))
+	if err != nil {
+		return notThere(err)
+	}
+	c.model.BrokerCredentials = types.StringValue(conf.BrokerCredentials)
+	c.model.OperatorCredentials = textOrNull(operator.BrokerCredentials)
+	c.model.StorageURL = types.StringValue(conf.StoreURL)
+	c.model.Releases = stringSet(conf.Releases)
+	c.model.Architectures = stringSet(conf.Architectures)
+	c.model.URL = types.StringValue(conf.ExternalURL)
+	c.model.OperatorConfiguration = types.StringValue(d.ServicePath(webService, operatorConf))
+	return nil
+}

@@ -1,0 +1,228 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+// defaultDrain is what an update or a removal waits for running tests. Those that take longer are run again elsewhere.
+const defaultDrain = 10 * time.Minute
+
+type workerModel struct {
+	serviceModel
+	Binary            types.String `tfsdk:"binary"`
+	BrokerCredentials types.String `tfsdk:"broker_credentials_file"`
+	StoreCredentials  types.String `tfsdk:"store_credentials_file"`
+	Images            types.Set    `tfsdk:"images"`
+	Releases          types.Set    `tfsdk:"releases"`
+	Architectures     types.Set    `tfsdk:"architectures"`
+	Contexts          types.Set    `tfsdk:"contexts"`
+	Slots             types.Int64  `tfsdk:"slots"`
+	Timeout           types.String `tfsdk:"timeout"`
+	DrainTimeout      types.String `tfsdk:"drain_timeout"`
+	DeliveryTimeout   types.String `tfsdk:"delivery_timeout"`
+}
+
+type workerKind struct{}
+
+func newWorker() resource.Resource { return &managed[workerModel]{kind: workerKind{}} }
+
+func (workerKind) typeName() string                                { return "worker" }
+func (workerKind) base(m *workerModel) *baseModel                  { return &m.baseModel }
+func (workerKind) identity(m *workerModel) []identityValue         { return m.serviceIdentity() }
+func (workerKind) well() string                                    { return running }
+func (workerKind) planRemoval(context.Context, *call[workerModel]) {}
+
+func (workerKind) patience(m *workerModel) time.Duration {
+	return durationOf(m.DrainTimeout) + 3*time.Minute
+}
+
+func (workerKind) schema(ctx context.Context) schema.Schema {
+	return schema.Schema{
+		MarkdownDescription: "A worker: it takes requests from the broker, runs the packages' tests in throw-away testbeds, and " +
+			"puts the results into the store.\n\nNothing in its folder is precious. An update that has to restart it lets " +
+			"running tests finish first; what does not finish in time goes back into its queue.",
+		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
+			"binary": binaryAttribute(workerName),
+			"broker_credentials_file": schema.StringAttribute{
+				Required: true, Validators: []validator.String{absolutePath()},
+				MarkdownDescription: "Credentials of a broker user with the role `worker`.",
+			},
+			"store_credentials_file": schema.StringAttribute{
+				Required: true, Validators: []validator.String{absolutePath()},
+				MarkdownDescription: "Credentials of the result store.",
+			},
+			"images": schema.SetAttribute{
+				Required: true, ElementType: types.StringType,
+				MarkdownDescription: "Paths of the testbed images, as `autopkgtest_testbed_image` makes them; all in one folder. They are " +
+					"opened anew for each test.",
+				Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(absolutePath())},
+			},
+			"releases":      releasesAttribute(),
+			"architectures": architecturesAttribute(),
+			"contexts":      contextsAttribute(),
+			"slots": schema.Int64Attribute{
+				Optional: true, Computed: true, Default: int64default.StaticInt64(1),
+				MarkdownDescription: "How many tests run at a time. Default: 1.",
+				Validators:          []validator.Int64{int64validator.Between(1, 1000)},
+			},
+			"timeout": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(durationText(config.DefaultTimeout)),
+				MarkdownDescription: "The longest that the tests of one package may run. Default: `" + durationText(config.DefaultTimeout) + "`.",
+				Validators:          []validator.String{durationAtLeast(time.Minute)},
+			},
+			"drain_timeout": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(durationText(defaultDrain)),
+				MarkdownDescription: "How long a stop waits for running tests. Those that take longer are ended, and their requests go " +
+					"back into the queue. Default: `" + durationText(defaultDrain) + "`.",
+				Validators: []validator.String{durationAtLeast(time.Second)},
+			},
+			"delivery_timeout": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{durationAtLeast(time.Minute)},
+				MarkdownDescription: "The broker's delivery timeout, as `autopkgtest_rabbitmq_server` has it. When it is given, the plan " +
+					"refuses a `timeout` that reaches it: the broker would hand the request of a running test to another worker.",
+			},
+		}),
+	}
+}
+
+func (m *workerModel) service() *serviceModel {
+	if m == nil {
+		return nil
+	}
+	return &m.serviceModel
+}
+
+func (workerKind) plan(_ context.Context, p *planning[workerModel]) {
+	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
+	p.planBinary(&p.model.Binary, workerName, p.diags)
+	longest, limit := durationOf(p.model.Timeout), durationOf(p.model.DeliveryTimeout)
+	if limit != 0 && longest >= limit {
+		p.diags.AddAttributeError(path.Root("timeout"), "A test may outlive the broker's patience", fmt.Sprintf(
+			"A test may run for %s, and after %s the broker hands its request to another worker. Raise the broker's "+
+				"delivery_timeout or lower the worker's timeout.", durationText(longest), durationText(limit)))
+	}
+	images, known := stringsOf(p.model.Images)
+	if _, err := imageFolder(images); known && err != nil {
+		p.diags.AddAttributeError(path.Root("images"), "The images are in different folders", err.Error())
+	}
+}
+
+func (workerKind) ensure(ctx context.Context, c *call[workerModel]) error {
+	d, err := c.create(ctx, c.model.path())
+	if err != nil {
+		return err
+	}
+	binary, err := c.plannedBinary(workerName, c.model.Binary)
+	if err != nil {
+		return err
+	}
+	conf, err := workerConfiguration(c.model, d)
+	if err != nil {
+		return err
+	}
+	report, err := d.Converge(ctx, workerDefinition(d, conf, binary))
+	if err == nil {
+		err = d.WaitReady(ctx, "the worker", workerService, startLimit, answersHTTP(conf.HealthListen))
+	}
+	if err != nil {
+		return c.undo(ctx, d, err, report.Created, func(ctx context.Context) error { return d.Withdraw(ctx, workerService) })
+	}
+	c.model.Binary = types.StringValue(binary.SHA256)
+	return nil
+}
+
+func workerConfiguration(m *workerModel, d *host.Directory) (config.Worker, error) {
+	images, _ := stringsOf(m.Images)
+	folder, err := imageFolder(images)
+	if err != nil {
+		return config.Worker{}, at(path.Root("images"), err)
+	}
+	conf := config.Worker{
+		BrokerCredentials: m.BrokerCredentials.ValueString(),
+		StoreCredentials:  m.StoreCredentials.ValueString(),
+		Slots:             int(m.Slots.ValueInt64()),
+		StateDirectory:    d.ServicePath(workerService, "state"),
+		Timeout:           durationOf(m.Timeout),
+		DrainTimeout:      durationOf(m.DrainTimeout),
+		Images:            folder,
+		HealthListen:      workerHealth(d),
+	}
+	conf.Releases, _ = stringsOf(m.Releases)
+	conf.Architectures, _ = stringsOf(m.Architectures)
+	words, _ := stringsOf(m.Contexts)
+	for _, word := range words {
+		context, err := contextFromName(word)
+		if err != nil {
+			return config.Worker{}, at(path.Root("contexts"), err)
+		}
+		conf.Contexts = append(conf.Contexts, string(context))
+	}
+	return conf, nil
+}
+
+func (workerKind) inspect(ctx context.Context, c *call[workerModel]) (finding, error) {
+	d, err := c.open(c.model.path())
+	if err != nil {
+		return finding{}, err
+	}
+	if d == nil {
+		return absentFolder(c.model.path()), nil
+	}
+	found, err := d.Inspect(ctx, workerService)
+	if err != nil {
+		return finding{}, err
+	}
+	if !found.Present {
+		return absentService("worker", d.ServicePath(workerService)), nil
+	}
+	c.model.Binary = types.StringValue(found.Binary)
+	if result := serviceFinding(found, workerFormat); result.Problem != "" {
+		return result, nil
+	}
+	if err := answersHTTP(workerHealth(d))(ctx); err != nil {
+		return finding{Problem: "the worker does not answer: " + err.Error()}, nil
+	}
+	return finding{}, nil
+}
+
+func (workerKind) remove(ctx context.Context, c *call[workerModel]) error {
+	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return d.Withdraw(ctx, workerService) })
+}
+
+// imported reads back what the worker runs with.
+func (workerKind) imported(_ context.Context, c *call[workerModel], values []string) error {
+	c.model.Directory = types.StringValue(values[0])
+	d, err := c.open(values[0])
+	if d == nil || err != nil {
+		return err
+	}
+	conf, err := config.LoadWorker(d.ServicePath(workerService, workerConf))
+	if err != nil {
+		return notThere(err)
+	}
+	c.model.BrokerCredentials = types.StringValue(conf.BrokerCredentials)
+	c.model.StoreCredentials = types.StringValue(conf.StoreCredentials)
+	c.model.Releases = stringSet(conf.Releases)
+	c.model.Architectures = stringSet(conf.Architectures)
+	c.model.Contexts = stringSet(contextWords(conf.Contexts))
+	c.model.Slots = types.Int64Value(int64(conf.Slots))
+	c.model.Timeout = types.StringValue(durationText(conf.Timeout))
+	c.model.DrainTimeout = types.StringValue(durationText(conf.DrainTimeout))
+	c.model.Images = stringSet(imagePaths(conf))
+	return nil
+}

@@ -1,0 +1,88 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+const (
+	webService    = "web"
+	collectorName = "autopkgtest-collector"
+	collectorConf = "etc/collector.conf"
+	operatorConf  = "etc/autopkgtest-cloud.conf"
+	// webFormat is the version of what webDefinition lays out.
+	webFormat = 1
+	// startLimit is generous: a service of ours answers within a second, unless the machine is busy with an image.
+	startLimit = time.Minute
+)
+
+// webSettings are what a website is made of.
+type webSettings struct {
+	Collector config.Collector
+	Operator  config.Operator
+	Binary    host.Binary
+}
+
+// webAddress is where the website listens and how people reach it.
+func webAddress(d *host.Directory, listen string, port int64, external string) (address, url string) {
+	if port == 0 {
+		port = int64(d.Port(host.RoleWeb))
+	}
+	if listen == "" {
+		listen = "127.0.0.1"
+	}
+	address = net.JoinHostPort(listen, strconv.FormatInt(port, 10))
+	if external != "" {
+		return address, external
+	}
+	return address, "http://" + address + "/"
+}
+
+// webDefinition is the website as a service.
+func webDefinition(d *host.Directory, s webSettings) host.Service {
+	return host.Service{
+		Name:   webService,
+		Format: webFormat,
+		Files: []host.File{
+			{Name: collectorConf, Content: s.Collector.Bytes()},
+			{Name: operatorConf, Content: s.Operator.Bytes(), Perm: 0o644},
+		},
+		Folders: []string{"data"}, // the index: made again from the store
+		Binary:  &s.Binary,
+		Processes: []host.Process{{
+			Name:   webService,
+			Argv:   []string{d.BinaryPath(s.Binary), "--config", d.ServicePath(webService, collectorConf)},
+			Reads:  []string{collectorConf},
+			Listen: []string{s.Collector.Listen},
+		}},
+	}
+}
+
+// answersHTTP checks that a service answers at its health address.
+func answersHTTP(address string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+healthPath, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s answers %s", req.URL, resp.Status)
+		}
+		return nil
+	}
+}
+
+// healthPath is where our own programs say that they work.
+const healthPath = "/healthz"

@@ -1,0 +1,42 @@
+package provider
+
+import (
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+const (
+	workerService = "worker"
+	workerName    = "autopkgtest-worker"
+	workerConf    = "etc/worker.conf"
+	// workerFormat is the version of what workerDefinition lays out.
+	workerFormat = 1
+	// stopMargin is what a worker may take beyond its drain: it kills the tests, gives their requests back and removes
+	// their testbeds.
+	stopMargin = 20 * time.Second
+)
+
+// workerDefinition is the worker as a service. A stop lets its tests run on for the drain timeout.
+func workerDefinition(d *host.Directory, conf config.Worker, binary host.Binary) host.Service {
+	return host.Service{
+		Name:    workerService,
+		Format:  workerFormat,
+		Files:   []host.File{{Name: workerConf, Content: conf.Bytes()}},
+		Folders: []string{"state"},
+		Binary:  &binary,
+		Processes: []host.Process{{
+			Name:     workerService,
+			Argv:     []string{d.BinaryPath(binary), "--config", d.ServicePath(workerService, workerConf)},
+			Listen:   []string{conf.HealthListen},
+			StopWait: conf.DrainTimeout + stopMargin,
+		}},
+	}
+}
+
+func workerHealth(d *host.Directory) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.Port(host.RoleWorkerHealth)))
+}
