@@ -32,7 +32,7 @@ type Binary struct {
 	Source string // where to copy it from
 }
 
-func (b Binary) file() string { return b.Name + "-" + b.SHA256[:12] }
+func (b Binary) file() string { return b.Name + "-" + b.SHA256[:min(12, len(b.SHA256))] }
 
 // Locate finds a program and hashes it. An empty architecture is this machine's. A missing one is ErrMissing.
 func (b Binaries) Locate(name, architecture string) (Binary, error) {

@@ -19,7 +19,7 @@ import (
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // pipeWait bounds the wait for pipes that a background child of an ended command still holds.
-const pipeWait = 5 * time.Second
+const pipeWait = time.Second
 
 // Command is a program that runs to its end as the stack's account.
 type Command struct {
@@ -57,15 +57,19 @@ func (d *Directory) Run(ctx context.Context, c Command) error {
 		cmd.Stderr = io.MultiWriter(said, c.Stderr)
 	}
 	cmd.SysProcAttr = d.account.attributes()
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	end := func() error {
+		return d.end(context.WithoutCancel(ctx), 0, func(_ snapshot, p process) bool { return p.mark == name })
+	}
+	cmd.Cancel = func() error { return errors.Join(syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL), end()) }
 	cmd.WaitDelay = pipeWait
 	if err := closeOnExec(); err != nil {
 		return err
 	}
 	err = cmd.Run()
-	if left := d.end(context.WithoutCancel(ctx), 0, func(_ snapshot, p process) bool { return p.mark == name }); left != nil {
-		err = errors.Join(err, left)
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it ended well; who still holds its pipes is ended now
 	}
+	err = errors.Join(err, end())
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

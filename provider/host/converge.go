@@ -18,7 +18,7 @@ type convergence struct {
 	root   *os.Root
 	s      Service
 	old    manifest
-	linked map[string]bool // processes that the supervisor did not know before
+	absent map[string]bool // processes of which there was none
 	report Report
 }
 
@@ -40,7 +40,7 @@ func (d *Directory) Converge(ctx context.Context, s Service) (Report, error) {
 		return Report{}, err
 	}
 	defer root.Close()
-	c := &convergence{d: d, root: root, s: s, linked: map[string]bool{}}
+	c := &convergence{d: d, root: root, s: s, absent: map[string]bool{}}
 	for _, step := range []func(context.Context) error{
 		c.begin, c.checkPorts, c.removeProcesses, c.files, c.binary, c.prepare, c.runit, c.link, c.processes, c.finish,
 	} {
@@ -217,8 +217,15 @@ func (c *convergence) isThere(name string) bool {
 	return err == nil
 }
 
-// link shows the runit folders, which are complete now, to the supervisor.
+// link shows the runit folders, which are complete now, to the supervisor. From here on processes may start.
 func (c *convergence) link(ctx context.Context) error {
+	all, err := c.d.processes()
+	if err != nil {
+		return err
+	}
+	for _, p := range c.s.Processes {
+		c.absent[p.Name] = len(all.choose(func(q process) bool { return q.mark == p.Name })) == 0
+	}
 	for _, p := range c.s.Processes {
 		name, target := filepath.Join("sv", p.Name), linkTarget(c.s.Name, p.Name)
 		present, err := c.root.Readlink(name)
@@ -235,7 +242,6 @@ func (c *convergence) link(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("link %s: %w", c.d.Path(name), err)
 		}
-		c.linked[p.Name] = true
 	}
 	return c.d.Supervise(ctx)
 }
@@ -252,7 +258,7 @@ func (c *convergence) processes(ctx context.Context) error {
 		switch {
 		case outcomes[i] == restarted:
 			c.report.Restarted = append(c.report.Restarted, p.Name)
-		case outcomes[i] == started || c.linked[p.Name]:
+		case outcomes[i] == started || c.absent[p.Name]:
 			c.report.Started = append(c.report.Started, p.Name)
 		}
 	}

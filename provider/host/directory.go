@@ -127,6 +127,10 @@ func holder(root *os.Root, path string) (Account, error) {
 	}
 	owner := ownerOf(info)
 	account, err := accountOf(user.LookupId(strconv.Itoa(owner)))
+	if unknown := user.UnknownUserIdError(0); errors.As(err, &unknown) {
+		// The account was removed before its stack. What it left can still be swept.
+		account, err = Account{Name: strconv.Itoa(owner), UID: owner, GID: owner, Home: "/"}, nil
+	}
 	if err != nil {
 		return Account{}, err
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // helperVariable makes the test binary behave as a small program instead of running tests.
@@ -20,6 +23,12 @@ const helperVariable = "HOST_TEST_HELPER"
 func TestMain(m *testing.M) {
 	if script := os.Getenv(helperVariable); script != "" {
 		os.Exit(helper(strings.Fields(script)))
+	}
+	flag.Parse()
+	// The tests with a real runsvdir mostly wait for it. Without more of them at a time than there are processors they
+	// would take minutes.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
@@ -30,6 +39,7 @@ func TestMain(m *testing.M) {
 //	stay           stay until TERM
 //	stubborn       stay, whatever TERM says
 //	drain FILE     on TERM, take a second and then write FILE
+//	converge STACK NUMBER   put a service into a stack's folder, as a provider does
 func helper(words []string) int {
 	terms := make(chan os.Signal, 1)
 	signal.Notify(terms, syscall.SIGTERM)
@@ -53,11 +63,37 @@ func helper(words []string) int {
 		if err := os.WriteFile(words[1], []byte("drained\n"), 0o600); err != nil {
 			return 1
 		}
+	case "converge":
+		d, s, err := stackOfHelper(context.Background(), words[1], words[2])
+		if err == nil {
+			_, err = d.Converge(context.Background(), s)
+		}
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
 	default:
 		fmt.Println("unknown word", words[0])
 		return 2
 	}
 	return 0
+}
+
+// stackOfHelper makes or adopts a stack and defines a service for it, whose files hold the number.
+func stackOfHelper(ctx context.Context, path, number string) (*Directory, Service, error) {
+	account, err := anyAccount()
+	if err != nil {
+		return nil, Service{}, err
+	}
+	d, err := Create(ctx, Options{Path: path, Stack: "test", Account: account})
+	if err != nil {
+		return nil, Service{}, err
+	}
+	s := Service{Name: "toy", Files: []File{{Name: "etc/toy.conf", Content: []byte(number)}}, Data: []string{"data"}}
+	for _, name := range []string{"toy-a", "toy-b"} {
+		s.Processes = append(s.Processes, Process{Name: name, Argv: []string{"/bin/sleep", "1000"}})
+	}
+	return d, s, nil
 }
 
 // describeDescriptors lists what this process has open, without the descriptor that reads the list.
@@ -80,14 +116,19 @@ func describeDescriptors() string {
 // there is none.
 func testAccount(t testing.TB) Account {
 	t.Helper()
-	account, err := Choose("")
-	if err != nil {
-		account, err = accountOf(user.Lookup("nobody"))
-	}
+	account, err := anyAccount()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return account
+}
+
+func anyAccount() (Account, error) {
+	account, err := Choose("")
+	if err != nil {
+		return accountOf(user.Lookup("nobody"))
+	}
+	return account, nil
 }
 
 // place is a folder that the account can reach. Those of t.TempDir are closed to others.
@@ -157,5 +198,12 @@ func eventually(t testing.TB, what string, limit time.Duration, check func() err
 		if sleep(ctx, pause) != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
+	}
+}
+
+func clearCloseOnExec(t *testing.T, file *os.File) {
+	t.Helper()
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETFD, 0); err != nil {
+		t.Fatal(err)
 	}
 }

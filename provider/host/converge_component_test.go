@@ -1,0 +1,331 @@
+//go:build component
+
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestConvergeIsIdempotent(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	s := toy(t, d, map[string]string{"toy-a": "stay", "toy-b": "stay"})
+	if i := inspect(t, d, "toy"); i.Present || !strings.Contains(i.Problem, "is gone") {
+		t.Errorf("before: %+v", i)
+	}
+	want := Report{Created: true, Wrote: []string{"etc/toy.conf", "etc/secret.conf"}, Started: []string{"toy-a", "toy-b"}}
+	if difference := cmp.Diff(want, converge(t, d, s)); difference != "" {
+		t.Error(difference)
+	}
+	healthy(t, d, s)
+	before := find1(t, d, named("toy-a"))
+	if report := converge(t, d, s); report.Changed() {
+		t.Errorf("again: %+v", report)
+	}
+	if !before.exists() {
+		t.Error("the process was restarted for nothing")
+	}
+	begin := time.Now()
+	inspect(t, d, "toy")
+	if spent := time.Since(begin); spent > 50*time.Millisecond {
+		t.Errorf("inspecting took %s", spent)
+	}
+}
+
+func TestConvergeRestartsWhoReadsWhatChanged(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	s := toy(t, d, map[string]string{"toy-a": "stay", "toy-b": "stay", "toy-c": "stay"})
+	s.Processes[1].Reads = []string{"etc/secret.conf"}
+	s.Processes[2].Reads = []string{}
+	converge(t, d, s)
+	for _, step := range []struct {
+		name   string
+		change func()
+		want   Report
+	}{
+		{"file for one", func() { s.Files[0].Content = []byte("a = 2\n") },
+			Report{Wrote: []string{"etc/toy.conf"}, Restarted: []string{"toy-a"}}},
+		{"secret for two", func() { s.Files[1].Content = []byte("password = y\n") },
+			Report{Wrote: []string{"etc/secret.conf"}, Restarted: []string{"toy-a", "toy-b"}}},
+		{"mode", func() { s.Files[0].Perm = 0o600 }, Report{Wrote: []string{"etc/toy.conf"}, Restarted: []string{"toy-a"}}},
+		{"environment", func() { s.Processes[2].Env = append(s.Processes[2].Env, "A=b") }, Report{Restarted: []string{"toy-c"}}},
+		{"fewer processes", func() { s.Processes = s.Processes[:2] }, Report{Removed: []string{"toy-c"}}},
+		{"fewer files", func() { s.Files, s.Processes[1].Reads = s.Files[:1], nil },
+			Report{Restarted: []string{"toy-a", "toy-b"}}},
+	} {
+		step.change()
+		if difference := cmp.Diff(step.want, converge(t, d, s)); difference != "" {
+			t.Errorf("%s:\n%s", step.name, difference)
+		}
+		healthy(t, d, s)
+	}
+	for _, name := range []string{"services/toy/runit/toy-c", "sv/toy-c", "log/toy-c", "services/toy/etc/secret.conf"} {
+		if d.Exists(name) {
+			t.Errorf("%s is still there", name)
+		}
+	}
+}
+
+func TestDriftIsSeenAndRepaired(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	s := toy(t, d, map[string]string{"toy-a": "stay"})
+	s.Binary = &Binary{Name: "tool", Source: "/bin/true"}
+	b, err := locateFile("tool", "/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Binary = &b
+	s.Makes = []string{"etc/ring"}
+	s.Prepare = func(context.Context) error {
+		_, err := d.WriteFile("services/toy/etc/ring", []byte("made"), 0o644)
+		return err
+	}
+	converge(t, d, s)
+	service := func(name string) string { return d.ServicePath("toy", name) }
+	for _, test := range []struct {
+		says  string
+		spoil func() error
+		lost  bool
+	}{
+		{"file etc/toy.conf was changed by hand", func() error { return os.WriteFile(service("etc/toy.conf"), []byte("a = 3\n"), 0) }, false},
+		{"file etc/toy.conf is gone", func() error { return os.Remove(service("etc/toy.conf")) }, false},
+		{"file etc/secret.conf has the mode 0644 instead of 0600", func() error { return os.Chmod(service("etc/secret.conf"), 0o644) }, false},
+		{"file etc/secret.conf was changed by hand", func() error { return os.WriteFile(service("etc/secret.conf"), []byte("password = z\n"), 0) }, false},
+		{"file runit/toy-a/run was changed by hand", func() error { return os.WriteFile(service("runit/toy-a/run"), []byte("#!/bin/sh\n"), 0) }, false},
+		{"file etc/ring is gone", func() error { return os.Remove(service("etc/ring")) }, false},
+		{"is gone or damaged", func() error { return os.Remove(d.BinaryPath(b)) }, false},
+		{"data is gone", func() error { return os.Rename(service("data"), service("data.gone")) }, true},
+		{"the link sv/toy-a is not as it was", func() error { return os.Remove(d.Path("sv/toy-a")) }, false},
+		{"it was never finished", func() error { return os.Remove(service("service.json")) }, false},
+		{"cannot be read", func() error { return os.WriteFile(service("service.json"), []byte("{"), 0) }, false},
+		{"is gone", func() error { return d.Remove(t.Context(), "services/toy") }, false},
+	} {
+		t.Run(test.says, func(t *testing.T) {
+			if err := test.spoil(); err != nil {
+				t.Fatal(err)
+			}
+			i := inspect(t, d, "toy")
+			if !strings.Contains(strings.ReplaceAll(strings.Join(i.Problems, "\n"), "the data in "+service("data"), "data"), test.says) ||
+				(len(i.Lost) > 0) != test.lost {
+				t.Errorf("problems %q, lost %q", i.Problems, i.Lost)
+			}
+			converge(t, d, s)
+			healthy(t, d, s)
+		})
+	}
+}
+
+// A new program is a restart that drains: TERM, and all the time that the process needs.
+func TestBinaryUpdateDrainsFirst(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	s := toy(t, d, nil)
+	path := program(t, d)
+	s.Processes = []Process{{Name: "toy-a", Argv: []string{path}, Env: []string{helperVariable + "=drain " + d.ServicePath("toy", "drained")}}}
+	converge(t, d, s)
+	healthy(t, d, s)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := filepath.Join(place(t), "new")
+	if err := os.WriteFile(source, append(data, 0), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b, err := locateFile("helper", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Binary, s.Processes[0].Argv = &b, []string{d.BinaryPath(b)}
+	if d.BinaryPath(b) == path {
+		t.Fatal("the new program is the old one")
+	}
+	if difference := cmp.Diff(Report{Restarted: []string{"toy-a"}}, converge(t, d, s)); difference != "" {
+		t.Error(difference)
+	}
+	if !d.Exists("services/toy/drained") {
+		t.Error("the old process was not given the time to drain")
+	}
+	healthy(t, d, s)
+	if i := inspect(t, d, "toy"); i.Binary != b.SHA256 {
+		t.Errorf("program %s, want %s", i.Binary, b.SHA256)
+	}
+}
+
+func TestStubbornProcessIsKilled(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	s := toy(t, d, map[string]string{"toy-a": "stubborn"})
+	s.Processes[0].StopWait = 300 * time.Millisecond
+	converge(t, d, s)
+	healthy(t, d, s)
+	begin := time.Now()
+	if err := d.Withdraw(t.Context(), "toy"); err != nil {
+		t.Fatal(err)
+	}
+	if spent := time.Since(begin); spent < 300*time.Millisecond || spent > 4*time.Second {
+		t.Errorf("took %s", spent)
+	}
+}
+
+func TestTakenPortIsSaidBeforeAnythingChanges(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	s := toy(t, d, map[string]string{"toy-a": "stay"})
+	converge(t, d, s)
+	before := find1(t, d, named("toy-a"))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	s.Processes[0].Listen = []string{listener.Addr().String()}
+	s.Files[0].Content = []byte("a = 4\n")
+	_, err = d.Converge(t.Context(), s)
+	if !errors.Is(err, ErrPortTaken) || !strings.Contains(err.Error(), "toy-a cannot start") ||
+		!strings.Contains(err.Error(), listener.Addr().String()) {
+		t.Errorf("error %v", err)
+	}
+	if !before.exists() || inspect(t, d, "toy").Problem != "" {
+		t.Error("something was changed")
+	}
+}
+
+func TestFailedPreparationIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	s := toy(t, d, map[string]string{"toy-a": "stay"})
+	failure := errors.New("no ring today")
+	s.Makes, s.Prepare = []string{"etc/ring"}, func(context.Context) error { return failure }
+	if _, err := d.Converge(t.Context(), s); !errors.Is(err, failure) {
+		t.Errorf("error %v", err)
+	}
+	if i := inspect(t, d, "toy"); i.Present || i.Problem != "it was never finished" {
+		t.Errorf("%+v", i)
+	}
+	s.Prepare = func(context.Context) error { return nil }
+	if _, err := d.Converge(t.Context(), s); err == nil || !strings.Contains(err.Error(), "did not make") {
+		t.Errorf("error %v", err)
+	}
+	content := []byte("one")
+	s.Prepare = func(context.Context) error {
+		_, err := d.WriteFile("services/toy/etc/ring", content, 0o644)
+		return err
+	}
+	converge(t, d, s)
+	healthy(t, d, s)
+	content = []byte("two")
+	if report := converge(t, d, s); len(report.Restarted) != 1 {
+		t.Errorf("another ring: %+v", report)
+	}
+}
+
+// A supervisor that held on to what it was started with would keep the other end of a pipe waiting for ever.
+func TestServicesInheritNoDescriptor(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	inherited := inheritable(t)
+	list := d.ServicePath("toy", "descriptors")
+	s := toy(t, d, map[string]string{"toy-a": "fds " + list})
+	converge(t, d, s)
+	var said []byte
+	eventually(t, "no list of descriptors", 5*time.Second, func() (err error) {
+		said, err = os.ReadFile(list)
+		return err
+	})
+	if bytes.Contains(said, []byte(inherited)) || bytes.Count(said, []byte("\n")) > 6 {
+		t.Errorf("the service has:\n%s", said)
+	}
+	if !bytes.Contains(said, []byte("0 /dev/null")) {
+		t.Errorf("its stdin is not /dev/null:\n%s", said)
+	}
+	supervisor := find1(t, d, func(p process) bool { return p.command == supervisor })
+	if supervisor.parent == os.Getpid() || supervisor.session == find1(t, d, named("toy-a")).session {
+		t.Errorf("the supervisor is not on its own: %+v", supervisor)
+	}
+}
+
+func TestServicesSideBySide(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	var services []Service
+	for _, name := range []string{"one", "two", "three", "four"} {
+		s := toy(t, d, map[string]string{name + "-a": "stay", name + "-b": "stay"})
+		s.Name = name
+		services = append(services, s)
+	}
+	each := func(do func(s Service) error) {
+		t.Helper()
+		var group sync.WaitGroup
+		for _, s := range services {
+			group.Go(func() {
+				if err := do(s); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+	}
+	begin := time.Now()
+	each(func(s Service) error {
+		_, err := d.Converge(t.Context(), s)
+		return err
+	})
+	t.Logf("up after %s", time.Since(begin))
+	for _, s := range services {
+		healthy(t, d, s)
+	}
+	if gone, err := d.Release(t.Context()); gone || err != nil {
+		t.Errorf("released in use: %t, %v", gone, err)
+	}
+	begin = time.Now()
+	each(func(s Service) error {
+		if err := d.Withdraw(t.Context(), s.Name); err != nil {
+			return err
+		}
+		_, err := d.Release(t.Context())
+		return err
+	})
+	t.Logf("gone after %s", time.Since(begin))
+	expectNobody(t, d)
+	if _, err := os.Lstat(d.Path()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+	if _, err := Open(d.Path(), "test"); !errors.Is(err, ErrAbsent) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestStopAndStartAgain(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	s := toy(t, d, map[string]string{"toy-a": "stay"})
+	converge(t, d, s)
+	write(t, d.ServicePath("toy", "data/precious"), "x")
+	if err := d.Stop(t.Context(), "toy"); err != nil {
+		t.Fatal(err)
+	}
+	if i := inspect(t, d, "toy"); !i.Present || i.Problem != "process toy-a is down" {
+		t.Errorf("%+v", i)
+	}
+	if report := converge(t, d, s); cmp.Diff(Report{Started: []string{"toy-a"}}, report) != "" {
+		t.Errorf("%+v", report)
+	}
+	healthy(t, d, s)
+	if !d.Exists("services/toy/data/precious") {
+		t.Error("the data is gone")
+	}
+}

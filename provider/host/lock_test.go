@@ -1,0 +1,87 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestLockTakesTurns(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	inside, most := 0, 0
+	var counter sync.Mutex
+	count := func(by int) {
+		counter.Lock()
+		defer counter.Unlock()
+		inside += by
+		most = max(most, inside)
+	}
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			unlock, err := d.Lock(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			count(1)
+			time.Sleep(time.Millisecond) // the longer one is inside, the likelier a second would be seen
+			count(-1)
+			unlock()
+		})
+	}
+	group.Wait()
+	if most != 1 {
+		t.Errorf("%d at a time", most)
+	}
+}
+
+func TestLockSaysWhoHoldsIt(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	unlock, err := d.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = d.Lock(ctx)
+	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), fmt.Sprintf("process %d (host.test) since", os.Getpid())) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Release removes lock files. Who waited for one of them must not believe to hold what nobody else can see.
+func TestLockNoticesThatItsFileWasRemoved(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	unlock, err := d.lock(t.Context(), lockCaller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan error, 1)
+	go func() {
+		unlock, err := d.lock(t.Context(), lockCaller)
+		if err == nil {
+			if !d.Exists(lockCaller) {
+				err = errors.New("holds a lock whose file is gone")
+			}
+			unlock()
+		}
+		second <- err
+	}()
+	if err := d.Remove(t.Context(), lockCaller); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,133 @@
+package host
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The shell is the judge of the quoting.
+func TestRunScriptPassesEverythingOn(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	nasty := `it's "$HOME" \n ` + "`id` ; * é"
+	p := Process{Name: "toy", Argv: []string{"/usr/bin/env", "-u", "PWD", "sh", "-c", `printf '%s\n' "$NASTY" "$1" "$(pwd)"`, "sh", nasty},
+		Env: []string{"NASTY=" + nasty}, Dir: "data"}
+	if err := d.MkdirAll("services/toy/data", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script, err := d.render("toy", p, "inputs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.WriteFile("services/toy/run", []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got, err := run(t, d, "cd services/toy && ./run")
+	if want := nasty + "\n" + nasty + "\n" + d.Path("services/toy/data"); err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestScriptInputs(t *testing.T) {
+	t.Parallel()
+	d := &Directory{path: "/srv/stack", account: Account{Name: "a"}}
+	script, err := d.render("toy", Process{Name: "toy", Argv: []string{"/bin/true"}}, "abc-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := scriptInputs(script); got != "abc-1" {
+		t.Errorf("inputs %q", got)
+	}
+	marked := markUnfinished(script)
+	if got := scriptInputs(marked); got != unfinished {
+		t.Errorf("marked inputs %q", got)
+	}
+	if markUnfinished(marked) != marked || markUnfinished("#!/bin/sh\n") != "#!/bin/sh\n" {
+		t.Error("marking again, or marking another script, changes it")
+	}
+	if strings.Replace(marked, unfinished, "abc-1", 1) != script {
+		t.Error("marking changes more than the inputs")
+	}
+}
+
+func TestFingerprint(t *testing.T) {
+	t.Parallel()
+	seen := map[string]string{}
+	for name, print := range map[string]string{
+		"script":         fingerprint("a", nil),
+		"other script":   fingerprint("b", nil),
+		"with a file":    fingerprint("a", [][]byte{[]byte("name"), []byte("x")}),
+		"cut elsewhere":  fingerprint("a", [][]byte{[]byte("namex"), nil}),
+		"other contents": fingerprint("a", [][]byte{[]byte("name"), []byte("y")}),
+	} {
+		if other, known := seen[print]; known {
+			t.Errorf("%s and %s are alike", name, other)
+		}
+		seen[print] = name
+		if one, two := newInputs(print), newInputs(print); one == two || !sameInputs(one, print) || sameInputs(one, print[:5]) {
+			t.Errorf("inputs %s, %s of %s", one, two, print)
+		}
+	}
+}
+
+// A runsv that is killed leaves its process behind; the run script of the next one has to end it, and only it.
+func TestRunScriptEndsItsForerunnerOnly(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	script, err := d.render("toy", Process{Name: "toy", Argv: []string{"/bin/echo", "running"}}, "i")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.WriteFile("services/toy/run", []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		environment []string
+		ends        bool
+	}{
+		"forerunner":      {[]string{DirectoryMark + "=" + d.Path(), ProcessMark + "=toy"}, true},
+		"another process": {[]string{DirectoryMark + "=" + d.Path(), ProcessMark + "=toy2"}, false},
+		"another stack":   {[]string{DirectoryMark + "=/elsewhere", ProcessMark + "=toy"}, false},
+		"a stranger":      {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stranger := exec.Command("/bin/sleep", "1000")
+			stranger.Env = append(stranger.Env, test.environment...)
+			stranger.Env = append(stranger.Env, "A=B")
+			stranger.SysProcAttr = d.Account().attributes()
+			if err := stranger.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- stranger.Wait() }()
+			_, err := d.WriteFile("services/toy/pid", fmt.Appendln(nil, stranger.Process.Pid), 0o644)
+			if err != nil {
+				t.Fatal(err)
+			}
+			begin := time.Now()
+			if got, err := run(t, d, "cd services/toy && ./run"); err != nil || !strings.HasSuffix(got, "running") {
+				t.Errorf("said %q, %v", got, err)
+			}
+			if spent := time.Since(begin); spent > 5*time.Second {
+				t.Errorf("took %s", spent)
+			}
+			select {
+			case <-ended:
+				if !test.ends {
+					t.Error("was ended")
+				}
+			case <-time.After(100 * time.Millisecond):
+				if test.ends {
+					t.Error("was not ended")
+				}
+				if err := stranger.Process.Kill(); err != nil {
+					t.Error(err)
+				}
+				<-ended
+			}
+		})
+	}
+}
