@@ -63,9 +63,6 @@ type insideConfig struct {
 	// Tree is the file system that the command sees; nil for this machine's own.
 	Tree *tree `json:"tree,omitempty"`
 
-	// Over are mounts over this machine's own files, seen by the command alone. For a nil Tree.
-	Over []bind `json:"over,omitempty"`
-
 	// Network means: wait for the way out, then refuse these networks.
 	Network bool     `json:"network,omitempty"`
 	Refuse  []string `json:"refuse,omitempty"`

@@ -17,11 +17,6 @@ func prepareMounts(config insideConfig) error {
 	if config.Tree != nil {
 		return enterTree(*config.Tree)
 	}
-	for _, b := range config.Over {
-		if err := bindMount(b.From, b.To, b.Write); err != nil {
-			return err
-		}
-	}
 	return mountProc("/proc")
 }
 

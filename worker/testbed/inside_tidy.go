@@ -12,7 +12,9 @@ import (
 // would keep its reader waiting for ever. Links are kept as they are: do not follow them.
 //
 // It runs as root of a user namespace in which all owners are known, when nothing else of the run is left.
-func tidy(folder string) error {
+func tidy(folder string) error { return tidyAs(folder, 0, 0) }
+
+func tidyAs(folder string, uid, gid int) error {
 	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return fmt.Errorf("tidy the output of a run: %w", err)
@@ -21,7 +23,7 @@ func tidy(folder string) error {
 		if kind&^(fs.ModeDir|fs.ModeSymlink) != 0 {
 			return os.Remove(path)
 		}
-		if err := os.Lchown(path, 0, 0); err != nil || kind&fs.ModeSymlink != 0 {
+		if err := os.Lchown(path, uid, gid); err != nil || kind&fs.ModeSymlink != 0 {
 			return err
 		}
 		info, err := entry.Info()

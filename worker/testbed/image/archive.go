@@ -1,0 +1,213 @@
+package image
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+// archive is where a release comes from, found and looked at before anything is built.
+type archive struct {
+	sources []source // the release itself first, then its pockets
+	pockets []string // those that a test may choose packages from, see testbed.Invocation
+	origin  string
+}
+
+// ErrRelease means that no archive was found to have a release for an architecture.
+var ErrRelease = errors.New("no such release")
+
+// pocketsOfHost are the suites beside a release that a testbed has when this machine has them: with them, a testbed has
+// the versions that the users of the release have.
+var pocketsOfHost = []string{"-updates", "-security"}
+
+// mostMirrors bounds the search for a release that this machine itself does not use.
+const mostMirrors = 4
+
+// findArchive finds out where to build a release from: the mirror of the configuration, or else what this machine's apt
+// uses for the release, or else an archive that this machine uses for another release of the same distribution.
+func findArchive(ctx context.Context, fetch *fetcher, cfg config.Image, host []source) (archive, error) {
+	if cfg.Mirror != "" {
+		main := source{URI: strings.TrimRight(cfg.Mirror, "/"), Suite: cfg.Release, SignedBy: signedBy(host, cfg.Mirror)}
+		a, err := inspect(ctx, fetch, cfg, main)
+		if err != nil {
+			return archive{}, fmt.Errorf("release %s at the mirror %s: %w", cfg.Release, main.shown(), err)
+		}
+		return a, nil
+	}
+	var tried []string
+	for _, s := range candidates(cfg, host) {
+		a, err := inspect(ctx, fetch, cfg, s)
+		if errors.Is(err, ErrRelease) {
+			tried = append(tried, s.shown())
+			continue
+		}
+		if err != nil {
+			return archive{}, fmt.Errorf("release %s at %s: %w", cfg.Release, s.shown(), err)
+		}
+		a.sources = append(a.sources, hostPockets(cfg, host)...)
+		return a, nil
+	}
+	if len(tried) == 0 {
+		return archive{}, fmt.Errorf("%w: %s: this machine's apt has no source to build an image from; name a mirror for it",
+			ErrRelease, cfg.Release)
+	}
+	return archive{}, fmt.Errorf("%w: %s for %s is not at %s; is its name right? Otherwise name a mirror that has it",
+		ErrRelease, cfg.Release, cfg.Architecture, strings.Join(tried, ", "))
+}
+
+// candidates are the sources that may have the release: those of this machine that have it for sure, or else all
+// archives of a distribution that it uses, as if they had it.
+func candidates(cfg config.Image, host []source) []source {
+	var exact, guessed []source
+	for _, s := range host {
+		if !slices.Contains(s.Components, "main") || !s.has(cfg.Architecture) {
+			continue
+		}
+		if s.Suite == cfg.Release {
+			exact = append(exact, s)
+		}
+		known := slices.ContainsFunc(guessed, func(other source) bool { return other.URI == s.URI })
+		if !known && len(guessed) < mostMirrors {
+			s.Suite = cfg.Release
+			guessed = append(guessed, s)
+		}
+	}
+	if len(exact) > 0 {
+		return exact
+	}
+	return guessed
+}
+
+func (s source) has(architecture string) bool {
+	return len(s.Architectures) == 0 || slices.Contains(s.Architectures, architecture)
+}
+
+func hostPockets(cfg config.Image, host []source) []source {
+	var pockets []source
+	for _, pocket := range pocketsOfHost {
+		i := slices.IndexFunc(host, func(s source) bool { return s.Suite == cfg.Release+pocket && s.has(cfg.Architecture) })
+		if i >= 0 {
+			pockets = append(pockets, host[i])
+		}
+	}
+	return pockets
+}
+
+// signedBy finds the keyring that this machine uses for an archive.
+func signedBy(host []source, mirror string) string {
+	for _, s := range host {
+		if s.URI == strings.TrimRight(mirror, "/") {
+			return s.SignedBy
+		}
+	}
+	return ""
+}
+
+// inspect reads the release file of a source, and asks whether the release has a proposed pocket.
+func inspect(ctx context.Context, fetch *fetcher, cfg config.Image, s source) (archive, error) {
+	if err := fetch.reachable(ctx, s.URI); err != nil {
+		return archive{}, err
+	}
+	fields, err := fetch.release(ctx, s.URI, s.Suite)
+	if err != nil {
+		return archive{}, err
+	}
+	architectures := strings.Fields(fields["architectures"])
+	if !slices.Contains(architectures, cfg.Architecture) {
+		return archive{}, fmt.Errorf("%w: %s has %s, not %s", ErrRelease, s.Suite, strings.Join(architectures, ", "), cfg.Architecture)
+	}
+	a := archive{origin: fields["origin"]}
+	if len(s.Components) == 0 {
+		s.Components = []string{"main"}
+		if a.origin == "Ubuntu" { // where most packages are elsewhere
+			s.Components = strings.Fields(fields["components"])
+		}
+	}
+	if s.SignedBy == "" {
+		if s.SignedBy, err = keyring(a.origin); err != nil {
+			return archive{}, err
+		}
+	}
+	a.sources = []source{s}
+	switch _, err := fetch.release(ctx, s.URI, s.Suite+"-proposed"); {
+	case err == nil:
+		a.pockets = []string{"proposed"}
+	case !errors.Is(err, ErrRelease):
+		return archive{}, err
+	}
+	return a, nil
+}
+
+// fetcher gets release files.
+type fetcher struct {
+	client    *http.Client
+	reachable func(ctx context.Context, address string) error // checkReachable but for tests
+}
+
+// fetchTimeout bounds one request: an archive that is so slow cannot be built from.
+const fetchTimeout = 15 * time.Second
+
+// newFetcher uses the proxy that apt on this machine uses, or else the environment's.
+func newFetcher(proxy string) *fetcher {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if address, err := url.Parse(proxy); proxy != "" && err == nil {
+		transport.Proxy = http.ProxyURL(address)
+	}
+	return &fetcher{client: &http.Client{Transport: transport, Timeout: fetchTimeout}, reachable: checkReachable}
+}
+
+// maxReleaseHead is enough for the fields before the checksums.
+const maxReleaseHead = 64 << 10
+
+// release reads the head of dists/SUITE/InRelease. Its signature is not checked here: the build does that, this only
+// finds the mistakes that people make.
+func (f *fetcher) release(ctx context.Context, uri, suite string) (map[string]string, error) {
+	address := uri + "/dists/" + suite + "/InRelease"
+	shown := source{URI: address}.shown()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", shown, err)
+	}
+	response, err := f.client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("the archive does not answer: %w", err)
+	}
+	defer response.Body.Close()
+	switch response.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound, http.StatusForbidden, http.StatusGone:
+		return nil, fmt.Errorf("%w: %s: %s", ErrRelease, shown, response.Status)
+	default:
+		return nil, fmt.Errorf("the archive answers for %s: %s", shown, response.Status)
+	}
+	fields := releaseHead(response.Body)
+	if fields["codename"] == "" && fields["suite"] == "" {
+		return nil, fmt.Errorf("%s is not the release file of an archive", shown)
+	}
+	return fields, nil
+}
+
+// releaseHead reads the fields before the checksums, names in small letters.
+func releaseHead(from io.Reader) map[string]string {
+	fields := map[string]string{}
+	for scanner := bufio.NewScanner(io.LimitReader(from, maxReleaseHead)); scanner.Scan(); {
+		name, value, found := strings.Cut(scanner.Text(), ":")
+		name = strings.ToLower(strings.TrimSpace(name))
+		if name == "md5sum" || name == "sha256" {
+			break
+		}
+		if found {
+			fields[name] = strings.TrimSpace(value)
+		}
+	}
+	return fields
+}

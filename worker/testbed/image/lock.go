@@ -1,0 +1,43 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockPoll is short beside a build, and there is nothing to be woken by.
+const lockPoll = 200 * time.Millisecond
+
+// lock makes sure that one image at a time is built in a folder, by whichever process: two builds at once would each take
+// twice as long, and two of the same image would take each other's files. The lock goes with the process.
+func (k *keeper) lock(ctx context.Context) (unlock func(), err error) {
+	path := filepath.Join(k.cfg.Directory, ".lock")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the folder of images: %w", err)
+	}
+	for told := false; ; told = true {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { file.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			file.Close()
+			return nil, fmt.Errorf("lock the folder of images: %w", err)
+		}
+		if !told {
+			k.log.Info("waiting for another image to be built", "directory", k.cfg.Directory)
+		}
+		wait(ctx, lockPoll)
+		if ctx.Err() != nil {
+			file.Close()
+			return nil, context.Cause(ctx)
+		}
+	}
+}
