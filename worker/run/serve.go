@@ -2,15 +2,12 @@ package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 // serve works with one session until it ends: it lends it to those who publish, and passes its deliveries on.
@@ -87,19 +84,12 @@ func (w *Worker) imageThere(name string) error {
 	if err != nil {
 		return err
 	}
-	path := w.image(q)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no testbed image %s", path)
-	} else if err != nil {
-		return fmt.Errorf("the testbed image: %w", err)
-	}
-	return nil
+	_, err = testbed.DescribeImage(w.image(q))
+	return err
 }
 
 // image is the path of the testbed image for a queue.
-func (w *Worker) image(q request.Queue) string {
-	return filepath.Join(w.settings.Images, q.Release+"-"+q.Architecture+".tar.zst")
-}
+func (w *Worker) image(q request.Queue) string { return testbed.ImagePath(w.settings.Images, q) }
 
 // session is what a life needs of the broker.
 type session interface {

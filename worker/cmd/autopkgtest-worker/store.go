@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
+)
+
+// openStore opens the store whose account a file names. When the store no longer knows the account, the file is read
+// again: a password that was changed must not cost a running test its result.
+func openStore(path string) (store.Store, error) {
+	credentials, err := config.ReadStore(path)
+	if err != nil {
+		return nil, err
+	}
+	return &account{path: path, credentials: credentials, store: swift.New(credentials)}, nil
+}
+
+// account is a store decorator that follows changed credentials.
+type account struct {
+	path string
+
+	mu          sync.Mutex
+	credentials config.Store
+	store       store.Store
+}
+
+var _ store.Store = (*account)(nil)
+
+// use calls f, and once more with new credentials if the store refuses the ones that it had.
+func (a *account) use(f func(store.Store) error) error {
+	a.mu.Lock()
+	current := a.store
+	a.mu.Unlock()
+	err := f(current)
+	if !errors.Is(err, store.ErrDenied) {
+		return err
+	}
+	fresh, changed := a.renew(current)
+	if !changed {
+		return err
+	}
+	return f(fresh)
+}
+
+func (a *account) renew(refused store.Store) (fresh store.Store, changed bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.store != refused {
+		return a.store, true // somebody else was faster
+	}
+	credentials, err := config.ReadStore(a.path)
+	if err != nil || credentials == a.credentials {
+		return nil, false
+	}
+	a.credentials, a.store = credentials, swift.New(credentials)
+	return a.store, true
+}
+
+func (a *account) CreateContainer(ctx context.Context, name string, public bool) error {
+	return a.use(func(s store.Store) error { return s.CreateContainer(ctx, name, public) })
+}
+
+func (a *account) Put(ctx context.Context, container, object string, body io.ReadSeeker, size int64, p store.Properties) error {
+	begin, err := body.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	return a.use(func(s store.Store) error {
+		if _, err := body.Seek(begin, io.SeekStart); err != nil {
+			return err
+		}
+		return s.Put(ctx, container, object, body, size, p)
+	})
+}
+
+func (a *account) Get(ctx context.Context, container, object string) (body io.ReadCloser, p store.Properties, err error) {
+	err = a.use(func(s store.Store) (err error) {
+		body, p, err = s.Get(ctx, container, object)
+		return err
+	})
+	return body, p, err
+}
+
+func (a *account) List(ctx context.Context, container string, query store.Query) (entries []store.Entry, err error) {
+	err = a.use(func(s store.Store) (err error) {
+		entries, err = s.List(ctx, container, query)
+		return err
+	})
+	return entries, err
+}
+
+func (a *account) Containers(ctx context.Context) (names []string, err error) {
+	err = a.use(func(s store.Store) (err error) {
+		names, err = s.Containers(ctx)
+		return err
+	})
+	return names, err
+}

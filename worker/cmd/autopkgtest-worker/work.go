@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/run"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+)
+
+// backend is the kind of testbed that is used.
+const backend = "unshare"
+
+// work runs a worker until it is told to stop.
+func work(ctx context.Context, path string, log *slog.Logger) error {
+	conf, err := config.LoadWorker(path)
+	if err != nil {
+		return usage(err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	testbeds, err := testbed.NewRunner(ctx, backend, log)
+	if err != nil {
+		return err
+	}
+	if err := testbeds.Check(ctx); err != nil {
+		return err
+	}
+	results, err := openStore(conf.StoreCredentials)
+	if err != nil {
+		return err
+	}
+	worker, err := run.New(settings(conf), run.Confined{Runner: testbeds}, results, log)
+	if err != nil {
+		return usage(err)
+	}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel(nil)
+	if conf.HealthListen != "" {
+		stop, err := listenHealth(conf.HealthListen, worker.Checks(), log, &beside)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	// After Run has returned the signals have their usual meaning again: nothing is left that they could harm.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	beside.Go(func() { obey(ctx, cancel, signals, worker, path, log) })
+	return worker.Run(ctx, func(ctx context.Context) (*queue.Session, error) {
+		// Read each time: the password may have been changed since.
+		broker, err := config.ReadBroker(conf.BrokerCredentials)
+		if err != nil {
+			return nil, err
+		}
+		return queue.Dial(ctx, broker, queue.WithLog(log), queue.WithName(connectionName()))
+	})
+}
+
+// settings is what a worker's configuration asks for.
+func settings(conf config.Worker) run.Settings {
+	return run.Settings{
+		Queues: queues(conf), Slots: conf.Slots, StateDirectory: conf.StateDirectory, Images: conf.Images,
+		Timeout: conf.Timeout, DrainTimeout: conf.DrainTimeout,
+	}
+}
+
+// queues is every context × release × architecture.
+func queues(conf config.Worker) []request.Queue {
+	var all []request.Queue
+	for _, context := range conf.Contexts {
+		for _, release := range conf.Releases {
+			for _, arch := range conf.Architectures {
+				all = append(all, request.Queue{Context: request.Context(context), Release: release, Architecture: arch})
+			}
+		}
+	}
+	return all
+}
+
+// connectionName is what the broker's management page shows.
+func connectionName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return fmt.Sprintf("autopkgtest-worker %s %d", host, os.Getpid())
+}
+
+var errSecondSignal = errors.New("told to stop a second time")
+
+// obey does what signals ask for. The first SIGTERM or SIGINT lets running tests finish, the second kills them and gives
+// their requests back; SIGHUP reads the configuration again.
+func obey(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os.Signal, worker *run.Worker, path string,
+	log *slog.Logger,
+) {
+	draining := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case got := <-signals:
+			switch {
+			case got == syscall.SIGHUP:
+				reload(worker, path, log)
+			case draining:
+				log.Warn("second signal: killing running tests", "signal", got.String())
+				cancel(errSecondSignal)
+			default:
+				log.Info("stopping after the running tests; a second signal kills them", "signal", got.String())
+				draining = true
+				worker.Drain()
+			}
+		}
+	}
+}
+
+// reload applies a changed configuration to a running worker. One that is wrong changes nothing.
+func reload(worker *run.Worker, path string, log *slog.Logger) {
+	conf, err := config.LoadWorker(path)
+	if err == nil {
+		err = worker.Reconfigure(queues(conf), conf.Slots)
+	}
+	if err != nil {
+		log.Error("the configuration was not reloaded; working on with the old one", "error", err)
+		return
+	}
+	log.Info("configuration reloaded: queues and slots are in force, credentials with the next session, the rest with the "+
+		"next start", "queues", len(queues(conf)), "slots", conf.Slots)
+}
+
+// listenHealth answers health checks until stop is called.
+func listenHealth(address string, checks []run.Check, log *slog.Logger, owner *sync.WaitGroup) (stop func(), err error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for health checks ([health] listen): %w", err)
+	}
+	server := &http.Server{
+		Handler: run.Handler(checks), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	owner.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("health checks are no longer answered", "error", err)
+		}
+	})
+	return func() { _ = server.Close() }, nil
+}
