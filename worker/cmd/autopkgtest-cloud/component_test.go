@@ -1,0 +1,104 @@
+//go:build component
+
+package main
+
+import (
+	"bytes"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue/queuetest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+)
+
+// newRealApp is the command as it runs, with a configuration for an account at a real broker.
+func newRealApp(t *testing.T, account config.Broker) (a *app, out, err *bytes.Buffer) {
+	t.Helper()
+	f := newFixture(t, nil)
+	credentials := filepath.Join(t.TempDir(), "britney")
+	f.write(t, credentials, string(account.File(config.KeyGatekeeper)))
+	f.write(t, f.config, "[amqp]\ncredentials_file = "+credentials+"\n")
+	a = newApp()
+	a.out, a.err, a.getenv, a.now = &f.out, &f.err, f.app.getenv, f.app.now
+	return a, &f.out, &f.err
+}
+
+// TestPublishForReal: the requester's rights, and no more, are enough, and what arrives is what a worker reads.
+func TestPublishForReal(t *testing.T) {
+	t.Parallel()
+	broker := queuetest.New(t)
+	requester := broker.User(t, "requester", "", "^amq.default$", "")
+	for _, name := range []string{"debci-noble-amd64", "debci-huge-noble-amd64"} {
+		broker.DeclareQueue(t, name)
+	}
+	a, out, err := newRealApp(t, requester)
+	order := []string{"-s", "noble", "-a", "amd64", "--trigger", "green/1", "green", "blue"}
+	if code := a.run(t.Context(), append([]string{"run-autopkgtest"}, order...)); code != 0 || out.Len()+err.Len() > 0 {
+		t.Fatalf("exit code %d: %s%s", code, out, err)
+	}
+	if code := a.run(t.Context(), append([]string{"autopkgtest-cloud", "request", "--bulk"}, order...)); code != 0 {
+		t.Fatalf("exit code %d: %s", code, err)
+	}
+
+	session, failed := queue.Dial(t.Context(), broker.Admin)
+	if failed != nil {
+		t.Fatal(failed)
+	}
+	t.Cleanup(func() { _ = session.Close() })
+	deliveries, failed := session.Consume(t.Context(), []string{"debci-noble-amd64", "debci-huge-noble-amd64"}, 10)
+	if failed != nil {
+		t.Fatal(failed)
+	}
+	got := map[string]int{}
+	for range 4 {
+		d := <-deliveries
+		r, failed := request.Parse(d.Body)
+		if failed != nil {
+			t.Fatal(failed)
+		}
+		got[d.QueueName+" "+r.Package+" "+r.Triggers[0]]++
+	}
+	want := map[string]int{
+		"debci-noble-amd64 green green/1": 1, "debci-noble-amd64 blue green/1": 1,
+		"debci-huge-noble-amd64 green green/1": 1, "debci-huge-noble-amd64 blue green/1": 1,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+}
+
+func TestPublishTroubleForReal(t *testing.T) {
+	t.Parallel()
+	broker := queuetest.New(t)
+	broker.DeclareQueue(t, "debci-noble-amd64")
+	requester := broker.User(t, "requester", "", "^amq.default$", "")
+	wrong := requester
+	wrong.Password = "wrong"
+	nobody := requester
+	nobody.Host, nobody.Port = "127.0.0.1", 1
+	powerless := broker.User(t, "powerless", "", "^$", "")
+	for name, test := range map[string]struct {
+		account config.Broker
+		arch    string
+		code    int
+		reason  string
+	}{
+		"no queue":       {requester, "arm64", exitUnavailable, "there is no queue debci-noble-arm64"},
+		"wrong password": {wrong, "amd64", exitRefused, wrong.Address()},
+		"nobody there":   {nobody, "amd64", exitUnavailable, "127.0.0.1:1"},
+		"no right":       {powerless, "amd64", exitRefused, "debci-noble-amd64"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, out, err := newRealApp(t, test.account)
+			code := a.run(t.Context(), []string{"autopkgtest-cloud", "request", "-s", "noble", "-a", test.arch, "--trigger", "green/1", "green"})
+			if code != test.code || out.Len() > 0 {
+				t.Errorf("exit code %d, want %d: %s%s", code, test.code, out, err)
+			}
+			contains(t, "message", err.String(), test.reason)
+		})
+	}
+}

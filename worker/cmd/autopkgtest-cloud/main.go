@@ -1,0 +1,19 @@
+// Autopkgtest-cloud is the operator's command: it requests tests, waits for them, and shows queues, running tests and
+// results. Installed or linked under the name run-autopkgtest it is that tool, silent and with its flags.
+//
+// It talks to the broker only to publish; everything that it shows comes from the results site. Start reading at app.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := newApp().run(ctx, os.Args)
+	stop()
+	os.Exit(code)
+}
