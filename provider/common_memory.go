@@ -53,6 +53,18 @@ func withoutIncarnation(object types.Object) types.Object {
 	return types.ObjectValueMust(object.AttributeTypes(context.Background()), values)
 }
 
+// newIncarnation plans a server that begins anew: its addresses stay, unless the whole stack is gone and with it the choice
+// of ports.
+func (s *settings) newIncarnation(object types.Object, directory string) types.Object {
+	kinds := object.AttributeTypes(context.Background())
+	if s.stackAbsent(directory) {
+		return types.ObjectUnknown(kinds)
+	}
+	values := object.Attributes()
+	values["incarnation"] = types.StringUnknown()
+	return types.ObjectValueMust(kinds, values)
+}
+
 // hasIncarnation says whether an object stands for data that are there.
 func hasIncarnation(object types.Object) bool {
 	value, ok := object.Attributes()["incarnation"].(types.String)

@@ -179,8 +179,11 @@ func absentService(what, folder string) finding {
 // withdraw removes a service, and the stack's folder with the last thing in it.
 func (s *settings) withdraw(ctx context.Context, directory string, remove func(*host.Directory) error) error {
 	d, err := s.open(directory)
-	if d == nil || err != nil {
+	if err != nil {
 		return err
+	}
+	if d == nil {
+		return endOrphans(ctx, directory)
 	}
 	if err := remove(d); err != nil {
 		return err

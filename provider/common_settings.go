@@ -3,6 +3,8 @@ package provider
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -86,6 +88,18 @@ func (s *settings) create(ctx context.Context, directory string) (*host.Director
 	}
 	s.making.Lock()
 	defer s.making.Unlock()
+	if err := endOrphans(ctx, directory); err != nil {
+		return nil, err
+	}
 	d, err := host.Create(ctx, host.Options{Path: directory, Stack: s.stack, Account: account})
 	return d, at(path.Root("directory"), err)
+}
+
+// endOrphans ends what runs on without its folder: somebody has removed the folder of a stack that was up. A new stack in
+// its place would find its ports taken, and a supervisor that watches a folder which is no more.
+func endOrphans(ctx context.Context, directory string) error {
+	if _, err := os.Lstat(directory); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return host.Sweep(ctx, directory)
 }

@@ -83,13 +83,13 @@ func (rabbitMQServerKind) plan(ctx context.Context, p *planning[rabbitMQServerMo
 	if p.state == nil {
 		return
 	}
-	lost := !hasIncarnation(p.state.Broker)
-	if lost || !p.state.Port.Equal(p.model.Port) {
-		p.model.Broker = types.ObjectUnknown(brokerTypes)
-	}
-	if lost {
+	if !hasIncarnation(p.state.Broker) {
+		p.model.Broker = p.newIncarnation(p.state.Broker, p.state.path())
 		p.warnOfLoss(ctx, "the broker in "+p.state.path(),
 			"The apply begins with an empty broker: users come back with the passwords in their files, queues come back empty.")
+	}
+	if !p.state.Port.Equal(p.model.Port) {
+		p.model.Broker = types.ObjectUnknown(brokerTypes)
 	}
 }
 

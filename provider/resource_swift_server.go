@@ -51,7 +51,7 @@ func (swiftServerKind) plan(ctx context.Context, p *planning[swiftServerModel]) 
 	if p.state == nil || hasIncarnation(p.state.Store) {
 		return
 	}
-	p.model.Store = types.ObjectUnknown(storeTypes)
+	p.model.Store = p.newIncarnation(p.state.Store, p.state.path())
 	p.warnOfLoss(ctx, "the store in "+p.state.path(),
 		"The apply begins with an empty store. The index keeps no results that the store has lost.")
 }
