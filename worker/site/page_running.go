@@ -1,0 +1,16 @@
+package site
+
+import "net/http"
+
+type runningData struct {
+	Running []Progress
+	Queues  queueTable
+}
+
+// runningPage shows what runs, with the end of each log, and how long the queues are.
+func (s *Site) runningPage(w http.ResponseWriter, r *http.Request) error {
+	if _, err := parameters(r, "refresh"); err != nil {
+		return err
+	}
+	return s.render(w, r, "running", runningData{Running: s.Running.List(), Queues: s.queues(r.Context())})
+}
