@@ -33,7 +33,6 @@ type Broker struct {
 	Admin config.Broker
 
 	management *url.URL
-	suffix     string
 }
 
 // New makes a virtual host with a random name. Without a broker the test fails: a skipped test proves nothing.
@@ -51,8 +50,8 @@ func New(t testing.TB) *Broker {
 	if err != nil {
 		t.Fatalf("%s: not a URL", managementVariable)
 	}
-	b := &Broker{Admin: admin, management: base, suffix: strings.ToLower(rand.Text()[:10])}
-	b.Admin.VHost = "test-" + b.suffix
+	b := &Broker{Admin: admin, management: base}
+	b.Admin.VHost = "test-" + strings.ToLower(rand.Text()[:10])
 	b.Do(t, http.MethodPut, "/api/vhosts/"+b.Admin.VHost, nil)
 	t.Cleanup(func() { b.Do(t, http.MethodDelete, "/api/vhosts/"+b.Admin.VHost, nil) })
 	b.permit(t, b.Admin.Username, ".*", ".*", ".*")
@@ -63,7 +62,8 @@ func New(t testing.TB) *Broker {
 func (b *Broker) User(t testing.TB, name, configure, write, read string) config.Broker {
 	t.Helper()
 	user := b.Admin
-	user.Username, user.Password = name+"-"+b.suffix, config.Secret("p/@:?#%&ü"+rand.Text())
+	user.Username = name + "-" + strings.ToLower(rand.Text()[:10])
+	user.Password = config.Secret("p/@:?#%&ü" + rand.Text())
 	b.Do(t, http.MethodPut, "/api/users/"+user.Username, map[string]any{"password": user.Password.Reveal(), "tags": ""})
 	t.Cleanup(func() { b.Do(t, http.MethodDelete, "/api/users/"+user.Username, nil) })
 	b.permit(t, user.Username, configure, write, read)

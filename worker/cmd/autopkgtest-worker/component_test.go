@@ -1,0 +1,395 @@
+//go:build component
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue/queuetest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/run"
+)
+
+// machine is a folder in which an account without privileges runs the real program.
+type machine struct {
+	folder     string
+	credential *syscall.Credential // nil when we are such an account ourselves
+	broker     *queuetest.Broker
+	session    *queue.Session
+	conf       config.Worker
+}
+
+const queueName = "debci-stone-amd64"
+
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	store := os.Getenv("AUTOPKGTEST_TEST_SWIFT")
+	if store == "" {
+		t.Fatal("AUTOPKGTEST_TEST_SWIFT is not set: this test needs a real store, `make test` starts one")
+	}
+	// Not t.TempDir, whose parent is closed to other accounts.
+	folder, err := os.MkdirTemp("", "autopkgtest-worker-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	m := &machine{folder: folder, broker: queuetest.New(t)}
+	if out, err := exec.Command("go", "build", "-o", m.path("autopkgtest-worker"), ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	credentials, err := os.ReadFile(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := m.broker.User(t, "worker", `^(teststatus|testcomplete)\.fanout$`,
+		`^(amq\.default|teststatus\.fanout|testcomplete\.fanout)$`, `^debci-.*$`)
+	m.write(t, "swift", credentials)
+	m.write(t, "amqp", account.File(config.KeyURI))
+	m.write(t, "images/stone-amd64.tar.zst", []byte("not really one"))
+	m.conf = config.Worker{
+		BrokerCredentials: m.path("amqp"), StoreCredentials: m.path("swift"), Releases: []string{"stone"},
+		Architectures: []string{"amd64"}, Contexts: []string{""}, Slots: 4, StateDirectory: m.path("state"),
+		Timeout: time.Hour, DrainTimeout: time.Minute, Images: m.path("images"), HealthListen: freeAddress(t),
+	}
+	m.write(t, "worker.conf", m.conf.Bytes())
+	m.giveAway(t)
+	m.broker.DeclareQueue(t, queueName)
+	if m.session, err = queue.Dial(t.Context(), m.broker.Admin); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.session.Close() })
+	return m
+}
+
+func (m *machine) path(name string) string { return filepath.Join(m.folder, name) }
+
+func (m *machine) write(t *testing.T, name string, content []byte) {
+	t.Helper()
+	path := m.path(name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// giveAway makes the folder the test account's, if we are root: root may not run strangers' tests.
+func (m *machine) giveAway(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	name := os.Getenv("AUTOPKGTEST_TEST_ACCOUNT")
+	if name == "" {
+		name = "autopkgtest-cloud"
+	}
+	account, err := user.Lookup(name)
+	if err != nil {
+		t.Fatalf("the worker runs without privileges: %v; `make setup` makes the account", err)
+	}
+	uid, _ := strconv.Atoi(account.Uid)
+	gid, _ := strconv.Atoi(account.Gid)
+	m.credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	err = filepath.WalkDir(m.folder, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, uid, gid))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+func (m *machine) command(args ...string) *exec.Cmd {
+	command := exec.Command(m.path("autopkgtest-worker"), append(args, "--config", m.path("worker.conf"))...)
+	command.Dir = m.folder
+	command.Env = append(os.Environ(), "TMPDIR="+m.folder, "HOME="+m.folder)
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: m.credential, Setpgid: true}
+	return command
+}
+
+// process is a running worker.
+type process struct {
+	*exec.Cmd
+	log   *lockedBuffer
+	ended chan error
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func (m *machine) start(t *testing.T) *process {
+	t.Helper()
+	p := &process{Cmd: m.command(), log: new(lockedBuffer), ended: make(chan error, 1)}
+	p.Stderr = p.log
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.ended <- p.Wait() }()
+	t.Cleanup(func() {
+		_ = p.Process.Kill()
+		<-p.ended
+		if t.Failed() {
+			t.Logf("the worker's log:\n%s", p.log)
+		}
+	})
+	return p
+}
+
+func (p *process) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := p.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *process) wait(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-p.ended:
+		p.ended <- err // for the clean-up
+		return err
+	case <-time.After(time.Minute):
+		t.Fatal("the worker has not ended within a minute")
+	}
+	panic("not reached")
+}
+
+// ready asks the health listener.
+func (m *machine) ready() (status int, findings map[string]run.Finding) {
+	answer, err := http.Get("http://" + m.conf.HealthListen + "/readyz")
+	if err != nil {
+		return 0, nil
+	}
+	defer func() { _ = answer.Body.Close() }()
+	var content struct{ Checks []run.Finding }
+	if err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&content); err != nil {
+		return 0, nil
+	}
+	findings = map[string]run.Finding{}
+	for _, f := range content.Checks {
+		findings[f.ID] = f
+	}
+	return answer.StatusCode, findings
+}
+
+func (m *machine) untilReady(t *testing.T) {
+	t.Helper()
+	queuetest.Eventually(t, "the worker is ready", func() bool {
+		status, _ := m.ready()
+		return status == http.StatusOK
+	})
+}
+
+// residentMB is the process's resident memory.
+func residentMB(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kilobytes, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kilobytes >> 10
+}
+
+// From the start to an idle worker, its health, and the two ways to stop it.
+func TestWorkerServes(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	p := m.start(t)
+	m.untilReady(t)
+	answer, err := http.Get("http://" + m.conf.HealthListen + "/healthz")
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("healthz: %v, %v", answer, err)
+	}
+	_ = answer.Body.Close()
+	megabytes := residentMB(t, p.Process.Pid)
+	t.Logf("idle with 4 slots: %d MB resident", megabytes)
+	if megabytes > 40 { // together with the collector it is to be below 60
+		t.Errorf("idle with 4 slots: %d MB resident, want at most 40", megabytes)
+	}
+
+	// What is missing is told.
+	m.broker.DeleteQueue(t, queueName)
+	queuetest.Eventually(t, "the lost queue makes it unready", func() bool {
+		status, findings := m.ready()
+		return status == http.StatusServiceUnavailable && strings.Contains(findings["queues"].Reason, queueName) && findings["store"].OK
+	})
+	m.broker.DeclareQueue(t, queueName)
+	m.untilReady(t)
+
+	p.signal(t, syscall.SIGTERM)
+	if err := p.wait(t); err != nil {
+		t.Errorf("after SIGTERM: %v, want exit code 0", err)
+	}
+	if strings.Contains(p.log.String(), "password") {
+		t.Errorf("the log speaks of passwords:\n%s", p.log)
+	}
+}
+
+// SIGHUP applies a changed configuration, and a wrong one changes nothing.
+func TestWorkerReloads(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	p := m.start(t)
+	m.untilReady(t)
+	m.write(t, "worker.conf", []byte("[autopkgtest]\nslotz = 3\n"))
+	p.signal(t, syscall.SIGHUP)
+	queuetest.Eventually(t, "the wrong configuration is refused", func() bool { return strings.Contains(p.log.String(), "slotz") })
+	m.untilReady(t)
+	changed := m.conf
+	changed.Contexts = []string{"", "huge"}
+	m.broker.DeclareQueue(t, "debci-huge-stone-amd64")
+	m.write(t, "worker.conf", changed.Bytes())
+	p.signal(t, syscall.SIGHUP)
+	queuetest.Eventually(t, "the new queue is consumed", func() bool {
+		_, consumers, err := m.session.Depth(t.Context(), "debci-huge-stone-amd64")
+		return err == nil && consumers == 1
+	})
+	p.signal(t, syscall.SIGINT)
+	if err := p.wait(t); err != nil {
+		t.Errorf("after SIGINT: %v, want exit code 0", err)
+	}
+}
+
+// A worker that is killed without warning loses nothing: the request is at the broker, and what it left is cleared.
+func TestWorkerIsKilled(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	first := m.start(t)
+	m.untilReady(t)
+	if err := m.session.Publish(t.Context(), "", queueName, []byte("gzip\n{\"triggers\": [\"gzip/1\"]}"), true); err != nil {
+		t.Fatal(err)
+	}
+	// The image is none, so autopkgtest fails, and the worker holds the request until it tries again.
+	queuetest.Eventually(t, "the first attempt has failed", func() bool {
+		return strings.Contains(first.log.String(), "autopkgtest ended") || strings.Contains(first.log.String(), "could not be run")
+	})
+	leftovers := func() []os.DirEntry {
+		found, err := os.ReadDir(m.path("state/run"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	left := leftovers()
+	if len(left) != 1 {
+		t.Fatalf("%d folders of runs, want one", len(left))
+	}
+	first.signal(t, syscall.SIGKILL)
+	_ = first.wait(t)
+	second := m.start(t)
+	queuetest.Eventually(t, "the request came back", func() bool { return strings.Contains(second.log.String(), "redelivered=true") })
+	if !strings.Contains(second.log.String(), "removed the folder of a dead worker's run") {
+		t.Errorf("nothing was cleared:\n%s", second.log)
+	}
+	for _, folder := range leftovers() {
+		if folder.Name() == left[0].Name() {
+			t.Errorf("%s is still there", folder.Name())
+		}
+	}
+	// A second signal means now: the request goes back.
+	second.signal(t, syscall.SIGTERM)
+	queuetest.Eventually(t, "it drains", func() bool { return strings.Contains(second.log.String(), "draining") })
+	second.signal(t, syscall.SIGTERM)
+	if err := second.wait(t); err != nil {
+		t.Errorf("after two SIGTERM: %v, want exit code 0", err)
+	}
+	queuetest.Eventually(t, "the request is in its queue", func() bool {
+		ready, _, err := m.session.Depth(t.Context(), queueName)
+		return err == nil && ready == 1
+	})
+	if found := leftovers(); len(found) != 0 {
+		t.Errorf("left behind: %v", found)
+	}
+}
+
+// --check tells what would be done, and what is wrong, in words.
+func TestWorkerChecks(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	out, err := m.command("--check").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), queueName) || strings.Contains(string(out), "WRONG") {
+		t.Errorf("--check: %v\n%s", err, out)
+	}
+	if err := os.Remove(m.path("images/stone-amd64.tar.zst")); err != nil {
+		t.Fatal(err)
+	}
+	m.broker.DeleteQueue(t, queueName)
+	out, err = m.command("--check").CombinedOutput()
+	ended := new(exec.ExitError)
+	if !errors.As(err, &ended) || ended.ExitCode() != exitFailed ||
+		strings.Count(string(out), "WRONG") != 2 || !strings.Contains(string(out), "no queue '"+queueName) {
+		t.Errorf("--check with two things missing: %v\n%s", err, out)
+	}
+}
+
+// A store password that was changed is read again, without a restart.
+func TestStoreFollowsCredentials(t *testing.T) {
+	t.Parallel()
+	path := os.Getenv("AUTOPKGTEST_TEST_SWIFT")
+	right, err := config.ReadStore(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := right
+	wrong.Password = "wrong"
+	changing := filepath.Join(t.TempDir(), "swift")
+	if err := os.WriteFile(changing, wrong.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openStore(changing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Containers(t.Context()); err == nil {
+		t.Error("a wrong password is accepted")
+	}
+	if err := os.WriteFile(changing, right.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Containers(t.Context()); err != nil {
+		t.Errorf("after the change: %v", err)
+	}
+}
