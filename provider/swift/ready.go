@@ -39,7 +39,8 @@ func probes(d *host.Directory, p place) []probe {
 		server("object", p.Ports.Object),
 		server("proxy", p.Ports.Proxy),
 		{"the login of " + Username, "swift-proxy", func(ctx context.Context) error {
-			return logIn(ctx, credentials(d, p.Password))
+			_, err := logIn(ctx, credentials(d, p.Password))
+			return err
 		}},
 	}
 }
@@ -66,18 +67,19 @@ func health(ctx context.Context, d *host.Directory, p place) error {
 	return nil
 }
 
-// logIn logs in as a client does, and looks at its account.
-func logIn(ctx context.Context, c config.Store) error {
+// logIn logs in as a client does, and looks at its account. It returns the token.
+func logIn(ctx context.Context, c config.Store) (string, error) {
 	header := http.Header{"X-Auth-User": {c.Username}, "X-Auth-Key": {c.Password.Reveal()}}
 	answer, err := call(ctx, c.AuthURL, header)
 	if err != nil {
-		return err
+		return "", err
 	}
 	token := answer.Header.Get("X-Auth-Token")
 	if answer.StatusCode != http.StatusOK || token == "" {
-		return fmt.Errorf("GET %s answers %s", c.AuthURL, answer.Status)
+		return "", fmt.Errorf("GET %s answers %s", c.AuthURL, answer.Status)
 	}
-	return expect(ctx, c.StorageURL+"?limit=1", http.Header{"X-Auth-Token": {token}}, http.StatusOK, http.StatusNoContent)
+	header = http.Header{"X-Auth-Token": {token}}
+	return token, expect(ctx, c.StorageURL+"?limit=1", header, http.StatusOK, http.StatusNoContent)
 }
 
 func expect(ctx context.Context, url string, header http.Header, statuses ...int) error {

@@ -40,7 +40,7 @@ func TestLogIn(t *testing.T) {
 			})
 			server := httptest.NewServer(mux)
 			defer server.Close()
-			err := logIn(t.Context(), config.Store{
+			_, err := logIn(t.Context(), config.Store{
 				AuthURL: server.URL + "/auth/v1.0", StorageURL: server.URL + "/v1/AUTH_autopkgtest",
 				Username: Username, Password: "PASSWORD",
 			})
