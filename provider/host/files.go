@@ -205,21 +205,35 @@ func (d *Directory) mkdirAll(root *os.Root, name string, perm fs.FileMode) error
 		return err
 	}
 	err := root.Mkdir(name, 0o700)
-	if errors.Is(err, fs.ErrExist) {
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make the folder %s: %w", d.Path(name), err)
+	}
+	isNew := err == nil
+	if !isNew && os.Geteuid() != 0 {
 		return nil
 	}
-	if err != nil {
+	if err := d.hand(root, name, perm, isNew); err != nil {
 		return fmt.Errorf("make the folder %s: %w", d.Path(name), err)
 	}
-	handle, err := root.Open(name)
+	return nil
+}
+
+// hand gives a folder its mode and then its owner. In this order a folder that root still has is one whose making was
+// interrupted here, and is finished.
+func (d *Directory) hand(root *os.Root, name string, perm fs.FileMode, isNew bool) error {
+	folder, err := root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return fmt.Errorf("make the folder %s: %w", d.Path(name), err)
+		return err
 	}
-	defer handle.Close()
-	if os.Geteuid() == 0 {
-		err = handle.Chown(d.account.UID, d.account.GID)
+	defer folder.Close()
+	info, err := folder.Stat()
+	if err != nil || !isNew && ownerOf(info) != 0 {
+		return err
 	}
-	return errors.Join(err, handle.Chmod(perm))
+	if err := folder.Chmod(perm); err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	return folder.Chown(d.account.UID, d.account.GID)
 }
 
 // ReadFile reads a file below the folder. A missing one is fs.ErrNotExist.

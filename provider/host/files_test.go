@@ -119,6 +119,33 @@ func TestNoLinkLeadsOutside(t *testing.T) {
 	}
 }
 
+// Root makes a folder, and is killed before it has given it away.
+func TestMkdirAllFinishesWhatWasInterrupted(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	if err := os.Mkdir(d.Path("credentials"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.MkdirAll("credentials/deep", 0o711); err != nil {
+		t.Fatal(err)
+	}
+	for name, perm := range map[string]fs.FileMode{"credentials": 0o755, "credentials/deep": 0o711} {
+		info, err := os.Stat(d.Path(name))
+		if err != nil || ownerOf(info) != d.Account().UID || os.Geteuid() == 0 && info.Mode().Perm() != perm {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+	if err := os.Chmod(d.Path("credentials"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.MkdirAll("credentials", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(d.Path("credentials")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("a folder that was there has got another mode: %v, %v", info, err)
+	}
+}
+
 func TestFolderOfAnotherOwnerIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDirectory(t)

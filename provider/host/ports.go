@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net"
+	"net/netip"
+	"os"
 	"strconv"
 	"syscall"
 )
@@ -74,12 +76,29 @@ func checkBlock(base int) error {
 	return nil
 }
 
+// tryListen binds without listening. That is refused as long as anybody listens there, and does not itself get into
+// anybody's way: a child that is being started at this moment has our descriptors until it is another program, and
+// would make a listening socket look taken.
 func tryListen(address string, port int) error {
-	listener, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(port)))
+	ip, err := netip.ParseAddr(address)
 	if err != nil {
 		return err
 	}
-	return listener.Close()
+	family, to := syscall.AF_INET, syscall.Sockaddr(nil)
+	if ip.Is4() {
+		to = &syscall.SockaddrInet4{Port: port, Addr: ip.As4()}
+	} else {
+		family, to = syscall.AF_INET6, &syscall.SockaddrInet6{Port: port, Addr: ip.As16()}
+	}
+	socket, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	err = os.NewSyscallError("setsockopt", syscall.SetsockoptInt(socket, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
+	if err == nil {
+		err = os.NewSyscallError("bind", syscall.Bind(socket, to))
+	}
+	return errors.Join(err, os.NewSyscallError("close", syscall.Close(socket)))
 }
 
 // CheckPort tries to listen on address:port. A taken port is ErrPortTaken; the message names the process that holds it

@@ -33,7 +33,8 @@ type process struct {
 	command string // the kernel's name of it
 	ours    bool   // it bears the folder's mark, or descends from one that does
 	other   bool   // it bears another folder's mark
-	mark    string // its ProcessMark, or that of the ancestor
+	mark    string // its ProcessMark, or that of the ancestor; empty when nobody knows
+	where   string // of a testbed's process that nothing else tells of: where in the stack's folder it is
 	inputs  string
 }
 
@@ -41,7 +42,8 @@ type process struct {
 type snapshot map[int]process
 
 // processes looks through /proc. The environment is the evidence, because it is handed down to all children and
-// cannot be lost; pid files can.
+// cannot be lost; pid files can. Only the account's own processes count, and those of its testbeds: whoever else sets
+// our mark in an environment does not get us to touch anything.
 func (d *Directory) processes() (snapshot, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -58,8 +60,11 @@ func (d *Directory) processes() (snapshot, error) {
 		if !ok {
 			continue
 		}
-		if d.mayOwn(p.user, ranges) {
+		if subordinate := within(p.user, ranges); subordinate || p.user == d.account.UID || d.anyUser && p.user != 0 {
 			p.readMarks(d.path)
+			if subordinate && !p.ours && !p.other {
+				p.readPlace(d.path)
+			}
 		}
 		all[pid] = p
 	}
@@ -67,12 +72,9 @@ func (d *Directory) processes() (snapshot, error) {
 	return all, nil
 }
 
-// mayOwn says whether a process of this user can be one of the stack: the account's own, or one in a testbed. Whoever
-// else sets our mark in an environment does not get us to touch anything.
-func (d *Directory) mayOwn(user int, ranges []idRange) bool {
-	return d.anyUser && user != 0 || user == d.account.UID || slices.ContainsFunc(ranges, func(r idRange) bool {
-		return r.first <= user && user < r.first+r.count
-	})
+// within says whether a user id is a subordinate one.
+func within(user int, ranges []idRange) bool {
+	return slices.ContainsFunc(ranges, func(r idRange) bool { return r.first <= user && user < r.first+r.count })
 }
 
 // inherit marks the descendants of marked processes. The environment of a process in a testbed cannot always be read:
@@ -82,7 +84,7 @@ func (s snapshot) inherit() {
 		changed = false
 		for pid, p := range s {
 			if parent, ok := s[p.parent]; ok && !p.ours && !p.other && parent.ours {
-				p.ours, p.mark = true, parent.mark
+				p.ours, p.mark, p.where = true, parent.mark, parent.where
 				s[pid], changed = p, true
 			}
 		}
@@ -165,6 +167,18 @@ func (p *process) readMarks(path string) {
 	}
 	if p.ours {
 		p.mark, p.inputs = mark, inputs
+	}
+}
+
+// readPlace is about processes of testbeds: their environment is closed to the account, or was wiped, but where they are
+// it may see. That would be too little evidence to end a person's shell, and is enough for a subordinate id.
+func (p *process) readPlace(path string) {
+	for _, link := range []string{"cwd", "root"} {
+		place, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(p.pid), link))
+		if err == nil && strings.HasPrefix(place, path+"/") {
+			p.ours, p.where = true, place
+			return
+		}
 	}
 }
 

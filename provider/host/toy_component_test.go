@@ -68,7 +68,7 @@ func healthy(t testing.TB, d *Directory, s Service) {
 	}
 }
 
-// pidOf finds the one process that the filter wants.
+// find1 finds the one process that the filter wants.
 func find1(t testing.TB, d *Directory, want func(process) bool) process {
 	t.Helper()
 	all, err := d.processes()
@@ -83,6 +83,17 @@ func find1(t testing.TB, d *Directory, want func(process) bool) process {
 }
 
 func named(name string) func(process) bool { return func(p process) bool { return p.mark == name } }
+
+func expectNone(t testing.TB, d *Directory, name string) {
+	t.Helper()
+	all, err := d.processes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := all.choose(named(name)); len(left) > 0 {
+		t.Errorf("left: %+v", left)
+	}
+}
 
 func runsvOf(t testing.TB, d *Directory, service, name string) process {
 	t.Helper()

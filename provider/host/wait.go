@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// How often WaitReady looks, how long one look may take, and how many times it sees the process under another pid
-// before it stops believing that waiting helps.
+// How often WaitReady looks, how long one look may take, and how many times it sees the process end before it stops
+// believing that waiting helps.
 const (
 	checkPause = 100 * time.Millisecond
 	checkLimit = 10 * time.Second
@@ -21,20 +21,20 @@ func (d *Directory) WaitReady(ctx context.Context, what, process string, limit t
 	begin := time.Now()
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	pids := map[int]bool{}
+	deaths := map[time.Time]bool{}
 	for {
 		seen := d.lookOnce(limited, check)
 		if seen == nil {
 			return nil
 		}
-		if pid := d.pidOf(process); pid != 0 {
-			pids[pid] = true
+		if died, ok := d.diedAt(process); ok && died.After(begin) {
+			deaths[died] = true
 		}
 		cause := ""
 		switch {
 		case ctx.Err() != nil:
 			return fmt.Errorf("wait for %s: %w (last seen: %w)", what, context.Cause(ctx), seen)
-		case len(pids) > maxDeaths:
+		case len(deaths) >= maxDeaths:
 			cause = fmt.Sprintf("is not ready: its process %s ends again and again", process)
 		case limited.Err() != nil || sleep(limited, checkPause) != nil:
 			cause = fmt.Sprintf("is not ready after %s", time.Since(begin).Round(time.Second))
@@ -53,16 +53,14 @@ func (d *Directory) lookOnce(ctx context.Context, check func(context.Context) er
 	return check(ctx)
 }
 
-// pidOf is the process's pid now; 0 when it is down or its folder is not there.
-func (d *Directory) pidOf(process string) int {
+// diedAt says when a process ended that is to be started again. Its runsv waits a second before it starts it anew, so
+// this is seen each time.
+func (d *Directory) diedAt(process string) (time.Time, bool) {
 	root, err := d.open()
 	if err != nil {
-		return 0
+		return time.Time{}, false
 	}
 	defer root.Close()
 	status, err := supervised{d: d, root: root, name: process, folder: "sv/" + process}.status()
-	if err != nil {
-		return 0
-	}
-	return status.pid
+	return status.since, err == nil && status.wantUp && status.pid == 0
 }

@@ -99,6 +99,9 @@ func (d *Directory) haltAll(ctx context.Context, root *os.Root, service string) 
 		})
 	}
 	group.Wait()
+	// What a testbed of the service left, and nothing but its place gives away.
+	folder := d.ServicePath(service) + "/"
+	errs = append(errs, d.end(ctx, 0, func(_ snapshot, p process) bool { return strings.HasPrefix(p.where, folder) }))
 	return names, errors.Join(errs...)
 }
 
