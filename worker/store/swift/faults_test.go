@@ -278,28 +278,3 @@ func TestContextEndsDownload(t *testing.T) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}
 }
-
-// TestNoReadingAfterPut: the HTTP client may hold on to a body; the caller must not notice.
-func TestNoReadingAfterPut(t *testing.T) {
-	t.Parallel()
-	f := &faulty{faults: []http.HandlerFunc{status(503), status(503), status(503)}}
-	s, _ := serve(t, f)
-	body := &watched{ReadSeeker: strings.NewReader(strings.Repeat("x", 4<<20))}
-	err := s.Put(t.Context(), "container", "object", body, 4<<20, store.Properties{})
-	body.closed = true // unguarded on purpose: the race detector sees a late reader
-	if !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("error %v, want ErrUnavailable", err)
-	}
-}
-
-type watched struct {
-	io.ReadSeeker
-	closed bool
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	if w.closed {
-		panic("read after Put returned")
-	}
-	return w.ReadSeeker.Read(p)
-}

@@ -43,19 +43,16 @@ func (s *Store) Put(ctx context.Context, container, object string, body io.ReadS
 		if _, err := body.Seek(start, io.SeekStart); err != nil {
 			return &bodyError{err}
 		}
-		guarded := &guard{reader: io.LimitReader(body, size)}
-		defer guarded.close()
-		answer, err := c.ObjectPut(ctx, container, object, guarded, true, sum, contentType, headers)
-		if bad := guarded.failure(); bad != nil {
-			return &bodyError{bad}
-		}
-		if err != nil {
-			return err
-		}
-		if etag := strings.ToLower(answer["Etag"]); etag != sum {
-			return fmt.Errorf("%w: it confirms checksum %q, the body has %s", errDamagedThere, etag, sum)
-		}
-		return nil
+		return lend(io.LimitReader(body, size), func(body io.Reader) error {
+			answer, err := c.ObjectPut(ctx, container, object, body, true, sum, contentType, headers)
+			if err != nil {
+				return err
+			}
+			if etag := strings.ToLower(answer["Etag"]); etag != sum {
+				return fmt.Errorf("%w: it confirms checksum %q, the body has %s", errDamagedThere, etag, sum)
+			}
+			return nil
+		})
 	})
 }
 
@@ -97,8 +94,18 @@ func checksum(ctx context.Context, body io.Reader, size int64) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// guard ends all reading of a body when the attempt that it was given to is over: the HTTP client may still be at it
-// then, while the next attempt rewinds the body or the caller closes it.
+// lend gives out a reader for the time of an attempt. When it returns nobody reads any more: the HTTP client may still be
+// at a body after it has answered, while the next attempt rewinds it or the caller closes it. If the body failed, that is
+// the error, whatever the attempt made of it.
+func lend(reader io.Reader, attempt func(io.Reader) error) error {
+	g := &guard{reader: reader}
+	err := attempt(g)
+	if bad := g.close(); bad != nil {
+		return &bodyError{bad}
+	}
+	return err
+}
+
 type guard struct {
 	mutex  sync.Mutex
 	reader io.Reader
@@ -121,14 +128,10 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (g *guard) failure() error {
-	g.mutex.Lock()
-	defer g.mutex.Unlock()
-	return g.err
-}
-
-func (g *guard) close() {
+// close waits for a read that is under way, and tells what went wrong with the reader.
+func (g *guard) close() error {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
 	g.closed = true
+	return g.err
 }
