@@ -48,7 +48,7 @@ func Open(ctx context.Context, path string, log *slog.Logger) (*Index, error) {
 	}
 	x, err := open(ctx, path)
 	if unusable(err) {
-		log.Warn("setting the unusable index aside and beginning a new one", "path", path, "err", err)
+		log.Warn("setting the unusable index aside and beginning a new one", "path", path, "error", err)
 		if err = setAside(path); err == nil {
 			x, err = open(ctx, path)
 		}

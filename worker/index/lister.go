@@ -70,13 +70,13 @@ func (l *Lister) Poke() {
 	}
 }
 
-// Run lists again and again until the context ends. It answers nil then.
-func (l *Lister) Run(ctx context.Context) error {
+// Run lists again and again until the context ends.
+func (l *Lister) Run(ctx context.Context) {
 	for {
-		pause := l.Every
+		pause, poke := l.Every, l.poke
 		if report, err := l.Pass(ctx); err != nil && ctx.Err() == nil {
-			l.Log.Warn("listing the store failed, will try again", "err", err, "after", l.Retry.String())
-			pause = l.Retry
+			l.Log.Warn("listing the store failed, will try again", "error", err, "after", l.Retry.String())
+			pause, poke = l.Retry, nil // not at once: the store needs the pause
 		} else if report.Added+report.Problems > 0 {
 			l.Log.Info("results found by listing the store", "added", report.Added, "problems", report.Problems)
 		}
@@ -84,9 +84,9 @@ func (l *Lister) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
+			return
 		case <-timer.C:
-		case <-l.poke:
+		case <-poke:
 			timer.Stop()
 		}
 	}
@@ -133,7 +133,7 @@ func (l *Lister) pass(ctx context.Context) (Report, error) {
 		total.Problems += report.Problems
 		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDenied) {
 			// Not made yet, or none of ours to read: an anonymous reader is told either.
-			l.Log.Debug("no such container", "container", c.name, "err", err)
+			l.Log.Debug("no such container", "container", c.name, "error", err)
 			continue
 		}
 		if err != nil {
@@ -249,7 +249,7 @@ func (l *Lister) index(ctx context.Context, loc result.Location, added, problems
 	case errors.Is(err, result.ErrDamaged):
 		problems.Add(1)
 		l.Log.Warn("this result cannot be indexed", "release", loc.Release, "arch", loc.Architecture,
-			"package", loc.Package, "run", string(loc.RunID), "err", err)
+			"package", loc.Package, "run", string(loc.RunID), "error", err)
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		problems.Add(1)

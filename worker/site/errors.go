@@ -92,7 +92,7 @@ func (s *Site) errorPage(w http.ResponseWriter, r *http.Request, err error) {
 	s.logError(r, status, err)
 	data := errorData{Status: status, Title: http.StatusText(status), Text: text}
 	if err := s.renderStatus(w, r, status, "error", data); err != nil {
-		s.Log.Error("cannot render the error page", "err", err)
+		s.Log.Error("cannot render the error page", "error", err)
 		http.Error(w, text, status)
 	}
 }
@@ -102,7 +102,7 @@ func (s *Site) gone(r *http.Request) bool { return errors.Is(r.Context().Err(), 
 
 func (s *Site) logError(r *http.Request, status int, err error) {
 	if status >= http.StatusInternalServerError {
-		s.Log.Error("cannot answer", "path", r.URL.Path, "status", status, "err", err)
+		s.Log.Error("cannot answer", "path", r.URL.Path, "status", status, "error", err)
 	}
 }
 
@@ -110,7 +110,7 @@ func (s *Site) logError(r *http.Request, status int, err error) {
 func (s *Site) writeJSON(w http.ResponseWriter, r *http.Request, status int, value any) {
 	content, err := json.Marshal(value)
 	if err != nil {
-		s.Log.Error("cannot encode the answer", "path", r.URL.Path, "err", err)
+		s.Log.Error("cannot encode the answer", "path", r.URL.Path, "error", err)
 		http.Error(w, `{"error":"cannot encode the answer"}`, http.StatusInternalServerError)
 		return
 	}
@@ -120,7 +120,7 @@ func (s *Site) writeJSON(w http.ResponseWriter, r *http.Request, status int, val
 	h.Set("Access-Control-Allow-Origin", "*")
 	w.WriteHeader(status)
 	if _, err := w.Write(append(content, '\n')); err != nil {
-		s.Log.Debug("the reader left", "path", r.URL.Path, "err", err)
+		s.Log.Debug("the reader left", "path", r.URL.Path, "error", err)
 	}
 }
 

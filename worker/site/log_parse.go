@@ -137,6 +137,9 @@ func clean(text string) string {
 	if i := strings.LastIndexByte(text, '\r'); i >= 0 {
 		text = text[i+1:]
 	}
+	if plain(text) {
+		return text
+	}
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\t' || r == 0x7f {
@@ -146,20 +149,42 @@ func clean(text string) string {
 	}, text)
 }
 
+// plain tells whether a line is of printable ASCII and tabulators, as nearly all are.
+func plain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; (c < ' ' && c != '\t') || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
 func (p *logParser) add(text string) {
 	text = clean(text)
 	p.log.Lines++
 	line := Line{Number: p.log.Lines, Text: text}
-	if m := heading.FindStringSubmatch(text); m != nil {
-		p.heading(m[1], m[2])
-	} else if m := resultLine.FindStringSubmatch(text); m != nil && p.showsResults() {
+	p.look(&line)
+	p.current.Count++
+	p.keep(line)
+}
+
+// look finds out what a line is. Nearly all are a test's own, so what is quickly said goes first.
+func (p *logParser) look(line *Line) {
+	if strings.Contains(line.Text, "autopkgtest [") {
+		if m := heading.FindStringSubmatch(line.Text); m != nil {
+			p.heading(m[1], m[2])
+			return
+		}
+	}
+	if !p.showsResults() {
+		return
+	}
+	if m := resultLine.FindStringSubmatch(line.Text); m != nil {
 		line.Status = m[2]
 		if p.current.Status == "" || m[2] == "FAIL" {
 			p.current.Status = m[2]
 		}
 	}
-	p.current.Count++
-	p.keep(line)
 }
 
 func (p *logParser) showsResults() bool {

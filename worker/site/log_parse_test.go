@@ -169,3 +169,13 @@ func FuzzParseLog(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkParseLog(b *testing.B) {
+	text := strings.Repeat(realLog, 2000) // about 8 MB
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if _, err := parseLog(strings.NewReader(text)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

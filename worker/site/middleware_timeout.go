@@ -18,7 +18,7 @@ func (s *Site) limited(most time.Duration, next http.Handler) http.Handler {
 		// A test's recorder has no connection, and so no deadline.
 		err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(most + grace))
 		if err != nil && !errors.Is(err, http.ErrNotSupported) {
-			s.Log.Debug("cannot bound the time of an answer", "path", r.URL.Path, "err", err)
+			s.Log.Debug("cannot bound the time of an answer", "path", r.URL.Path, "error", err)
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})

@@ -65,7 +65,7 @@ func (s *Site) runPage(w http.ResponseWriter, r *http.Request, loc result.Locati
 	defer cancel()
 	if data.Details, err = s.details(ctx, loc); err != nil {
 		s.Log.Warn("a run's page lacks what the store knows", "release", loc.Release, "arch", loc.Architecture,
-			"package", loc.Package, "run", string(loc.RunID), "err", err)
+			"package", loc.Package, "run", string(loc.RunID), "error", err)
 	}
 	if data.Objects, err = s.objectsOf(ctx, loc); err != nil {
 		data.Objects = []runObject{{result.LogObject, purposes[result.LogObject], -1}}

@@ -100,7 +100,7 @@ func (s *Site) queues(ctx context.Context) queueTable {
 	depths, err := s.Depths.Depths(ctx)
 	if err != nil {
 		if !errors.Is(err, ErrNoBroker) {
-			s.Log.Warn("the queues' lengths are not known", "err", err)
+			s.Log.Warn("the queues' lengths are not known", "error", err)
 		}
 		return queueTable{}
 	}

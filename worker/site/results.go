@@ -122,7 +122,7 @@ func (s *Site) forward(w http.ResponseWriter, r *http.Request, target string) er
 		return nil
 	}
 	if _, err := io.Copy(w, answer.Body); err != nil {
-		s.Log.Debug("an object was not passed through to its end", "path", r.URL.Path, "err", err)
+		s.Log.Debug("an object was not passed through to its end", "path", r.URL.Path, "error", err)
 		panic(http.ErrAbortHandler) // the reader must notice that the object is not whole
 	}
 	return nil

@@ -131,7 +131,7 @@ func (s *Site) renderStatus(w http.ResponseWriter, r *http.Request, status int, 
 	h.Set("Cache-Control", "no-cache")
 	w.WriteHeader(status)
 	if _, err := out.WriteTo(w); err != nil {
-		s.Log.Debug("the reader left", "path", r.URL.Path, "err", err)
+		s.Log.Debug("the reader left", "path", r.URL.Path, "error", err)
 	}
 	return nil
 }
