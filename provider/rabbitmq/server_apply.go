@@ -99,7 +99,7 @@ func converge(ctx context.Context, d *host.Directory, s Settings, i Info) (confi
 	}
 	// A node whose database was taken away while it ran goes on in memory, as if nothing had happened, and loses all of
 	// it at its end. It is stopped, so that it begins anew at once.
-	if !d.Exists(serviceFile(databaseFolder + "/schema.DAT")) {
+	if !HoldsData(d) {
 		if err := d.Stop(ctx, Service); err != nil {
 			return "", node{}, err
 		}
@@ -179,6 +179,12 @@ func markDatabase(d *host.Directory) (string, error) {
 	id = strings.ToLower(rand.Text())
 	_, err = d.WriteFile(serviceFile(incarnationFile), []byte(id+"\n"), 0o600)
 	return id, err
+}
+
+// HoldsData says whether there is anything that would be lost with the node: whether it has a database. It depends on
+// nothing but the data themselves.
+func HoldsData(d *host.Directory) bool {
+	return d.Exists(serviceFile(databaseFolder + "/schema.DAT"))
 }
 
 // serviceFile is the name of one of the service's files, relative to the stack's folder.

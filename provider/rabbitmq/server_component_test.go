@@ -69,6 +69,7 @@ func TestServer(t *testing.T) {
 		{"does nothing when nothing is wrong", idempotent},
 		{"comes back when killed", comesBack},
 		{"keeps messages and passwords over a restart", keeps},
+		{"survives the loss of what can be made again", repaired},
 		{"replaces lost and exposed credentials of the administrator alone", lostCredentials},
 		{"takes a new delivery timeout", newTimeout},
 		{"begins anew when its data are gone", lostData},
@@ -224,6 +225,25 @@ func keeps(t *testing.T, n *nodeTest) {
 	}
 	n.login(t, "britney", "Second2", true)
 	n.login(t, "britney", "First1", false)
+}
+
+func repaired(t *testing.T, n *nodeTest) {
+	for _, lost := range []string{"etc", "service.json"} {
+		if err := os.RemoveAll(n.d.ServicePath(Service, lost)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i, err := Inspect(t.Context(), n.d, n.settings)
+	if err != nil || !i.Present || i.Problem == "" || i.Incarnation != n.i.Incarnation {
+		t.Errorf("Inspect: %+v, %v", i, err)
+	}
+	if i, err = Apply(t.Context(), n.d, n.settings); err != nil || i != n.i {
+		t.Fatalf("Apply: %+v, %v, said %+v", i, err, n.i)
+	}
+	if err := n.depth(t.Context(), 20); err != nil {
+		t.Error(err)
+	}
+	n.inspect(t, "")
 }
 
 func lostCredentials(t *testing.T, n *nodeTest) {

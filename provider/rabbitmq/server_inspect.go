@@ -27,8 +27,9 @@ func Inspect(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 		return Info{}, err
 	}
 	i := info(d, s)
-	i.Present = found.Present
-	if !found.Present {
+	// A lost manifest is written again. It does not mean that there is no broker.
+	i.Present = found.Present || HoldsData(d)
+	if !i.Present {
 		return i, nil
 	}
 	if i.Incarnation, err = readIncarnation(d); err != nil {

@@ -313,11 +313,11 @@ func lostCredentials(t *testing.T, s *storeTest) {
 }
 
 func repairs(t *testing.T, s *storeTest) {
-	for _, lost := range []string{"etc", incarnationFile} {
+	for lost, says := range map[string]string{"etc": "is gone", incarnationFile: "is gone", "service.json": "never finished"} {
 		if err := os.RemoveAll(s.d.ServicePath(Service, lost)); err != nil {
 			t.Fatal(err)
 		}
-		s.inspect(t, "is gone")
+		s.inspect(t, says)
 		if i, err := Apply(t.Context(), s.d, Settings{}); err != nil || i != s.i {
 			t.Fatalf("%s: Apply says %+v, %v, said %+v", lost, i, err, s.i)
 		}

@@ -18,8 +18,9 @@ func Inspect(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 		return Info{}, err
 	}
 	i := info(d)
-	i.Present = found.Present
-	if !found.Present {
+	// A lost manifest is written again. It does not mean that there is no store.
+	i.Present = found.Present || HoldsData(d)
+	if !i.Present {
 		return i, nil
 	}
 	p, err := remembered(d, s)

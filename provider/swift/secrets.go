@@ -63,7 +63,7 @@ func readIncarnation(d *host.Directory) (string, error) {
 	if id := strings.TrimSpace(string(content)); goodIncarnation.MatchString(id) {
 		return id, nil
 	}
-	if !hasData(d) {
+	if !HoldsData(d) {
 		return "", nil
 	}
 	content, err = d.ReadFile(serviceFile("etc/swift.conf"))
@@ -85,8 +85,9 @@ func readIncarnation(d *host.Directory) (string, error) {
 	}
 }
 
-// hasData says whether Swift has ever stored anything.
-func hasData(d *host.Directory) bool {
+// HoldsData says whether there is anything that would be lost with the store: whether Swift has ever stored anything. It
+// depends on nothing but the data themselves.
+func HoldsData(d *host.Directory) bool {
 	for _, kind := range []string{"accounts", "containers", "objects"} {
 		if d.Exists(serviceFile("data/" + device + "/" + kind)) {
 			return true
