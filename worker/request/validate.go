@@ -10,8 +10,10 @@ import (
 
 var (
 	// A name that began with a dash would be an option of autopkgtest, one that began with a dot a folder.
-	packagePattern   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9.+-]{0,199}$`)
-	ppaPattern       = regexp.MustCompile(`^(?:([^\s/@:]+:[^\s/@]+)@)?[a-zA-Z0-9][a-zA-Z0-9.+_-]*/[a-zA-Z0-9][a-zA-Z0-9.+_-]*(?::[0-9a-fA-F]+)?$`)
+	packagePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9.+-]{0,199}$`)
+	ppaPattern     = regexp.MustCompile(`^(?:([^\s/@:]+:[^\s/@]+)@)?` + // USER:TOKEN@
+		`[a-zA-Z0-9][a-zA-Z0-9.+_-]*/[a-zA-Z0-9][a-zA-Z0-9.+_-]*` + // OWNER/NAME
+		`(?::[0-9a-fA-F]+)?$`) // :FINGERPRINT
 	gitPattern       = regexp.MustCompile(`^(?:https?|git)://[^\s/#-][^\s#]*(?:#[^\s]+)?$`)
 	swiftUserPattern = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._+@-]*$`)
 	triggerPattern   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9.+-]*/[a-zA-Z0-9.+:~-]+$`)

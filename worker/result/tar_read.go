@@ -27,8 +27,8 @@ const (
 
 // ReadTar reads result.tar, also upstream's. It reads no more than 64 MiB and is strict about what it believes: each
 // member once, a regular file, of the right form; members that it does not know are skipped. An exit code is required,
-// everything else may be missing, as it is when a run ended early. An error that wraps ErrDamaged means that the content is bad,
-// any other is the reader's.
+// everything else may be missing, as it is when a run ended early. An error that wraps ErrDamaged means that the content
+// is bad, any other is the reader's.
 func ReadTar(r io.Reader) (Result, error) {
 	bounded := &boundedReader{reader: r, left: maxTar}
 	members, err := readMembers(tar.NewReader(bounded))

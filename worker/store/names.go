@@ -52,7 +52,8 @@ func (q Query) Check() error {
 		return fmt.Errorf("%w: delimiter %q is not one character", ErrInvalid, q.Delimiter)
 	}
 	if !utf8.ValidString(q.Prefix) || !utf8.ValidString(q.Delimiter) || !utf8.ValidString(q.Marker) {
-		return fmt.Errorf("%w: prefix %q, delimiter %q and marker %q are not all UTF-8", ErrInvalid, q.Prefix, q.Delimiter, q.Marker)
+		return fmt.Errorf("%w: prefix %q, delimiter %q and marker %q are not all UTF-8",
+			ErrInvalid, q.Prefix, q.Delimiter, q.Marker)
 	}
 	if q.Limit < 0 {
 		return fmt.Errorf("%w: limit %d is negative", ErrInvalid, q.Limit)

@@ -82,7 +82,8 @@ func (a *app) site() (*site, error) {
 		return nil, err
 	}
 	if operator.WebURL == "" {
-		return nil, fmt.Errorf("%w: %s does not name the results site: it needs url = http://HOST in [web]", errConfiguration, path)
+		return nil, fmt.Errorf("%w: %s does not name the results site: it needs url = http://HOST in [web]",
+			errConfiguration, path)
 	}
 	return newSite(operator.WebURL), nil
 }

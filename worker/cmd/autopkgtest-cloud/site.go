@@ -123,7 +123,8 @@ func (s *site) running(ctx context.Context) ([]siteRun, error) {
 				for architecture, values := range architectures {
 					run := siteRun{Package: pkg, Release: release, Architecture: architecture}
 					if err := run.fill(values); err != nil {
-						return nil, fmt.Errorf("%w at %s: running.json: %s on %s %s: %w", errSite, s.base, pkg, release, architecture, err)
+						return nil, fmt.Errorf("%w at %s: running.json: %s on %s %s: %w",
+							errSite, s.base, pkg, release, architecture, err)
 					}
 					runs = append(runs, run)
 				}
@@ -166,6 +167,9 @@ func (s *site) get(ctx context.Context, path string, query url.Values, answer an
 	}
 	if response.StatusCode != http.StatusOK {
 		err := fmt.Errorf("%w answers %s with %s%s", errSite, address, response.Status, reason(content))
+		if response.StatusCode == http.StatusBadRequest {
+			return &usageError{err} // what was asked for came from the command line
+		}
 		if response.StatusCode >= 500 || response.StatusCode == http.StatusTooManyRequests {
 			return &temporary{err}
 		}

@@ -19,7 +19,9 @@ import (
 
 // Put implements store.Store. The object is written beside its place, brought to the disk and then renamed, so that a
 // crash leaves it whole or absent.
-func (s *Store) Put(ctx context.Context, container, object string, body io.ReadSeeker, size int64, properties store.Properties) error {
+func (s *Store) Put(ctx context.Context, container, object string, body io.ReadSeeker, size int64,
+	properties store.Properties,
+) error {
 	what := "put " + container + "/" + object
 	if err := first(ctx.Err(), store.CheckObject(container, object)); err != nil {
 		return fmt.Errorf("%s: %w", what, err)

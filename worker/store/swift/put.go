@@ -18,7 +18,9 @@ import (
 
 // Put implements store.Store. The server is told the length and the checksum beforehand, refuses anything else, and its
 // answer is compared once more.
-func (s *Store) Put(ctx context.Context, container, object string, body io.ReadSeeker, size int64, properties store.Properties) error {
+func (s *Store) Put(ctx context.Context, container, object string, body io.ReadSeeker, size int64,
+	properties store.Properties,
+) error {
 	what := "put " + container + "/" + object
 	if err := store.CheckObject(container, object); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
