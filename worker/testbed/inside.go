@@ -122,8 +122,9 @@ func insideCommand(config insideConfig, control io.Writer, stop <-chan struct{})
 	go func() {
 		select {
 		case <-stop:
-			// The whole group: autopkgtest alone would end and leave the test running.
-			_ = unix.Kill(-pid, unix.SIGTERM) // an error means that it has ended
+			// Not its whole group: autopkgtest's last words go through a child of its. What it leaves running, a test
+			// for instance, ends with this process.
+			_ = unix.Kill(pid, unix.SIGTERM) // an error means that it has ended
 		case <-over:
 		}
 	}()

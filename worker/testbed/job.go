@@ -45,7 +45,7 @@ type Outcome struct {
 	// Duration is autopkgtest's time, without making and removing the namespaces.
 	Duration time.Duration
 
-	// TimedOut means that the run was ended by Job.Timeout. ExitCode is then what came of that.
+	// TimedOut means that the run was ended by Job.Timeout. ExitCode is then that of a program ended by TERM.
 	TimedOut bool
 }
 

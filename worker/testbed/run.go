@@ -92,11 +92,7 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 	done, err := command.run(limited)
 	outcome := Outcome{ExitCode: done.status.shell(), Duration: done.elapsed}
 	if err != nil && context.Cause(limited) == errTimeout && ctx.Err() == nil {
-		outcome.TimedOut = true
-		if done.elapsed == 0 { // it had to be killed
-			outcome.ExitCode, outcome.Duration = exitStatus{Signal: int(unix.SIGKILL)}.shell(), job.Timeout
-		}
-		return outcome, nil
+		return Outcome{ExitCode: exitStatus{Signal: int(unix.SIGTERM)}.shell(), Duration: job.Timeout, TimedOut: true}, nil
 	}
 	if _, missing := os.Stat(filepath.Join(job.OutputDir, "log")); err == nil && missing != nil {
 		note(job.OutputDir, said.String()) // it did not even get to its own log

@@ -2,13 +2,16 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -74,7 +77,10 @@ func startSlirp(ctx context.Context, pid int) (*slirp, error) {
 	}()
 	if err := awaitByte(ctx, readyOut, slirpStart); err != nil {
 		s.stop(slog.Default())
-		return nil, fmt.Errorf("connect the run's network: %w: %s%s", err, s.said(), tunHint())
+		if errors.Is(err, io.EOF) {
+			err = errors.New("slirp4netns ended")
+		}
+		return nil, fmt.Errorf("connect the run's network: %w%s: it said: %s", err, tunHint(), s.said())
 	}
 	return s, nil
 }
@@ -111,7 +117,16 @@ func (s *slirp) gone() <-chan struct{} {
 	return s.ended
 }
 
-func (s *slirp) said() string { return s.output.String() }
+// said is what the process has printed, without its remark on the filter of system calls that we ask for.
+func (s *slirp) said() string {
+	var lines []string
+	for line := range strings.Lines(s.output.String()) {
+		if text := strings.TrimSpace(line); text != "" && !strings.Contains(text, "seccomp is experimental") {
+			lines = append(lines, text)
+		}
+	}
+	return strings.Join(lines, "; ")
+}
 
 // stop ends the process and waits for it.
 func (s *slirp) stop(log *slog.Logger) {

@@ -1,0 +1,171 @@
+//go:build component
+
+package unshare_test
+
+import (
+	"bufio"
+	"bytes"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/image"
+	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/unshare"
+)
+
+// thisMachine is the queue of this machine's own release, for which there is a mirror.
+var thisMachine = sync.OnceValues(func() (request.Queue, error) {
+	queue := request.Queue{}
+	file, err := os.Open("/etc/os-release")
+	if err != nil {
+		return queue, err
+	}
+	defer file.Close()
+	for scanner := bufio.NewScanner(file); scanner.Scan(); {
+		if name, found := strings.CutPrefix(scanner.Text(), "VERSION_CODENAME="); found {
+			queue.Release = strings.Trim(name, `"`)
+		}
+	}
+	out, err := exec.Command("dpkg", "--print-architecture").Output()
+	queue.Architecture = strings.TrimSpace(string(out))
+	return queue, err
+})
+
+var buildOnce sync.Mutex
+
+// testImage returns the image of this machine's release. It is kept between test runs in AUTOPKGTEST_TEST_IMAGES.
+func testImage(t *testing.T) (string, request.Queue) {
+	t.Helper()
+	folder := os.Getenv("AUTOPKGTEST_TEST_IMAGES")
+	if folder == "" {
+		t.Fatal("AUTOPKGTEST_TEST_IMAGES is not set: it is the folder in which images are kept between tests; `make test` sets it")
+	}
+	queue, err := thisMachine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	buildOnce.Lock()
+	defer buildOnce.Unlock()
+	cfg := config.Image{Release: queue.Release, Architecture: queue.Architecture, Directory: folder}
+	if err := image.Once(t.Context(), cfg, slog.New(slog.NewTextHandler(t.Output(), nil))); err != nil {
+		t.Fatal(err)
+	}
+	return testbed.ImagePath(folder, queue), queue
+}
+
+func newRunner(t *testing.T) *testbed.Runner {
+	t.Helper()
+	runner, err := testbed.NewRunner(t.Context(), "unshare", slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runner
+}
+
+// sourceTree writes a source package called tiny, with a control file and further files of its tests.
+func sourceTree(t *testing.T, control string, files map[string]string) string {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "tiny")
+	all := map[string]string{
+		"debian/control": "Source: tiny\nSection: misc\nPriority: optional\nMaintainer: Joe <joe@localhost>\nStandards-Version: 4.6.2\n\n" +
+			"Package: tiny\nArchitecture: all\nDescription: tiny\n",
+		"debian/changelog":     "tiny (1.0) unstable; urgency=medium\n\n  * x.\n\n -- Joe <joe@localhost>  Sat, 01 Jan 2022 00:00:00 +0000\n",
+		"debian/source/format": "3.0 (native)\n",
+	}
+	if control != "" {
+		all["debian/tests/control"] = control
+	}
+	for name, text := range files {
+		all["debian/tests/"+name] = text
+	}
+	for name, text := range all {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// newJob is a run of a source tree, or of the archive's package when there is none.
+func newJob(t *testing.T, source string) testbed.Job {
+	t.Helper()
+	file, queue := testImage(t)
+	work := t.TempDir()
+	return testbed.Job{
+		Request: request.Request{Package: "tiny", Triggers: []string{"tiny/1.0", "other/2"}}, Queue: queue, Source: source,
+		Image: file, WorkDir: work, OutputDir: filepath.Join(work, "out"), Timeout: 10 * time.Minute,
+	}
+}
+
+func readLog(t *testing.T, job testbed.Job) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(job.OutputDir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// awaitLog waits until the log of a run holds a text.
+func awaitLog(t *testing.T, job testbed.Job, text string) {
+	t.Helper()
+	await(t, "the log to say "+text, func() bool {
+		log, err := os.ReadFile(filepath.Join(job.OutputDir, "log"))
+		return err == nil && bytes.Contains(log, []byte(text))
+	})
+}
+
+// await waits for something that only shows by looking.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited a minute for %s", what)
+		}
+	}
+}
+
+// processes returns the command lines of all processes that have a word in their command line or their environment.
+func processes(word string) []string {
+	var found []string
+	folders, _ := filepath.Glob("/proc/[0-9]*")
+	for _, folder := range folders {
+		line, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
+		environment, _ := os.ReadFile(filepath.Join(folder, "environ"))
+		if bytes.Contains(line, []byte(word)) || bytes.Contains(environment, []byte(word)) {
+			found = append(found, string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		}
+	}
+	return found
+}
+
+// describe returns the host name of the mirror that an image was built from.
+func describe(file string) (string, error) {
+	info, err := testbed.DescribeImage(file)
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(info.Mirror)
+	if err != nil {
+		return "", err
+	}
+	return u.Hostname(), nil
+}
