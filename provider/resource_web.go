@@ -129,7 +129,7 @@ func (webKind) ensure(ctx context.Context, c *call[webModel]) error {
 	})
 	report, err := d.Converge(ctx, definition)
 	if err == nil {
-		err = d.WaitReady(ctx, "the website at "+url, webService, startLimit, answersHTTP(address))
+		err = d.WaitReady(ctx, "the website at "+url, webService, startLimit, ready(address))
 	}
 	if err != nil {
 		return c.undo(ctx, d, atPort(err), report.Created, func(ctx context.Context) error { return d.Withdraw(ctx, webService) })
@@ -163,7 +163,7 @@ func (webKind) inspect(ctx context.Context, c *call[webModel]) (finding, error) 
 	if err != nil {
 		return finding{}, err
 	}
-	if err := answersHTTP(conf.Listen)(ctx); err != nil {
+	if err := alive(ctx, conf.Listen); err != nil {
 		return finding{Problem: "the website does not answer: " + err.Error()}, nil
 	}
 	return finding{}, nil
@@ -193,7 +193,7 @@ func (webKind) imported(_ context.Context, c *call[webModel], values []string) e
 	c.model.StorageURL = types.StringValue(conf.StoreURL)
 	c.model.Releases = stringSet(conf.Releases)
 	c.model.Architectures = stringSet(conf.Architectures)
-	c.model.URL = types.StringValue(conf.ExternalURL)
+	c.model.URL = types.StringValue(conf.ExternalURL + "/")
 	c.model.OperatorConfiguration = types.StringValue(d.ServicePath(webService, operatorConf))
 	return nil
 }

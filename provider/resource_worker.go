@@ -137,7 +137,7 @@ func (workerKind) ensure(ctx context.Context, c *call[workerModel]) error {
 	}
 	report, err := d.Converge(ctx, workerDefinition(d, conf, binary))
 	if err == nil {
-		err = d.WaitReady(ctx, "the worker", workerService, startLimit, answersHTTP(conf.HealthListen))
+		err = d.WaitReady(ctx, "the worker", workerService, startLimit, ready(conf.HealthListen))
 	}
 	if err != nil {
 		return c.undo(ctx, d, err, report.Created, func(ctx context.Context) error { return d.Withdraw(ctx, workerService) })
@@ -194,7 +194,7 @@ func (workerKind) inspect(ctx context.Context, c *call[workerModel]) (finding, e
 	if result := serviceFinding(found, workerFormat); result.Problem != "" {
 		return result, nil
 	}
-	if err := answersHTTP(workerHealth(d))(ctx); err != nil {
+	if err := alive(ctx, workerHealth(d)); err != nil {
 		return finding{Problem: "the worker does not answer: " + err.Error()}, nil
 	}
 	return finding{}, nil

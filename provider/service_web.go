@@ -1,12 +1,8 @@
 package provider
 
 import (
-	"context"
-	"fmt"
 	"net"
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
@@ -19,8 +15,6 @@ const (
 	operatorConf  = "etc/autopkgtest-cloud.conf"
 	// webFormat is the version of what webDefinition lays out.
 	webFormat = 1
-	// startLimit is generous: a service of ours answers within a second, unless the machine is busy with an image.
-	startLimit = time.Minute
 )
 
 // webSettings are what a website is made of.
@@ -64,25 +58,3 @@ func webDefinition(d *host.Directory, s webSettings) host.Service {
 		}},
 	}
 }
-
-// answersHTTP checks that a service answers at its health address.
-func answersHTTP(address string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+healthPath, nil)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s answers %s", req.URL, resp.Status)
-		}
-		return nil
-	}
-}
-
-// healthPath is where our own programs say that they work.
-const healthPath = "/healthz"

@@ -1,0 +1,198 @@
+//go:build acceptance
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/swift"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+)
+
+// The acceptance tests drive the provider with the real terraform against real servers, which they start in throw-away
+// folders. They are run by `make test`; a missing terraform or server is a failure, never a skip.
+
+// scratch is the folder below which the tests make their stacks. It is not t.TempDir(), which only its owner may enter: as
+// root the services run as another account.
+var scratch string
+
+// programs is the place of the services' own programs, built for this run.
+var programs string
+
+func TestMain(m *testing.M) { os.Exit(runAcceptance(m)) }
+
+func runAcceptance(m *testing.M) (code int) {
+	complain := func(err error) int {
+		fmt.Fprintln(os.Stderr, "acceptance tests cannot run:", err, "\nRun them with make test.")
+		return 1
+	}
+	if os.Getenv("TF_ACC") == "" {
+		return complain(errors.New("TF_ACC is not set"))
+	}
+	if _, err := exec.LookPath("terraform"); err != nil && os.Getenv("TF_ACC_TERRAFORM_PATH") == "" {
+		return complain(err)
+	}
+	os.Unsetenv("TF_CLI_CONFIG_FILE") // a developer's own would change which provider is used
+	os.Setenv("CHECKPOINT_DISABLE", "1")
+	var err error
+	if scratch, err = os.MkdirTemp("", "autopkgtest-acceptance-"); err != nil {
+		return complain(err)
+	}
+	defer os.RemoveAll(scratch)
+	if err := os.Chmod(scratch, 0o755); err != nil {
+		return complain(err)
+	}
+	programs = filepath.Join(scratch, "bin")
+	target := filepath.Join(programs, "linux_"+runtime.GOARCH) + "/"
+	if out, err := exec.Command("go", "build", "-o", target, "../worker/cmd/...").CombinedOutput(); err != nil {
+		return complain(fmt.Errorf("build the services: %w\n%s", err, out))
+	}
+	defer func() {
+		if err := endShared(); err != nil {
+			fmt.Fprintln(os.Stderr, "the shared stack is left behind:", err)
+			code = 1
+		}
+	}()
+	return m.Run()
+}
+
+// factories is the provider within the test's own process.
+var factories = map[string]func() (tfprotov6.ProviderServer, error){
+	"autopkgtest": providerserver.NewProtocol6WithError(New("test")()),
+}
+
+// newStack names a folder for a stack of the test's own, and ends whatever is in it when the test ends.
+func newStack(t *testing.T) string {
+	t.Helper()
+	parent, err := os.MkdirTemp(scratch, "stack-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := host.Choose("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chmod(parent, 0o755), os.Chown(parent, account.UID, account.GID)); err != nil {
+		t.Fatal(err)
+	}
+	directory := filepath.Join(parent, "stack")
+	t.Cleanup(func() {
+		if err := host.Sweep(context.Background(), directory); err != nil {
+			t.Errorf("the stack is left behind: %v", err)
+		}
+		_ = os.RemoveAll(parent)
+	})
+	return directory
+}
+
+// shared is a stack with a broker and a store, for the tests of what lives in them. Each uses names of its own.
+type sharedStack struct {
+	directory  string
+	broker     rabbitmq.Info
+	store      swift.Info
+	management *rabbitmq.Management
+	brokerHCL  string
+	storeHCL   string
+}
+
+const sharedName = "shared"
+
+var (
+	sharedMu   sync.Mutex
+	sharedMade *sharedStack
+)
+
+func shared(t *testing.T) *sharedStack {
+	t.Helper()
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	if sharedMade == nil {
+		made, err := makeShared()
+		if err != nil {
+			t.Fatalf("the shared stack: %v", err)
+		}
+		sharedMade = made
+	}
+	return sharedMade
+}
+
+func makeShared() (*sharedStack, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	account, err := host.Choose("")
+	if err != nil {
+		return nil, err
+	}
+	s := &sharedStack{directory: filepath.Join(scratch, sharedName)}
+	d, err := host.Create(ctx, host.Options{Path: s.directory, Stack: sharedName, Account: account})
+	if err != nil {
+		return nil, err
+	}
+	if s.broker, err = rabbitmq.Apply(ctx, d, rabbitmq.Settings{}); err != nil {
+		return nil, err
+	}
+	if s.store, err = swift.Apply(ctx, d, swift.Settings{}); err != nil {
+		return nil, err
+	}
+	administrator, err := config.ReadBroker(s.broker.CredentialsFile)
+	if err != nil {
+		return nil, err
+	}
+	s.management, err = rabbitmq.NewManagement(s.broker.ManagementURL, administrator.Username, administrator.Password)
+	s.brokerHCL = fmt.Sprintf("{\n management_url = %q\n credentials_file = %q\n host = %q\n port = %d\n incarnation = %q\n}",
+		s.broker.ManagementURL, s.broker.CredentialsFile, s.broker.Host, s.broker.Port, s.broker.Incarnation)
+	s.storeHCL = fmt.Sprintf("{\n storage_url = %q\n credentials_file = %q\n incarnation = %q\n}",
+		s.store.StorageURL, s.store.CredentialsFile, s.store.Incarnation)
+	return s, err
+}
+
+func endShared() error {
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	if sharedMade == nil {
+		return nil
+	}
+	return host.Sweep(context.Background(), sharedMade.directory)
+}
+
+// configuration is a provider block for the shared stack and what follows it.
+func (s *sharedStack) configuration(format string, arguments ...any) string {
+	return providerBlock(sharedName, s.directory) + s.expand(fmt.Sprintf(format, arguments...))
+}
+
+// expand puts broker and store in the place of BROKER and STORE.
+func (s *sharedStack) expand(text string) string {
+	return strings.NewReplacer("BROKER", s.brokerHCL, "STORE", s.storeHCL).Replace(text)
+}
+
+func providerBlock(stack, directory string) string {
+	return fmt.Sprintf("provider \"autopkgtest\" {\n stack = %q\n directory = %q\n binaries = %q\n}\n", stack, directory, programs)
+}
+
+var (
+	namesMu sync.Mutex
+	names   int
+)
+
+// unique is a name that no other test uses.
+func unique(prefix string) string {
+	namesMu.Lock()
+	defer namesMu.Unlock()
+	names++
+	return fmt.Sprintf("%s%d", prefix, names)
+}

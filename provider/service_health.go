@@ -1,0 +1,72 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// startLimit is generous: a service of ours answers within a second, unless the machine is busy with an image.
+const startLimit = time.Minute
+
+// maxHealth bounds the answer to a health check.
+const maxHealth = 64 << 10
+
+// alive asks one of our services whether it lives. A plan asks no more: that another service is down is that one's status.
+func alive(ctx context.Context, address string) error {
+	_, err := askHealth(ctx, "http://"+address+"/healthz")
+	return err
+}
+
+// ready is the check that an apply waits for: the service is of use, with all that it needs.
+func ready(address string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		body, err := askHealth(ctx, "http://"+address+"/readyz")
+		if reasons := notReady(body); err != nil && reasons != "" {
+			return errors.New(reasons)
+		}
+		return err
+	}
+}
+
+func askHealth(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxHealth))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answers %s", url, resp.Status)
+	}
+	return body, err
+}
+
+// notReady reads the reasons out of an answer.
+func notReady(body []byte) string {
+	var answer struct {
+		Checks []struct {
+			OK     bool   `json:"ok"`
+			Reason string `json:"reason"`
+		} `json:"checks"`
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		return ""
+	}
+	var reasons []string
+	for _, check := range answer.Checks {
+		if !check.OK {
+			reasons = append(reasons, check.Reason)
+		}
+	}
+	return strings.Join(reasons, "; ")
+}
