@@ -27,8 +27,9 @@ type app struct {
 	dial     func(context.Context, config.Broker) (publisher, error)
 	sitePath string // configuration of the existing site
 
-	configPath string // flag --config
-	json       bool   // flag --json
+	configPath  string // flag --config
+	credentials string // flag --credentials
+	json        bool   // flag --json
 }
 
 // publisher is the part of a broker's session that requests need.

@@ -164,6 +164,7 @@ func (a *app) requestCommand() *cobra.Command {
 	o.flags(command.Flags(), a.getenv)
 	command.Flags().BoolVar(&wait, "wait", false, "show progress, wait for the results, exit with autopkgtest's code")
 	command.Flags().DurationVar(&timeout, "timeout", 24*time.Hour, "wait no longer than this")
+	command.Flags().StringVar(&a.credentials, "credentials", "", "request with the account in `FILE`, not the configuration's")
 	command.Flags().SortFlags = false
 	return command
 }

@@ -58,8 +58,15 @@ func (a *app) load(path string) (config.Operator, error) {
 	return operator, nil
 }
 
-// broker finds the account for publishing.
+// broker finds the account for publishing: the one that was named, or the configuration's.
 func (a *app) broker() (config.Broker, error) {
+	if a.credentials != "" {
+		broker, err := config.ReadBroker(a.credentials)
+		if err != nil {
+			return config.Broker{}, fmt.Errorf("%w: %w", errConfiguration, err)
+		}
+		return broker, nil
+	}
 	operator, path, err := a.configuration()
 	if err != nil {
 		return config.Broker{}, err

@@ -99,3 +99,17 @@ func TestRoot(t *testing.T) {
 	f.run(t, exitUsage, "autopkgtest-cloud", "--jason")
 	f.run(t, exitUsage, "autopkgtest-cloud", "queues", "extra")
 }
+
+func TestCredentialsFlag(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.write(t, f.config, "[amqp]\nuri = amqp://configured:hunter2@127.77.0.1\n")
+	file := filepath.Join(t.TempDir(), "britney")
+	f.write(t, file, "ADT_AMQP = amqp://britney:hunter2@127.77.0.1\n")
+	request := []string{"autopkgtest-cloud", "request", "-s", "noble", "-a", "amd64", "--trigger", "green/1", "green"}
+	f.run(t, 0, append(request, "--credentials", file)...)
+	if got := f.broker.account.Username; got != "britney" {
+		t.Errorf("requested as %q, want the account of the file", got)
+	}
+	f.run(t, exitConfig, append(request, "--credentials", file+".missing")...)
+}
