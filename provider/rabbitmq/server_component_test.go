@@ -68,6 +68,7 @@ func TestServer(t *testing.T) {
 		{"knows no guest", noGuest},
 		{"does nothing when nothing is wrong", idempotent},
 		{"comes back when killed", comesBack},
+		{"says that it takes no messages", blocked},
 		{"keeps messages and passwords over a restart", keeps},
 		{"survives the loss of what can be made again", repaired},
 		{"replaces lost and exposed credentials of the administrator alone", lostCredentials},
@@ -204,6 +205,26 @@ func comesBack(t *testing.T, n *nodeTest) {
 		}
 		return err
 	})
+}
+
+// blocked is what publishers see as a publish that hangs.
+func blocked(t *testing.T, n *nodeTest) {
+	settings, err := n.settings.filled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []struct{ memory, says string }{{"0.0001", "takes no messages: "}, {"0.4", ""}} {
+		if _, err := control(t.Context(), n.d, where(n.d, settings, n.i), nil, "set_vm_memory_high_watermark", limit.memory); err != nil {
+			t.Fatal(err)
+		}
+		n.await(t, "the memory alarm", func(ctx context.Context) error {
+			i, err := Inspect(ctx, n.d, n.settings)
+			if err == nil && (!strings.Contains(i.Problem, limit.says) || limit.says == "" && i.Problem != "") {
+				err = fmt.Errorf("the problem is %q, want %q", i.Problem, limit.says)
+			}
+			return err
+		})
+	}
 }
 
 func keeps(t *testing.T, n *nodeTest) {

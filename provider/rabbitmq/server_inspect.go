@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"regexp"
 	"strconv"
 	"time"
 
+	rabbithole "github.com/michaelklishin/rabbit-hole/v2"
+
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
 // Inspect says how the node is, and changes nothing. It is fast enough for every plan, so it does not ask the node for
@@ -68,20 +72,41 @@ func problem(ctx context.Context, d *host.Directory, s Settings, i Info, found h
 		return fmt.Sprintf("the broker takes no messages: the file system of %s has %d MiB left, less than the %d MiB of its reserve",
 			d.ServicePath(Service), free>>20, s.Reserve>>20), nil
 	}
+	text := unserved(ctx, d, i, password)
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	return text, nil
+}
+
+// unserved says what the running node does not do; empty if it does its work.
+func unserved(ctx context.Context, d *host.Directory, i Info, password config.Secret) string {
 	serves, err := administratorServes(ctx, i, password)
 	if err == nil {
 		err = answersAMQP(ctx, net.JoinHostPort(i.Host, strconv.Itoa(i.Port)))
 	}
 	switch {
-	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
 	case err != nil:
-		return "the broker does not serve: " + err.Error(), nil
+		return "the broker does not serve: " + err.Error()
 	case !serves:
 		return "the broker's user " + administratorName + " cannot do its work with the password in " + i.CredentialsFile +
-			"; an apply sets it again", nil
+			"; an apply sets it again"
 	}
-	return "", nil
+	m, err := NewManagement(i.ManagementURL, administratorName, password)
+	if err == nil {
+		err = m.call(ctx, func(c *rabbithole.Client) error {
+			_, err := c.HealthCheckAlarms()
+			return err
+		})
+	}
+	var alarm *Error
+	switch {
+	case errors.As(err, &alarm) && alarm.Status == http.StatusServiceUnavailable:
+		return "the broker takes no messages: " + alarm.Reason + "; the log " + d.LogPath("rabbitmq") + " says which"
+	case err != nil:
+		return "the broker does not serve: " + err.Error()
+	}
+	return ""
 }
 
 // differs names the first file that an apply would write anew.
