@@ -104,3 +104,34 @@ func TestCategorise(t *testing.T) {
 		t.Error("categorise(nil) is an error")
 	}
 }
+
+// A broker with an alarm takes no messages. Whoever publishes waits for its end, not for ever.
+func TestWritableWaitsForTheAlarm(t *testing.T) {
+	t.Parallel()
+	l := &link{done: make(chan struct{})}
+	closes, blocks := make(chan *amqp.Error, 1), make(chan amqp.Blocking)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		l.watch(closes, blocks)
+	}()
+	if err := l.writable(t.Context()); err != nil {
+		t.Errorf("without an alarm: %v", err)
+	}
+	blocks <- amqp.Blocking{Active: true, Reason: "low on disk"}
+	blocks <- amqp.Blocking{Active: true, Reason: "low on disk"} // told twice; and the first is noted by now
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errors.New("enough"))
+	defer cancel()
+	if err := l.writable(ctx); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("with an alarm: %v, want ErrUnreachable", err)
+	}
+	waiting := make(chan error, 1)
+	go func() { waiting <- l.writable(t.Context()) }()
+	blocks <- amqp.Blocking{Active: false}
+	if err := <-waiting; err != nil {
+		t.Errorf("after the alarm: %v", err)
+	}
+	close(blocks)
+	close(closes)
+	<-watched
+}

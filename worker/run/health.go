@@ -38,6 +38,11 @@ func (w *Worker) checkBroker(context.Context) error {
 }
 
 func (w *Worker) checkQueues(context.Context) error {
+	select {
+	case <-w.drain:
+		return errors.New("draining: running tests are finished, no request is taken")
+	default:
+	}
 	w.mu.Lock()
 	session := w.consumed
 	w.mu.Unlock()

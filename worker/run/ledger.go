@@ -19,12 +19,12 @@ import (
 // counted, not merged: each entry takes one delivery.
 //
 // What the ledger cannot know is told by the store (lookup.go): what other workers did, and what this one did before it was
-// restarted. What neither knows, and what may therefore still be run twice: a request that came back to another worker
-// while its first run still goes on here. Excluding that takes a lease in the store, on which both look.
+// restarted. A request that came back to another worker while its first run still goes on here is run twice, and the store
+// decides whose result counts; not to run it takes a lease, on which both look.
 type ledger struct {
 	mu      sync.Mutex
 	entries map[identity][]*entry
-	settled map[result.RunID]time.Time // results of ours whose message is gone
+	ours    map[result.RunID]time.Time // run ids that we gave out, and those whose requests we acknowledged
 }
 
 // identity is what is equal when a message comes again: clients send no message id.
@@ -53,7 +53,7 @@ type entry struct {
 const remembered = 24 * time.Hour
 
 func newLedger() *ledger {
-	return &ledger{entries: map[identity][]*entry{}, settled: map[result.RunID]time.Time{}}
+	return &ledger{entries: map[identity][]*entry{}, ours: map[result.RunID]time.Time{}}
 }
 
 // open enters a delivery that is about to be worked on.
@@ -112,7 +112,7 @@ func (e *entry) ack(run result.RunID) error {
 		}
 		if err == nil || !errors.Is(err, queue.ErrStale) {
 			e.remove()
-			e.ledger.settled[run] = time.Now()
+			e.ledger.ours[run] = time.Now()
 		} else if e.done.IsZero() {
 			e.done, e.run = time.Now(), run
 		}
@@ -145,12 +145,20 @@ func (e *entry) remove() {
 	}
 }
 
-// isSettled reports whether a stored result is that of a request whose message is gone.
-func (l *ledger) isSettled(run result.RunID) bool {
+// own enters a run id that we give out.
+func (l *ledger) own(run result.RunID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, settled := l.settled[run]
-	return settled
+	l.ours[run] = time.Now()
+}
+
+// isOurs reports whether a run id was given out here, or is that of a request acknowledged here. Such a run is never the
+// answer to whether somebody else has done a request: it belongs to an entry of its own, or did.
+func (l *ledger) isOurs(run result.RunID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ours := l.ours[run]
+	return ours
 }
 
 // forget drops what is too old to matter. It needs the lock.
@@ -164,15 +172,16 @@ func (l *ledger) forget() {
 			l.entries[id] = list
 		}
 	}
-	for run, at := range l.settled {
+	for run, at := range l.ours {
 		if at.Before(oldest) {
-			delete(l.settled, run)
+			delete(l.ours, run)
 		}
 	}
 }
 
-// stale reports whether the broker has taken the entry's message back, as far as is known.
-func (e *entry) stale() bool {
-	message, _ := e.current()
-	return message.Stale()
+// contested reports whether somebody else may have the request, too: the broker took it back from us, even if it came to
+// us once more.
+func (e *entry) contested() bool {
+	message, version := e.current()
+	return version > 0 || message.Stale()
 }

@@ -100,7 +100,7 @@ func (l *life) live(ctx context.Context) {
 		at = l.step(ctx, at)
 	}
 	l.now.Store(End)
-	l.leave()
+	l.leave(ctx)
 }
 
 func (l *life) step(ctx context.Context, at State) State {
@@ -167,21 +167,27 @@ func (l *life) handback(context.Context) State {
 	return End
 }
 
-// leave ends what the life started and removes what it made. It runs when a stopping worker may have no patience left, so
-// it has bounds of its own.
-func (l *life) leave() {
+// leave ends what the life started and removes what it made. It also does so when the context has ended, and then it
+// must be quick: a supervisor waits for us, and what stays behind is removed at the next start.
+func (l *life) leave(ctx context.Context) {
 	if l.reporter != nil {
 		l.reporter.stop()
 	}
 	if l.folder == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), removeLimit)
+	limit := removeLimit
+	if ctx.Err() != nil {
+		limit = removeLimitStopping
+	}
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	if err := l.worker.testbeds.Remove(ctx, l.folder); err != nil {
+	if err := l.worker.testbeds.Remove(within, l.folder); err != nil {
 		l.log.Error("the run's folder is left behind; the next start of the worker removes it", "folder", l.folder, "error", err)
 	}
 }
 
-// removeLimit is ample for a root file system on a slow disk.
-const removeLimit = 2 * time.Minute
+const (
+	removeLimit         = 2 * time.Minute // ample for a root file system on a slow disk
+	removeLimitStopping = 5 * time.Second
+)

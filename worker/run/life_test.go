@@ -75,7 +75,7 @@ func TestSteps(t *testing.T) {
 			b.foreign(t, time.Now().Add(-time.Minute), "green")
 		}, want: Announce},
 		"accept, again, but that result was acknowledged": {from: Accept, again: true, with: func(t *testing.T, b *bench, _ *life) {
-			b.ledger.settled[b.foreign(t, time.Now(), body("green"))] = time.Now()
+			b.ledger.ours[b.foreign(t, time.Now(), body("green"))] = time.Now()
 		}, want: Prepare},
 		"accept, new, and an equal one just done": {from: Accept, with: func(t *testing.T, b *bench, _ *life) {
 			b.foreign(t, time.Now(), body("green"))
@@ -151,7 +151,7 @@ func TestSteps(t *testing.T) {
 				d, _ := deliver(text)
 				d.Redelivered = test.again
 				l := b.newLife(d, b.state)
-				defer l.leave()
+				defer l.leave(t.Context())
 				if test.from != Reject && test.from != Handback {
 					until(t.Context(), l, test.from)
 				}

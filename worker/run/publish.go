@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,14 +19,18 @@ import (
 // slot meanwhile would take the parcel here.
 func (l *life) store(ctx context.Context) State {
 	done := l.persist(ctx, "storing the result", l.invalid, func(ctx context.Context) error {
-		// Another worker may have the same request by now: it was given to somebody before us, or was taken from us.
-		if (l.delivery.Redelivered || l.entry.stale()) && l.findStored(ctx) {
-			return nil
+		if theirs, _, err := l.overtaken(ctx, ""); theirs || err != nil {
+			return err // before a large upload
 		}
-		at, err := l.worker.order.publish(ctx, l.worker.store, l.parcel, &l.at)
-		if err != nil {
+		at := l.at
+		theirs, err := l.worker.order.publish(ctx, l.worker.store, l.parcel, &at, l.overtaken)
+		if err != nil || theirs {
+			if err != nil {
+				l.at = at // the next try goes on with it
+			}
 			return err
 		}
+		l.at = at
 		l.log.Info("result stored", "run_id", string(at.RunID), "container", at.Container, "exitcode", l.result.ExitCode)
 		return nil
 	})
@@ -83,6 +88,8 @@ func (l *life) announce(ctx context.Context) State {
 // it takes an id, and again just before result.tar makes the result visible. Two workers that publish results of one
 // package within the same few milliseconds could still pass each other; noticing that takes a look after the fact.
 type order struct {
+	given func(result.RunID) // told of each run id before anybody can see it
+
 	mu       sync.Mutex
 	packages map[string]*packageOrder
 }
@@ -94,7 +101,9 @@ type packageOrder struct {
 	last  time.Time // of the last run id given out
 }
 
-func newOrder() *order { return &order{packages: map[string]*packageOrder{}} }
+func newOrder(given func(result.RunID)) *order {
+	return &order{given: given, packages: map[string]*packageOrder{}}
+}
 
 // hold takes the package's lock. The returned function gives it back.
 func (o *order) hold(ctx context.Context, prefix string) (*packageOrder, func(), error) {
@@ -129,37 +138,41 @@ func (o *order) hold(ctx context.Context, prefix string) (*packageOrder, func(),
 // listLimit bounds a listing.
 const listLimit = 2 * time.Minute
 
-// publish stores a parcel's objects and returns where they are. The location is kept in at, which a repeated call starts
-// from: an id that was taken before and is still the greatest is used again, and so are its objects overwritten.
-func (o *order) publish(ctx context.Context, s store.Store, p parcel, at *result.Location) (result.Location, error) {
+// publish stores a parcel's objects. The location is kept in at, which a repeated call starts from: an id that was taken
+// before and is still the greatest is used again, and so are its objects overwritten. When all but result.tar is there,
+// overtaken is asked whether somebody else's result counts; if so, publish makes none and reports true. Run ids whose
+// owners wait for this result do not matter to its order: nothing will be stored there.
+func (o *order) publish(ctx context.Context, s store.Store, p parcel, at *result.Location,
+	overtaken func(context.Context, result.RunID) (bool, []result.RunID, error),
+) (theirs bool, err error) {
 	prefix := result.PackagePrefix(p.queue.Release, p.queue.Architecture, p.pkg)
 	mine, release, err := o.hold(ctx, p.container+"/"+prefix)
 	if err != nil {
-		return result.Location{}, err
+		return false, err
 	}
 	defer release()
 	for {
 		if err := o.allocate(ctx, s, p, mine, at); err != nil {
-			return result.Location{}, err
+			return false, err
 		}
 		for _, object := range p.objects[:len(p.objects)-1] {
 			if err := put(ctx, s, p, *at, object); err != nil {
-				return result.Location{}, err
+				return false, err
 			}
 		}
+		theirs, rivals, err := overtaken(ctx, at.RunID)
+		if theirs || err != nil {
+			return theirs, err
+		}
 		// The upload may have taken minutes.
-		greater, err := greatest(ctx, s, p, string(at.RunID))
+		greater, err := greatest(ctx, s, p, string(at.RunID), rivals...)
 		if err != nil {
-			return result.Location{}, err
+			return false, err
 		}
 		if greater == "" {
-			break
+			return false, put(ctx, s, p, *at, p.objects[len(p.objects)-1])
 		}
 	}
-	if err := put(ctx, s, p, *at, p.objects[len(p.objects)-1]); err != nil {
-		return result.Location{}, err
-	}
-	return *at, nil
 }
 
 // allocate gives the parcel a run id that is greater than all others of its package.
@@ -191,23 +204,28 @@ func (o *order) allocate(ctx context.Context, s store.Store, p parcel, mine *pac
 		Container: p.container, Release: p.queue.Release, Architecture: p.queue.Architecture, Package: p.pkg,
 		RunID: result.NewRunID(when, p.body, p.queue.Architecture, p.queue.Release),
 	}
+	o.given(at.RunID)
 	return nil
 }
 
 // second is the text that all run ids of a second, and of later ones, are greater than.
 func second(t time.Time) string { return t.UTC().Format("20060102_150405") }
 
-// greatest returns the greatest run id of the parcel's package above a given one, empty if there is none. A container that
-// is missing is made.
-func greatest(ctx context.Context, s store.Store, p parcel, above string) (result.RunID, error) {
+// greatest returns the greatest run id of the parcel's package above a given one, empty if there is none but those to be
+// ignored. A container that is missing is made.
+func greatest(ctx context.Context, s store.Store, p parcel, above string, ignored ...result.RunID) (result.RunID, error) {
 	ids, err := runs(ctx, s, p.container, p.queue.Release, p.queue.Architecture, p.pkg, above)
 	if errors.Is(err, store.ErrNotFound) {
 		within, cancel := context.WithTimeout(ctx, listLimit)
 		defer cancel()
 		return "", s.CreateContainer(within, p.container, p.public)
 	}
-	if err != nil || len(ids) == 0 {
+	if err != nil {
 		return "", err
+	}
+	ids = slices.DeleteFunc(ids, func(id result.RunID) bool { return slices.Contains(ignored, id) })
+	if len(ids) == 0 {
+		return "", nil
 	}
 	return ids[len(ids)-1], nil
 }

@@ -80,9 +80,10 @@ func New(settings Settings, testbeds Testbeds, results store.Store, log *slog.Lo
 	if settings.RetryPause == 0 {
 		settings.RetryPause = defaultRetryPause
 	}
+	ledger := newLedger()
 	return &Worker{
 		settings: settings, testbeds: testbeds, store: results, log: log,
-		broker: newLender(), ledger: newLedger(), order: newOrder(),
+		broker: newLender(), ledger: ledger, order: newOrder(ledger.own),
 		incoming: make(chan Delivery), drain: make(chan struct{}),
 		wanted: wanted{settings.Queues, settings.Slots}, changed: make(chan struct{}),
 		lives: map[*life]struct{}{},
