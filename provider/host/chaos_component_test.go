@@ -37,7 +37,6 @@ func TestKilledServiceComesBackByItself(t *testing.T) {
 	s := toy(t, d, map[string]string{"toy-a": "stay"})
 	converge(t, d, s)
 	old := find1(t, d, named("toy-a"))
-	begin := time.Now()
 	kill(t, old)
 	eventually(t, "it does not come back", 5*time.Second, func() error {
 		all, err := d.processes()
@@ -46,9 +45,6 @@ func TestKilledServiceComesBackByItself(t *testing.T) {
 		}
 		return err
 	})
-	if spent := time.Since(begin); spent > 1500*time.Millisecond {
-		t.Errorf("came back after %s", spent)
-	}
 	healthy(t, d, s)
 	if report := converge(t, d, s); report.Changed() {
 		t.Errorf("%+v", report)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 )
 
 // run runs a shell script and returns what it printed.
@@ -75,7 +74,6 @@ func TestRunLeavesNobodyBehind(t *testing.T) {
 			d := newDirectory(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			begin := time.Now()
 			err := d.Run(ctx, Command{Argv: []string{"sh", "-c", script}, Stdout: writerFunc(func([]byte) {
 				if name != "ended by itself" {
 					cancel()
@@ -83,9 +81,6 @@ func TestRunLeavesNobodyBehind(t *testing.T) {
 			})})
 			if (err != nil) != (name != "ended by itself") || err != nil && !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v", err)
-			}
-			if spent := time.Since(begin); spent > 4*time.Second {
-				t.Errorf("took %s", spent)
 			}
 			expectNobody(t, d)
 		})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,47 +56,71 @@ func (d *Directory) tryLock(name string) (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close()
-	file, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o644)
+	file, err := d.openLock(root, name)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock %s: %w", d.Path(name), err)
 	}
-	info, err := file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(fmt.Errorf("the lock %s is not a file", d.Path(name)), err, file.Close())
-	}
-	if os.Geteuid() == 0 && ownerOf(info) == 0 {
-		// The account itself must be able to lock its folder another day.
-		if err := file.Chown(d.account.UID, d.account.GID); err != nil {
-			return nil, errors.Join(fmt.Errorf("give away the lock %s: %w", d.Path(name), err), file.Close())
-		}
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, file.Close()
-		}
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", d.Path(name), err), file.Close())
-	}
-	now, err := root.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(info, now) {
-		return nil, file.Close() // the file that we locked has been removed meanwhile
-	}
-	if err == nil {
-		err = sign(file)
-	}
+	locked, err := takeLock(root, file, name)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", d.Path(name), err), file.Close())
+		err = fmt.Errorf("lock %s: %w", d.Path(name), err)
+	}
+	if err != nil || !locked {
+		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
 }
 
-// sign writes who holds the lock, for the message of those who wait in vain.
-func sign(file *os.File) error {
-	text := fmt.Sprintf("process %d (%s) since %s\n", os.Getpid(), filepath.Base(os.Args[0]), time.Now().Format(time.DateTime))
-	if err := file.Truncate(0); err != nil {
-		return err
+func (d *Directory) openLock(root *os.Root, name string) (*os.File, error) {
+	file, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o644)
+	if err != nil {
+		return nil, err
 	}
-	_, err := file.WriteAt([]byte(text), 0)
-	return err
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a file")
+	}
+	if err == nil && os.Geteuid() == 0 && ownerOf(info) == 0 {
+		// The account itself must be able to lock its folder another day.
+		err = file.Chown(d.account.UID, d.account.GID)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// takeLock locks the open file, unless somebody else has it, or has removed it from the folder meanwhile: then it is a
+// lock that nobody else can see.
+func takeLock(root *os.Root, file *os.File, name string) (bool, error) {
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	ours, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	now, err := root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(ours, now) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	sign(file)
+	return true, nil
+}
+
+// sign writes who holds the lock, for the message of those who wait in vain. A full disk must not keep anybody from
+// locking: what fills it may be about to be removed.
+func sign(file *os.File) {
+	text := fmt.Sprintf("process %d (%s) since %s\n", os.Getpid(), filepath.Base(os.Args[0]), time.Now().Format(time.DateTime))
+	if file.Truncate(0) == nil {
+		_, _ = file.WriteAt([]byte(text), 0)
+	}
 }
 
 // unlockFile closes the file, which is what gives the lock back; nothing can go wrong that would keep it.
@@ -109,8 +132,7 @@ func unlockFile(file *os.File) {
 func (d *Directory) busy(ctx context.Context, name string) error {
 	by := "another process"
 	if data, err := d.ReadFile(name); err == nil && len(data) > 0 {
-		text, _ := io.ReadAll(io.LimitReader(strings.NewReader(string(data)), 200))
-		by = strings.TrimSpace(string(text))
+		by = shorten(strings.TrimSpace(string(data)))
 	}
 	return &Problem{Kind: ErrBusy, Thing: "the folder " + d.path, Cause: "is being changed by " + by, Err: context.Cause(ctx),
 		WayOut: "Wait until it is done, or end it; what it leaves unfinished the next run finishes."}

@@ -59,30 +59,34 @@ func TestLockSaysWhoHoldsIt(t *testing.T) {
 	}
 }
 
-// Release removes lock files. Who waited for one of them must not believe to hold what nobody else can see.
+// Release removes lock files. Who had opened one before must not believe to hold what nobody else can see.
 func TestLockNoticesThatItsFileWasRemoved(t *testing.T) {
 	t.Parallel()
 	d := newDirectory(t)
-	unlock, err := d.lock(t.Context(), lockCaller)
+	root, err := d.open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := make(chan error, 1)
-	go func() {
-		unlock, err := d.lock(t.Context(), lockCaller)
-		if err == nil {
-			if !d.Exists(lockCaller) {
-				err = errors.New("holds a lock whose file is gone")
-			}
-			unlock()
+	defer root.Close()
+	for name, replace := range map[string]bool{"removed": false, "replaced": true} {
+		file, err := d.openLock(root, lockCaller)
+		if err != nil {
+			t.Fatal(err)
 		}
-		second <- err
-	}()
-	if err := d.Remove(t.Context(), lockCaller); err != nil {
+		defer file.Close()
+		if err := d.Remove(t.Context(), lockCaller); err != nil {
+			t.Fatal(err)
+		}
+		if replace {
+			write(t, d.Path(lockCaller), "")
+		}
+		if locked, err := takeLock(root, file, lockCaller); locked || err != nil {
+			t.Errorf("%s: locked %t, %v", name, locked, err)
+		}
+	}
+	unlock, err := d.Lock(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
 	unlock()
-	if err := <-second; err != nil {
-		t.Error(err)
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,7 +62,9 @@ func (d *Directory) processes() (snapshot, error) {
 			continue
 		}
 		if subordinate := within(p.user, ranges); subordinate || p.user == d.account.UID || d.anyUser && p.user != 0 {
-			p.readMarks(d.path)
+			if err := p.readMarks(d.path); err != nil {
+				return nil, d.blind(err)
+			}
 			if subordinate && !p.ours && !p.other {
 				p.readPlace(d.path)
 			}
@@ -147,10 +150,22 @@ func readProcess(pid int) (process, bool) {
 	return p, errors.Join(errs[:]...) == nil
 }
 
-func (p *process) readMarks(path string) {
+// blind is the error for a root that is less than that, as in a container.
+func (d *Directory) blind(err error) error {
+	return &Problem{Kind: ErrAccount, Thing: "root", Cause: fmt.Sprintf("may not look at the processes of %q here", d.account.Name),
+		Err: err, WayOut: fmt.Sprintf("Run this as %q itself; or, in a container, give root the capability SYS_PTRACE.",
+			d.account.Name)}
+}
+
+// readMarks reads the environment. That of other users is closed to a plain user, and a process that is gone has none;
+// both just leave the process unmarked.
+func (p *process) readMarks(path string) error {
 	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid), "environ"))
 	if err != nil {
-		return
+		if errors.Is(err, fs.ErrPermission) && os.Geteuid() == 0 {
+			return err
+		}
+		return nil
 	}
 	var mark, inputs string
 	for variable := range bytes.SplitSeq(data, []byte{0}) {
@@ -168,6 +183,7 @@ func (p *process) readMarks(path string) {
 	if p.ours {
 		p.mark, p.inputs = mark, inputs
 	}
+	return nil
 }
 
 // readPlace is about processes of testbeds: their environment is closed to the account, or was wiped, but where they are

@@ -171,8 +171,7 @@ func (s supervised) awaitInputs(ctx context.Context) bool {
 		status, err := s.status()
 		if err == nil && status.pid != 0 {
 			if p, ok := readProcess(status.pid); ok {
-				p.readMarks(s.d.path)
-				if p.mark == s.name && p.inputs != "" {
+				if err := p.readMarks(s.d.path); err == nil && p.mark == s.name && p.inputs != "" {
 					return p.inputs == s.inputs()
 				}
 			}

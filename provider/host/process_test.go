@@ -48,6 +48,12 @@ func TestReadProcess(t *testing.T) {
 	}
 }
 
+// What marked processes do. They print a line when they are ready.
+const (
+	willing  = `echo; exec sleep 1000`
+	stubborn = `trap "" TERM; echo; while :; do sleep 0.2; done`
+)
+
 // startMarked starts a process that bears the folder's mark, or not.
 func startMarked(t *testing.T, account Account, script string, environment ...string) (*exec.Cmd, chan error) {
 	t.Helper()
@@ -73,20 +79,19 @@ func TestEnd(t *testing.T) {
 	t.Parallel()
 	d := newDirectory(t)
 	marks := []string{DirectoryMark + "=" + d.Path(), ProcessMark + "=toy"}
-	const stubborn = `trap "" TERM; echo; while :; do sleep 0.2; done`
-	_, willing := startMarked(t, d.Account(), "echo; exec sleep 1000", marks...)
-	_, unwilling := startMarked(t, d.Account(), stubborn, marks...)
-	stranger, strangerEnded := startMarked(t, d.Account(), "echo; exec sleep 1000", DirectoryMark+"="+d.Path()+"2")
+	_, willingEnded := startMarked(t, d.Account(), willing, marks...)
+	_, stubbornEnded := startMarked(t, d.Account(), stubborn, marks...)
+	stranger, strangerEnded := startMarked(t, d.Account(), willing, DirectoryMark+"="+d.Path()+"2")
 	begin := time.Now()
 	err := d.end(t.Context(), 300*time.Millisecond, func(_ snapshot, p process) bool { return p.mark == "toy" })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if spent := time.Since(begin); spent < 300*time.Millisecond || spent > 3*time.Second {
-		t.Errorf("took %s", spent)
+	if spent := time.Since(begin); spent < 300*time.Millisecond {
+		t.Errorf("the unwilling one was killed after %s", spent)
 	}
-	<-willing
-	<-unwilling
+	<-willingEnded
+	<-stubbornEnded
 	select {
 	case <-strangerEnded:
 		t.Error("the stranger was ended too")
@@ -101,7 +106,7 @@ func TestEnd(t *testing.T) {
 func TestEndGivesUpWithTheContext(t *testing.T) {
 	t.Parallel()
 	d := newDirectory(t)
-	_, ended := startMarked(t, d.Account(), `trap "" TERM; echo; while :; do sleep 0.2; done`, DirectoryMark+"="+d.Path())
+	_, ended := startMarked(t, d.Account(), stubborn, DirectoryMark+"="+d.Path())
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if err := d.end(ctx, time.Hour, func(snapshot, process) bool { return true }); err == nil {
@@ -119,7 +124,7 @@ func TestProcessesOfOtherUsersAreNotOurs(t *testing.T) {
 	d := newDirectory(t)
 	theirs := *d
 	theirs.account = Account{Name: "somebody-else", UID: d.Account().UID + 1}
-	_, ended := startMarked(t, d.Account(), "echo; exec sleep 1000", DirectoryMark+"="+d.Path())
+	_, ended := startMarked(t, d.Account(), willing, DirectoryMark+"="+d.Path())
 	expectNobody(t, &theirs)
 	if err := d.end(t.Context(), 0, func(snapshot, process) bool { return true }); err != nil {
 		t.Error(err)

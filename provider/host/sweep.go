@@ -15,6 +15,10 @@ import (
 // files (6 to 8 s). Nobody waits for tests to be drained: their requests stay in the broker, or go with it.
 const sweepGrace = 15 * time.Second
 
+// sweepPatience is how long Sweep waits for somebody who is changing the stack right now. One that was interrupted gives
+// its locks back by dying, so who holds them for longer is at work and should be asked about.
+const sweepPatience = 30 * time.Second
+
 // Sweep removes a stack of which nothing is known but its folder: it ends every process that bears the folder's mark,
 // and only those, and removes the folder. A folder without our mark is ErrForeign; an absent one is no error, but
 // processes that bear its mark are ended all the same.
@@ -29,20 +33,53 @@ func Sweep(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := d.lock(ctx, lockStructure)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	root, err := d.open()
 	if err != nil {
 		return err
 	}
 	defer root.Close()
+	unlock, err := d.lockEverything(ctx, root)
+	defer unlock()
+	if errors.Is(err, ErrAbsent) {
+		return nil // another one was faster
+	}
+	if err != nil {
+		return err
+	}
 	if err := d.endEverything(ctx); err != nil {
 		return fmt.Errorf("sweep %s: %w", d.path, err)
 	}
 	return d.removeTree(ctx, root)
+}
+
+// lockEverything takes all locks that there are, in the usual order.
+func (d *Directory) lockEverything(ctx context.Context, root *os.Root) (unlock func(), err error) {
+	var unlocks []func()
+	unlock = func() {
+		for _, each := range unlocks {
+			each()
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, sweepPatience)
+	defer cancel()
+	names, err := list(root, ".")
+	if err != nil {
+		return unlock, err
+	}
+	wanted := []string{lockCaller}
+	for _, name := range names {
+		if strings.HasPrefix(name, lockService) {
+			wanted = append(wanted, name)
+		}
+	}
+	for _, name := range append(wanted, lockStructure) {
+		one, err := d.lock(ctx, name)
+		if err != nil {
+			return unlock, err
+		}
+		unlocks = append(unlocks, one)
+	}
+	return unlock, nil
 }
 
 // sweepRemains is for a folder that is gone or was never finished: there may be processes, and an empty folder.

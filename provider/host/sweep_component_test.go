@@ -3,6 +3,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -79,6 +80,27 @@ func TestSweep(t *testing.T) {
 				t.Errorf("again: %v", err)
 			}
 		})
+	}
+}
+
+func TestSweepWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{lockCaller, lockService + "toy", lockStructure} {
+		d := newDirectory(t)
+		unlock, err := d.lock(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*pause)
+		defer cancel()
+		if err := Sweep(ctx, d.Path()); !errors.Is(err, ErrBusy) {
+			t.Errorf("%s: error %v", name, err)
+		}
+		unlock()
+		if err := Sweep(t.Context(), d.Path()); err != nil {
+			t.Error(err)
+		}
+		gone(t, d)
 	}
 }
 

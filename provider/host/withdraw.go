@@ -64,7 +64,8 @@ func (d *Directory) withService(ctx context.Context, name string, action func(*o
 		return err
 	}
 	defer root.Close()
-	if err := action(root); err != nil {
+	// The last service's removal may have taken the folder away while ours was at its end.
+	if err := action(root); err != nil && !errors.Is(err, ErrAbsent) {
 		return fmt.Errorf("remove service %s: %w", name, err)
 	}
 	return nil
