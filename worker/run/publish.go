@@ -86,7 +86,8 @@ func (l *life) announce(ctx context.Context) State {
 //
 // Within this process that is certain. Between workers it holds because each goes above what the store lists, twice: when
 // it takes an id, and again just before result.tar makes the result visible. Two workers that publish results of one
-// package within the same few milliseconds could still pass each other; noticing that takes a look after the fact.
+// package within the same few milliseconds could still pass each other, and with equal requests in the same second even
+// take the same id; noticing that takes a look after the fact.
 type order struct {
 	given func(result.RunID) // told of each run id before anybody can see it
 

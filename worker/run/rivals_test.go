@@ -12,8 +12,9 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
-// TestRivals lets two workers end the same request at the same time, with every combination of how long their uploads
-// take: one result counts, and both get rid of the request.
+// TestRivals lets two workers end the same request, one a moment after the other, with every combination of how long their
+// uploads take: one result counts, and both get rid of the request. (In the same second they take the same run id, and so
+// make one result without knowing of each other.)
 func TestRivals(t *testing.T) {
 	t.Parallel()
 	delays := []time.Duration{0, 900 * time.Millisecond, 4 * time.Second}
@@ -24,7 +25,10 @@ func TestRivals(t *testing.T) {
 				for _, tar1 := range delays {
 					for _, tar2 := range delays {
 						synctest.Test(t, func(t *testing.T) {
-							rivals(t, [2]time.Duration{log1, log2}, [2]time.Duration{tar1, tar2})
+							rivals(t, 1, [2]time.Duration{log1, log2}, [2]time.Duration{tar1, tar2})
+						})
+						synctest.Test(t, func(t *testing.T) {
+							rivals(t, 0, [2]time.Duration{log1, log2}, [2]time.Duration{tar1, tar2})
 						})
 					}
 				}
@@ -33,7 +37,7 @@ func TestRivals(t *testing.T) {
 	}
 }
 
-func rivals(t *testing.T, log, tar [2]time.Duration) {
+func rivals(t *testing.T, later int, log, tar [2]time.Duration) {
 	quick := func(_ context.Context, job testbed.Job) (testbed.Outcome, error) {
 		output(job.OutputDir, map[string]string{"log": "x"})
 		return testbed.Outcome{}, nil
@@ -63,11 +67,16 @@ func rivals(t *testing.T, log, tar [2]time.Duration) {
 			}
 			messages[0] = fresh
 		}
-		workers.Go(func() { l.live(t.Context()) })
+		workers.Go(func() {
+			if i == later {
+				time.Sleep(1500 * time.Millisecond)
+			}
+			l.live(t.Context())
+		})
 	}
 	workers.Wait()
 	if ids := one.stored(t, "green"); len(ids) != 1 {
-		t.Errorf("log.gz after %v, result.tar after %v: results %v, want one", log, tar, ids)
+		t.Errorf("worker %d later, log.gz after %v, result.tar after %v: results %v, want one", later+1, log, tar, ids)
 	}
 	for i, m := range messages {
 		if m.settled() != acked {
