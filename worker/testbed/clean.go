@@ -13,9 +13,14 @@ import (
 // cleanLimit bounds the removal of what a run has unpacked, a second's work for an ordinary testbed.
 const cleanLimit = 2 * time.Minute
 
-// clean removes a run's folder and hands its output over to the account.
+// clean removes a run's folder and hands its output over to the account. What cannot be removed is no reason to lose the
+// result: whoever looks for the folders of dead runs finds it.
 func clean(ctx context.Context, folder, output string, log *slog.Logger) error {
-	if err := remove(ctx, folder, output, log); err != nil {
+	left, err := remove(ctx, folder, output, log)
+	if left != nil {
+		log.Error("the folder of a run is left", "folder", folder, "error", left)
+	}
+	if err != nil {
 		return fmt.Errorf("clean up after a run: %w", err)
 	}
 	return nil
@@ -28,18 +33,20 @@ func Remove(ctx context.Context, folder string) error {
 	if _, err := os.Lstat(folder); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if err := remove(ctx, folder, "", slog.Default()); err != nil {
+	left, err := remove(ctx, folder, "", slog.Default())
+	if err = errors.Join(left, err); err != nil {
 		return fmt.Errorf("remove %s: %w", folder, err)
 	}
 	return nil
 }
 
-func remove(ctx context.Context, folder, output string, log *slog.Logger) error {
+// remove tells apart what is left of the folder, and that nothing could be tried or the output could not be tidied.
+func remove(ctx context.Context, folder, output string, log *slog.Logger) (left, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cleanLimit, errors.New("not done within "+cleanLimit.String()))
 	defer cancel()
 	path, err := findCommand("rm", "coreutils")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// Not os.RemoveAll, which keeps a descriptor open for every level of a tree that a stranger has made.
 	command := confinement{
@@ -48,11 +55,8 @@ func remove(ctx context.Context, folder, output string, log *slog.Logger) error 
 		log: log,
 	}
 	done, err := command.run(ctx)
-	if err != nil {
-		return err
-	}
 	if code := done.status.shell(); code != 0 {
-		return fmt.Errorf("rm ended with %d", code)
+		left = fmt.Errorf("rm ended with %d", code)
 	}
-	return nil
+	return left, err
 }

@@ -46,6 +46,7 @@ func insideRun(control *os.File) error {
 		return fmt.Errorf("%s: the first orders have nothing to do", insideArgument)
 	}
 	config := *first.Config
+	unix.Umask(0o022) // what a run sees must not depend on who has started this program
 	network, stop := make(chan struct{}), make(chan struct{})
 	go obey(decoder, network, stop)
 

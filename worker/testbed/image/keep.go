@@ -47,9 +47,22 @@ func Keep(ctx context.Context, cfg config.Image, log *slog.Logger) error {
 		} else {
 			retry = firstRetry
 		}
-		wait(ctx, pause)
+		k.rest(ctx, pause, err == nil)
 	}
 	return nil
+}
+
+// lookEvery is how soon it is noticed that somebody has taken the image away.
+const lookEvery = 5 * time.Second
+
+// rest waits, but not longer than there is an image if there should be one.
+func (k *keeper) rest(ctx context.Context, pause time.Duration, image bool) {
+	for until := time.Now().Add(pause); ctx.Err() == nil && time.Until(until) > 0; {
+		wait(ctx, min(lookEvery, time.Until(until)))
+		if _, missing := os.Stat(k.image); image && missing != nil {
+			return
+		}
+	}
 }
 
 // Once does one turn of Keep: it returns when the image is in place and fresh, or says why it is not.
@@ -88,9 +101,6 @@ func newKeeper(ctx context.Context, cfg config.Image, log *slog.Logger) (*keeper
 	queue := request.Queue{Release: cfg.Release, Architecture: cfg.Architecture}
 	if err := queue.Validate(); err != nil {
 		return nil, err
-	}
-	if err := os.MkdirAll(cfg.Directory, 0o755); err != nil {
-		return nil, fmt.Errorf("make the folder of images: %w", err)
 	}
 	if cfg.Every == 0 {
 		cfg.Every = config.DefaultEvery
