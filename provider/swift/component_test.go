@@ -29,6 +29,9 @@ import (
 // that runs tests is not idle. It is less than the minute for which Swift may ignore a server that has failed.
 const serving = 45 * time.Second
 
+// listed is how long a listing may lack an object that the updater has to enter: two of its sweeps, on a busy machine.
+const listed = 2 * time.Minute
+
 // storeTest is a stack with a store of its own: these tests kill it and destroy its data.
 type storeTest struct {
 	d *host.Directory
@@ -217,7 +220,7 @@ func comesBack(t *testing.T, s *storeTest) {
 		pid := s.pids(t)[process]
 		begin := time.Now()
 		kill(t, pid)
-		s.await(t, process, func(ctx context.Context) error {
+		s.await(t, process, serving, func(ctx context.Context) error {
 			if now := s.pids(t)[process]; now == pid || now == 0 {
 				return fmt.Errorf("pid %d, was %d", now, pid)
 			}
@@ -263,7 +266,7 @@ func updates(t *testing.T, s *storeTest) {
 	}
 	s.supervisor(t, "up", "swift-container")
 	begin := time.Now()
-	s.await(t, "swift-object-updater", func(ctx context.Context) error {
+	s.await(t, "swift-object-updater", listed, func(ctx context.Context) error {
 		status, body, err := s.do(ctx, http.MethodGet, "/autopkgtest-noble?prefix=late", "")
 		if err == nil && (status != http.StatusOK || !strings.Contains(body, "late")) {
 			err = fmt.Errorf("status %d, listing %q", status, body)
@@ -420,9 +423,9 @@ func (s *storeTest) pids(t *testing.T) map[string]int {
 	return pids
 }
 
-func (s *storeTest) await(t *testing.T, process string, check func(context.Context) error) {
+func (s *storeTest) await(t *testing.T, process string, limit time.Duration, check func(context.Context) error) {
 	t.Helper()
-	if err := s.d.WaitReady(t.Context(), "the store", process, serving, check); err != nil {
+	if err := s.d.WaitReady(t.Context(), "the store", process, limit, check); err != nil {
 		t.Fatal(err)
 	}
 }
