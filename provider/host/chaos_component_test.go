@@ -121,6 +121,80 @@ func TestKilledSupervisorIsRepairedByConverge(t *testing.T) {
 	}
 }
 
+// A program may detach children on purpose. They are nobody's problem while it runs, and go with it.
+func TestDetachedChildrenAreNoProblem(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	s := Service{Name: "toy", Processes: []Process{{Name: "toy-a",
+		Argv: []string{"/bin/sh", "-c", "setsid --fork sleep 1000 </dev/null >/dev/null 2>&1; exec tail -f /dev/null"}}}}
+	converge(t, d, s)
+	child := func(p process) bool { return p.command == "sleep" }
+	eventually(t, "no child", 10*time.Second, func() error {
+		all, err := d.processes()
+		if len(all.choose(child)) == 0 {
+			return errors.Join(err, errors.New("nobody there"))
+		}
+		return err
+	})
+	if i := inspect(t, d, "toy"); i.Problem != "" {
+		t.Errorf("problems %q", i.Problems)
+	}
+	if report := converge(t, d, s); report.Changed() {
+		t.Errorf("%+v", report)
+	}
+	if err := d.Withdraw(t.Context(), "toy"); err != nil {
+		t.Fatal(err)
+	}
+	expectNone(t, d, "toy-a")
+}
+
+// A drain may take longer than the apply may wait. What comes after it is the new one all the same.
+func TestDrainOutlastsTheApply(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	s := toy(t, d, map[string]string{"toy-a": "drain " + d.Path("services/toy/drained")})
+	s.Processes[0].StopWait = time.Hour
+	converge(t, d, s)
+	healthy(t, d, s)
+	old := find1(t, d, named("toy-a"))
+	s.Files[0].Content = []byte("a = 7\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	interrupted := make(chan error, 1)
+	go func() {
+		_, err := d.Converge(ctx, s)
+		interrupted <- err
+	}()
+	eventually(t, "it is not asked to end", 10*time.Second, func() error {
+		data, err := d.ReadFile("services/toy/runit/toy-a/supervise/status")
+		if err != nil {
+			return err
+		}
+		if status, err := parseStatus(data); err != nil || status.wantUp {
+			return errors.Join(err, errors.New("still wanted"))
+		}
+		return nil
+	})
+	cancel()
+	if err := <-interrupted; !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	eventually(t, "the new one does not come", 10*time.Second, func() error {
+		all, err := d.processes()
+		if found := all.choose(named("toy-a")); len(found) != 1 || found[0].pid == old.pid {
+			return errors.Join(err, errors.New("not there"))
+		}
+		return err
+	})
+	if report := converge(t, d, s); len(report.Restarted) > 0 {
+		t.Errorf("once more restarted: %+v", report)
+	}
+	healthy(t, d, s)
+	if !d.Exists("services/toy/drained") {
+		t.Error("the old one did not drain")
+	}
+}
+
 // As after a reboot, and worse: every process of the stack is killed at once.
 func TestEverythingKilledIsRepairedByConverge(t *testing.T) {
 	t.Parallel()
@@ -199,6 +273,11 @@ func TestKilledInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(place(t), "stack")
+	t.Cleanup(func() {
+		if err := Sweep(context.Background(), path); err != nil {
+			t.Error(err)
+		}
+	})
 	for round := range rounds {
 		cmd := exec.Command(self)
 		cmd.Env = append(os.Environ(), helperVariable+"=converge "+path+" "+fmt.Sprint(round/2))

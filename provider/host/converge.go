@@ -84,6 +84,10 @@ func (c *convergence) of(p Process) supervised { return c.d.supervised(c.root, c
 
 // checkPorts comes before anything is changed: a service that works is not stopped for one that cannot.
 func (c *convergence) checkPorts(context.Context) error {
+	own, err := c.d.runitNames(c.root, c.s.Name)
+	if err != nil {
+		return err
+	}
 	for _, p := range c.s.Processes {
 		for _, address := range p.Listen {
 			ip, port, err := splitAddress(address)
@@ -101,7 +105,7 @@ func (c *convergence) checkPorts(context.Context) error {
 			if err != nil {
 				return err
 			}
-			if by := listenerOf(ip, port); !all[by.pid].ours {
+			if by := listenerOf(ip, port); !slices.Contains(own, all[by.pid].mark) {
 				return fmt.Errorf("process %s cannot start: %w", p.Name, problem)
 			}
 		}

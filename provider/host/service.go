@@ -57,7 +57,7 @@ type Process struct {
 	Reads []string
 	// Listen has the addresses (ip:port) that the process will listen on. They are tried before anything is changed, so
 	// that a taken port is ErrPortTaken instead of a process that dies again and again. An address that a process of
-	// this stack has is fine: it is about to be replaced, or just what we want.
+	// this service has is fine: it is about to be replaced, or just what we want.
 	Listen []string
 	// StopWait is how long the process may take after TERM before it is killed; 10 s when zero.
 	StopWait time.Duration

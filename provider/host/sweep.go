@@ -88,10 +88,10 @@ func sweepRemains(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("look for the stack's folder: %w", err)
 	}
-	d := &Directory{path: path}
-	if d.account.UID = os.Geteuid(); d.account.UID == 0 {
+	d := &Directory{path: path, account: Account{UID: os.Geteuid()}}
+	if d.account.UID == 0 {
 		// Whose they are nobody can say any more; but no stack's process is root's.
-		d.anyUser = true
+		d.account.UID, d.anyUser = -1, true
 	}
 	if err := d.endEverything(ctx); err != nil {
 		return fmt.Errorf("sweep %s: %w", path, err)
