@@ -72,7 +72,7 @@ func TestServer(t *testing.T) {
 		{"keeps messages and passwords over a restart", keeps},
 		{"survives the loss of what can be made again", repaired},
 		{"replaces lost and exposed credentials of the administrator alone", lostCredentials},
-		{"takes a new delivery timeout", newTimeout},
+		{"takes a new delivery timeout and another port", newSettings},
 		{"begins anew when its data are gone", lostData},
 		{"goes without a trace", withdrawn},
 	} {
@@ -309,8 +309,8 @@ func lostCredentials(t *testing.T, n *nodeTest) {
 	}
 }
 
-func newTimeout(t *testing.T, n *nodeTest) {
-	settings := Settings{DeliveryTimeout: 100 * time.Hour}
+func newSettings(t *testing.T, n *nodeTest) {
+	settings := Settings{DeliveryTimeout: 100 * time.Hour, Port: 5673}
 	found, err := Inspect(t.Context(), n.d, settings)
 	if err != nil || !strings.Contains(found.Problem, "rabbitmq.conf") || found.DeliveryTimeout != DefaultDeliveryTimeout {
 		t.Errorf("Inspect before: %+v, %v", found, err)
@@ -319,8 +319,11 @@ func newTimeout(t *testing.T, n *nodeTest) {
 	if n.i, err = Apply(t.Context(), n.d, settings); err != nil {
 		t.Fatal(err)
 	}
-	if n.i.DeliveryTimeout != settings.DeliveryTimeout {
-		t.Errorf("the node runs with %s", n.i.DeliveryTimeout)
+	if n.i.DeliveryTimeout != settings.DeliveryTimeout || n.i.Port != 5673 || !strings.Contains(n.i.Warning, "britney") {
+		t.Errorf("Apply says %+v", n.i)
+	}
+	if err := n.depth(t.Context(), 20); err != nil { // by the credentials file, which has the port
+		t.Error(err)
 	}
 	if after := n.pids(t)["rabbitmq-epmd"]; after != before {
 		t.Error("epmd was restarted for a setting that is none of its business")
