@@ -1,6 +1,8 @@
 // The Terraform provider for autopkgtest clouds: registry.terraform.io/autopkgtest-cloud/autopkgtest.
 package main
 
+//go:generate go run github.com/hashicorp/terraform-plugin-docs/cmd/tfplugindocs@v0.25.0 generate --provider-name autopkgtest
+
 import (
 	"context"
 	"flag"

@@ -1,0 +1,1 @@
+resource "autopkgtest_swift_server" "main" {}

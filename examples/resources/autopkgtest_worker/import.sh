@@ -1,0 +1,2 @@
+# By the folder of the stack.
+terraform import autopkgtest_worker.main /srv/autopkgtest
