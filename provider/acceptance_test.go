@@ -1,4 +1,4 @@
-//go:build acceptance
+//go:build acceptance || e2e
 
 package provider
 
@@ -24,8 +24,9 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
-// The acceptance tests drive the provider with the real terraform against real servers, which they start in throw-away
-// folders. They are run by `make test`; a missing terraform or server is a failure, never a skip.
+// The acceptance tests (tag acceptance) drive the provider with the real terraform against real servers, which they start
+// in throw-away folders. The end-to-end tests (tag e2e) apply the examples as users do, with a real testbed image. Both
+// are run by `make test`; a missing terraform or server is a failure, never a skip.
 
 // scratch is the folder below which the tests make their stacks. It is not t.TempDir(), which only its owner may enter: as
 // root the services run as another account.
@@ -58,9 +59,13 @@ func runAcceptance(m *testing.M) (code int) {
 		return complain(err)
 	}
 	programs = filepath.Join(scratch, "bin")
-	target := filepath.Join(programs, "linux_"+runtime.GOARCH) + "/"
-	if out, err := exec.Command("go", "build", "-o", target, "../worker/cmd/...").CombinedOutput(); err != nil {
-		return complain(fmt.Errorf("build the services: %w\n%s", err, out))
+	for target, source := range map[string]string{
+		filepath.Join(programs, "linux_"+runtime.GOARCH) + "/":    "../worker/cmd/...",
+		filepath.Join(programs, "terraform-provider-autopkgtest"): "..",
+	} {
+		if out, err := exec.Command("go", "build", "-o", target, source).CombinedOutput(); err != nil {
+			return complain(fmt.Errorf("build %s: %w\n%s", source, err, out))
+		}
 	}
 	defer func() {
 		if err := endShared(); err != nil {

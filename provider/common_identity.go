@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -38,6 +39,20 @@ func setIdentity(ctx context.Context, identity *tfsdk.ResourceIdentity, values [
 		diags.Append(identity.SetAttribute(ctx, path.Root(v.name), v.value)...)
 	}
 	return diags
+}
+
+// importedIdentity reads what an import names: the identity, or an id that has its parts.
+func importedIdentity(ctx context.Context, req resource.ImportStateRequest, identity []identityValue) ([]string, error) {
+	if req.ID != "" || req.Identity == nil {
+		return splitImportID(req.ID, identity)
+	}
+	values := make([]string, len(identity))
+	for i, v := range identity {
+		if req.Identity.GetAttribute(ctx, path.Root(v.name), &values[i]).HasError() {
+			return nil, fmt.Errorf("the identity lacks %s", v.name)
+		}
+	}
+	return values, nil
 }
 
 // splitImportID cuts an import id into the parts of an identity. A path may hold the comma that parts them, so the first

@@ -48,8 +48,8 @@ type kind[M any] interface {
 
 // importable is a kind that can be imported.
 type importable[M any] interface {
-	// imported fills the model of a thing of which only the identity is known, enough for inspect.
-	imported(ctx context.Context, c *call[M], values []string) error
+	// imported fills the model of a thing of which only what identifies it is known, enough for inspect.
+	imported(ctx context.Context, c *call[M]) error
 }
 
 // baseModel is what all models have.

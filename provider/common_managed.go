@@ -225,27 +225,23 @@ func (r *managed[M]) ImportState(ctx context.Context, req resource.ImportStateRe
 			"Write the resource and apply: it takes over what is there, with its passwords and contents.")
 		return
 	}
-	var (
-		model  M
-		values []string
-		err    error
-	)
-	resp.Diagnostics.Append(resp.State.Get(ctx, &model)...)
-	identity := r.identity(&model)
-	if req.ID == "" && req.Identity != nil {
-		for _, v := range identity {
-			var value types.String
-			resp.Diagnostics.Append(req.Identity.GetAttribute(ctx, path.Root(v.name), &value)...)
-			values = append(values, value.ValueString())
-		}
-	} else if values, err = splitImportID(req.ID, identity); err != nil {
+	identity := r.identity(new(M))
+	values, err := importedIdentity(ctx, req, identity)
+	if err != nil {
 		explain(&resp.Diagnostics, "Cannot import autopkgtest_"+r.typeName(), err)
+		return
 	}
+	// What identifies a thing are attributes of it, too. Setting them makes a state whose other attributes are null.
+	for i, v := range identity {
+		resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root(v.name), values[i])...)
+	}
+	var model M
+	resp.Diagnostics.Append(resp.State.Get(ctx, &model)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
 	c := &call[M]{settings: r.settings, model: &model, memory: resp.Private, diags: &resp.Diagnostics}
-	if err := kind.imported(ctx, c, values); err != nil {
+	if err := kind.imported(ctx, c); err != nil {
 		explain(&resp.Diagnostics, "Cannot import autopkgtest_"+r.typeName(), err)
 		return
 	}

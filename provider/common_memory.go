@@ -33,8 +33,11 @@ func recall(ctx context.Context, m memory) inventory {
 	return i
 }
 
-// warnOfLoss says in a plan what lived in a server whose data are gone.
-func (p *planning[M]) warnOfLoss(ctx context.Context, what string, again string) {
+// warnOfLoss says in a plan what lived in a server whose data are gone. One that was never finished had none.
+func (p *planning[M]) warnOfLoss(ctx context.Context, object types.Object, what string, again string) {
+	if object.IsNull() {
+		return
+	}
 	text := "What lived in it is not known; the resources that the plan changes beside this one were in it."
 	if known := recall(ctx, p.memory); len(known.Things) > 0 {
 		text = "When it was looked at last, there lived in it:\n\n  - " + strings.Join(known.Things, "\n  - ")
@@ -57,7 +60,7 @@ func withoutIncarnation(object types.Object) types.Object {
 // of ports.
 func (s *settings) newIncarnation(object types.Object, directory string) types.Object {
 	kinds := object.AttributeTypes(context.Background())
-	if s.stackAbsent(directory) {
+	if object.IsNull() || s.stackAbsent(directory) {
 		return types.ObjectUnknown(kinds)
 	}
 	values := object.Attributes()

@@ -85,7 +85,7 @@ func (rabbitMQServerKind) plan(ctx context.Context, p *planning[rabbitMQServerMo
 	}
 	if !hasIncarnation(p.state.Broker) {
 		p.model.Broker = p.newIncarnation(p.state.Broker, p.state.path())
-		p.warnOfLoss(ctx, "the broker in "+p.state.path(),
+		p.warnOfLoss(ctx, p.state.Broker, "the broker in "+p.state.path(),
 			"The apply begins with an empty broker: users come back with the passwords in their files, queues come back empty.")
 	}
 	if !p.state.Port.Equal(p.model.Port) {
@@ -184,8 +184,6 @@ func (rabbitMQServerKind) remove(ctx context.Context, c *call[rabbitMQServerMode
 	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return rabbitmq.Withdraw(ctx, d) })
 }
 
-func (rabbitMQServerKind) imported(_ context.Context, c *call[rabbitMQServerModel], values []string) error {
-	c.model.Directory = types.StringValue(values[0])
-	c.model.Broker = types.ObjectNull(brokerTypes)
-	return nil
+func (rabbitMQServerKind) imported(context.Context, *call[rabbitMQServerModel]) error {
+	return nil // the Read that follows fills in the rest
 }

@@ -52,7 +52,7 @@ func (swiftServerKind) plan(ctx context.Context, p *planning[swiftServerModel]) 
 		return
 	}
 	p.model.Store = p.newIncarnation(p.state.Store, p.state.path())
-	p.warnOfLoss(ctx, "the store in "+p.state.path(),
+	p.warnOfLoss(ctx, p.state.Store, "the store in "+p.state.path(),
 		"The apply begins with an empty store. The index keeps no results that the store has lost.")
 }
 
@@ -135,8 +135,6 @@ func (swiftServerKind) remove(ctx context.Context, c *call[swiftServerModel]) er
 	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return swift.Withdraw(ctx, d) })
 }
 
-func (swiftServerKind) imported(_ context.Context, c *call[swiftServerModel], values []string) error {
-	c.model.Directory = types.StringValue(values[0])
-	c.model.Store = types.ObjectNull(storeTypes)
-	return nil
+func (swiftServerKind) imported(context.Context, *call[swiftServerModel]) error {
+	return nil // the Read that follows fills in the rest
 }

@@ -255,15 +255,12 @@ func withdrawImage(ctx context.Context, d *host.Directory, m *testbedImageModel)
 }
 
 // imported reads back what the job runs with.
-func (testbedImageKind) imported(_ context.Context, c *call[testbedImageModel], values []string) error {
-	c.model.Directory = types.StringValue(values[0])
-	c.model.Release = types.StringValue(values[1])
-	c.model.Architecture = types.StringValue(values[2])
-	d, err := c.open(values[0])
+func (testbedImageKind) imported(_ context.Context, c *call[testbedImageModel]) error {
+	d, err := c.open(c.model.path())
 	if d == nil || err != nil {
 		return err
 	}
-	conf, err := config.LoadImage(d.ServicePath(imageService(values[1], values[2]), imageConf))
+	conf, err := config.LoadImage(d.ServicePath(imageService(c.model.Release.ValueString(), c.model.Architecture.ValueString()), imageConf))
 	if err != nil {
 		return notThere(err)
 	}

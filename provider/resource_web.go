@@ -174,9 +174,8 @@ func (webKind) remove(ctx context.Context, c *call[webModel]) error {
 }
 
 // imported reads back what the website runs with.
-func (webKind) imported(_ context.Context, c *call[webModel], values []string) error {
-	c.model.Directory = types.StringValue(values[0])
-	d, err := c.open(values[0])
+func (webKind) imported(_ context.Context, c *call[webModel]) error {
+	d, err := c.open(c.model.path())
 	if d == nil || err != nil {
 		return err
 	}

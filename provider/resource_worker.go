@@ -205,9 +205,8 @@ func (workerKind) remove(ctx context.Context, c *call[workerModel]) error {
 }
 
 // imported reads back what the worker runs with.
-func (workerKind) imported(_ context.Context, c *call[workerModel], values []string) error {
-	c.model.Directory = types.StringValue(values[0])
-	d, err := c.open(values[0])
+func (workerKind) imported(_ context.Context, c *call[workerModel]) error {
+	d, err := c.open(c.model.path())
 	if d == nil || err != nil {
 		return err
 	}

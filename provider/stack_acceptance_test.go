@@ -1,0 +1,308 @@
+//go:build acceptance
+
+package provider
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+)
+
+// stackConfiguration is a whole stack but for the testbed image, for which a file stands in: nothing is tested in it.
+func stackConfiguration(stack, directory, place, image, extra string) string {
+	return fmt.Sprintf(`
+provider "autopkgtest" {
+  stack     = %q
+  directory = %q
+  binaries  = %q
+}
+
+resource "autopkgtest_rabbitmq_server" "broker" {}
+
+resource "autopkgtest_swift_server" "store" {}
+
+resource "autopkgtest_broker" "broker" {
+  broker = autopkgtest_rabbitmq_server.broker.broker
+}
+
+resource "autopkgtest_broker_user" "requester" {
+  broker = autopkgtest_rabbitmq_server.broker.broker
+  name   = "the-requester"
+  role   = "requester"
+}
+
+resource "autopkgtest_broker_user" "worker" {
+  broker = autopkgtest_rabbitmq_server.broker.broker
+  name   = "the-worker"
+  role   = "worker"
+}
+
+resource "autopkgtest_broker_user" "collector" {
+  broker = autopkgtest_rabbitmq_server.broker.broker
+  name   = "the-collector"
+  role   = "collector"
+}
+
+resource "autopkgtest_request_queues" "queues" {
+  broker             = autopkgtest_rabbitmq_server.broker.broker
+  releases           = ["rel"]
+  architectures      = ["amd64"]
+  allow_message_loss = true
+}
+
+resource "autopkgtest_result_containers" "results" {
+  store         = autopkgtest_swift_server.store.store
+  releases      = ["rel"]
+  force_destroy = true
+}
+
+resource "autopkgtest_worker" "worker" {
+  broker_credentials_file = autopkgtest_broker_user.worker.credentials_file
+  store_credentials_file  = autopkgtest_swift_server.store.store.credentials_file
+  images                  = [%q]
+  releases                = ["rel"]
+  architectures           = ["amd64"]
+  drain_timeout           = "1s"
+  depends_on              = [autopkgtest_request_queues.queues]
+  %s
+}
+
+resource "autopkgtest_web" "web" {
+  broker_credentials_file   = autopkgtest_broker_user.collector.credentials_file
+  operator_credentials_file = autopkgtest_broker_user.requester.credentials_file
+  storage_url               = autopkgtest_swift_server.store.store.storage_url
+  releases                  = ["rel"]
+  architectures             = ["amd64"]
+  depends_on                = [autopkgtest_broker.broker]
+}
+`, stack, directory, place, image, extra)
+}
+
+const (
+	brokerServer = "autopkgtest_rabbitmq_server.broker"
+	storeServer  = "autopkgtest_swift_server.store"
+	theWorker    = "autopkgtest_worker.worker"
+	theWeb       = "autopkgtest_web.web"
+)
+
+var (
+	inBroker = []string{
+		"autopkgtest_broker.broker", "autopkgtest_request_queues.queues", "autopkgtest_broker_user.requester",
+		"autopkgtest_broker_user.worker", "autopkgtest_broker_user.collector",
+	}
+	inStore = []string{"autopkgtest_result_containers.results"}
+)
+
+// onlyUpdates expects that a plan changes just these, and each in place.
+type onlyUpdates []string
+
+func (want onlyUpdates) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	var got []string
+	for _, change := range req.Plan.ResourceChanges {
+		switch {
+		case change.Change.Actions.NoOp():
+		case change.Change.Actions.Update():
+			got = append(got, change.Address)
+		default:
+			resp.Error = fmt.Errorf("the plan is to %v %s", change.Change.Actions, change.Address)
+			return
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		resp.Error = fmt.Errorf("the plan changes %q, want %q", got, []string(want))
+	}
+}
+
+func TestAccStack(t *testing.T) {
+	t.Parallel()
+	directory := newStack(t)
+	place := filepath.Join(filepath.Dir(directory), "bin")
+	if err := os.CopyFS(place, os.DirFS(programs)); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeExecutable(place); err != nil {
+		t.Fatal(err)
+	}
+	image := filepath.Join(filepath.Dir(directory), "images", "rel-amd64.tar.zst")
+	if err := os.MkdirAll(filepath.Dir(image), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(image, []byte("stands in"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	configuration := stackConfiguration("acc", directory, place, image, "")
+	kept := &remembered{directory: directory}
+
+	steps := []resource.TestStep{{Config: configuration, Check: kept.remember}}
+	damage := func(what string, changes []string, do func() error) {
+		steps = append(steps, resource.TestStep{
+			PreConfig: func() {
+				t.Log(what)
+				if err := do(); err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+			},
+			Config: configuration,
+			ConfigPlanChecks: resource.ConfigPlanChecks{
+				PreApply:             []plancheck.PlanCheck{onlyUpdates(changes)},
+				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+			},
+			Check: kept.check,
+		})
+	}
+	remove := func(name string) func() error {
+		return func() error { return os.RemoveAll(filepath.Join(directory, "services", name)) }
+	}
+	damage("the worker's folder is removed", []string{theWorker}, remove("worker"))
+	damage("the website's folder is removed", []string{theWeb}, remove("web"))
+	damage("the worker's configuration is edited", []string{theWorker}, func() error {
+		return os.WriteFile(filepath.Join(directory, "services/worker/etc/worker.conf"), []byte("[amqp]\n"), 0o600)
+	})
+	damage("there is a new worker", []string{theWorker}, func() error {
+		program := filepath.Join(place, "linux_"+runtime.GOARCH, workerName)
+		content, err := os.ReadFile(program)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(program, append(content, '\n'), 0o755)
+	})
+	damage("the supervisor is killed", []string{brokerServer, storeServer, theWorker, theWeb}, func() error {
+		return killSupervisor(directory)
+	})
+	damage("the broker's folder is removed", append([]string{brokerServer}, inBroker...), remove("rabbitmq"))
+	damage("the store's folder is removed", append([]string{storeServer}, inStore...), remove("swift"))
+	damage("a part of the store is stopped for good", []string{storeServer}, func() error {
+		return os.Remove(filepath.Join(directory, "sv", "swift-proxy"))
+	})
+	steps = append(steps,
+		resource.TestStep{
+			Config:      stackConfiguration("other", directory, place, image, ""),
+			ExpectError: regexp.MustCompile(`the\s+stack\s+"other"|belongs\s+to`),
+		},
+		resource.TestStep{ // a change of what can be changed
+			Config: stackConfiguration("acc", directory, place, image, "slots = 3"),
+			ConfigPlanChecks: resource.ConfigPlanChecks{
+				PreApply: []plancheck.PlanCheck{onlyUpdates{theWorker}},
+			},
+			Check: resource.ComposeTestCheckFunc(kept.check, func(*terraform.State) error {
+				return contains(filepath.Join(directory, "services/worker/etc/worker.conf"), "slots = 3")
+			}),
+		},
+	)
+	configuration = stackConfiguration("acc", directory, place, image, "slots = 3")
+	for _, address := range []string{brokerServer, storeServer, theWorker, theWeb} {
+		steps = append(steps, resource.TestStep{
+			ResourceName: address, ImportState: true, ImportStateId: directory, ImportStateVerify: true,
+			ImportStateVerifyIdentifierAttribute: "directory",
+			ImportStateVerifyIgnore:              []string{"delivery_timeout"},
+		})
+	}
+	steps = append(steps, lostState(configuration)...)
+	steps[len(steps)-1].Check = kept.check
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
+
+	if _, err := os.Lstat(directory); err == nil {
+		t.Errorf("the destroyed stack's folder %s is still there", directory)
+	}
+	if pids := processes(directory, ""); len(pids) > 0 {
+		t.Errorf("the destroyed stack's processes %v still run", pids)
+	}
+}
+
+func makeExecutable(place string) error {
+	return filepath.WalkDir(place, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chmod(path, 0o755)
+	})
+}
+
+func killSupervisor(directory string) error {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "comm"))
+		folder, _ := os.Readlink(filepath.Join("/proc", entry.Name(), "cwd"))
+		pid, err := strconv.Atoi(entry.Name())
+		if err == nil && strings.TrimSpace(string(name)) == "runsvdir" && folder == directory {
+			return syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	return fmt.Errorf("no runsvdir in %s", directory)
+}
+
+// lostState forgets every resource and applies again: all of it is adopted.
+func lostState(configuration string) []resource.TestStep {
+	provider, _, _ := strings.Cut(configuration, "resource ")
+	forget := provider
+	for _, name := range slices.Concat([]string{brokerServer, storeServer, theWorker, theWeb}, inBroker, inStore) {
+		forget += fmt.Sprintf("removed {\n  from = %s\n  lifecycle {\n    destroy = false\n  }\n}\n", name)
+	}
+	return []resource.TestStep{{Config: forget}, {Config: configuration}}
+}
+
+// remembered is what must not change: everybody's password.
+type remembered struct {
+	directory string
+	files     map[string]string
+}
+
+func (r *remembered) read() (map[string]string, error) {
+	files := map[string]string{}
+	paths, err := filepath.Glob(filepath.Join(r.directory, "credentials", "*"))
+	if err != nil || len(paths) == 0 {
+		return nil, fmt.Errorf("no credentials in %s: %w", r.directory, err)
+	}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		files[filepath.Base(path)] = string(content)
+	}
+	return files, nil
+}
+
+func (r *remembered) remember(*terraform.State) (err error) {
+	r.files, err = r.read()
+	return err
+}
+
+func (r *remembered) check(*terraform.State) error {
+	files, err := r.read()
+	if err != nil {
+		return err
+	}
+	for name, content := range r.files {
+		if files[name] != content {
+			return fmt.Errorf("the credentials file %s has changed", name)
+		}
+	}
+	return nil
+}
+
+func contains(path, text string) error {
+	content, err := os.ReadFile(path)
+	if err == nil && !bytes.Contains(content, []byte(text)) {
+		err = fmt.Errorf("%s has no %q:\n%s", path, text, content)
+	}
+	return err
+}
