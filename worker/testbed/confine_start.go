@@ -41,7 +41,8 @@ func startInside(ctx context.Context, c confinement) (*inside, error) {
 	}
 	defer theirs.Close()
 	p := &inside{
-		cmd: exec.Command("/proc/self/exe", insideArgument), control: control, said: &tailWriter{},
+		// Not killed by the context: its command is to end first. See run.
+		cmd: exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe", insideArgument), control: control, said: &tailWriter{},
 		// The inside says at most three things, so that its reader never has to wait for us.
 		reports: make(chan report, 3), gone: make(chan struct{}),
 	}

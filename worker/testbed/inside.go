@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -159,7 +160,7 @@ func prepareNetwork(refuse []string) error {
 	for _, network := range refuse {
 		script += "route add unreachable " + network + "\n"
 	}
-	command := exec.Command(path, "-batch", "-")
+	command := exec.CommandContext(context.Background(), path, "-batch", "-") // this process's end is its end
 	command.Stdin = strings.NewReader(script)
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("prepare the run's network: ip: %w: %s", err, strings.TrimSpace(string(out)))

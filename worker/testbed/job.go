@@ -11,8 +11,8 @@ type Job struct {
 	Request request.Request
 	Queue   request.Queue // its release and architecture are the testbed's
 
-	// Image is the path of the testbed's image; empty for a backend that needs none. It may be replaced while the run goes on: the run keeps the one that it
-	// has begun with. What is known of the image stands beside it, see ImageInfo.
+	// Image is the path of the testbed's image; empty for a backend that needs none. It may be replaced while the run goes
+	// on: the run keeps the one that it has begun with. What is known of the image stands beside it, see ImageInfo.
 	Image string
 
 	// OutputDir is where autopkgtest leaves its files, log first. It is made if it is missing, and must be empty. In the

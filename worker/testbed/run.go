@@ -91,7 +91,7 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 	}
 	done, err := command.run(limited)
 	outcome := Outcome{ExitCode: done.status.shell(), Duration: done.elapsed}
-	if err != nil && context.Cause(limited) == errTimeout && ctx.Err() == nil {
+	if err != nil && errors.Is(context.Cause(limited), errTimeout) && ctx.Err() == nil {
 		return Outcome{ExitCode: exitStatus{Signal: int(unix.SIGTERM)}.shell(), Duration: job.Timeout, TimedOut: true}, nil
 	}
 	if _, missing := os.Stat(filepath.Join(job.OutputDir, "log")); err == nil && missing != nil {

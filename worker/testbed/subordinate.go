@@ -52,8 +52,8 @@ func firstSubordinate(path, name string, uid int) (int, error) {
 			return first, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: %s has no range of %d ids for %s; as root: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST %[4]s",
-		ErrAccount, path, idRange+1, name)
+	return 0, fmt.Errorf("%w: %s has no range of %d ids for %s; as root: "+
+		"usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST %[4]s", ErrAccount, path, idRange+1, name)
 }
 
 // findSubordinate reads lines NAME:FIRST:COUNT, where NAME may also be a number. The first range that is long enough is

@@ -44,24 +44,42 @@ func findArchive(ctx context.Context, fetch *fetcher, cfg config.Image, host []s
 		return a, nil
 	}
 	var tried []string
+	var failed error
+	var other *archive
 	for _, s := range candidates(cfg, host) {
 		a, err := inspect(ctx, fetch, cfg, s)
-		if errors.Is(err, ErrRelease) {
-			tried = append(tried, s.shown())
+		if err != nil {
+			if tried = append(tried, s.shown()); !errors.Is(err, ErrRelease) {
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", s.shown(), err))
+			}
 			continue
 		}
-		if err != nil {
-			return archive{}, fmt.Errorf("release %s at %s: %w", cfg.Release, s.shown(), err)
-		}
 		a.sources = append(a.sources, hostPockets(cfg, host)...)
-		return a, nil
+		if fetch.distribution(a.origin) {
+			return a, nil
+		}
+		if other == nil {
+			other = &a
+		}
 	}
-	if len(tried) == 0 {
+	switch {
+	case failed != nil: // it may be the one that we want
+		return archive{}, fmt.Errorf("release %s: %w", cfg.Release, failed)
+	case other != nil:
+		return *other, nil
+	case len(tried) == 0:
 		return archive{}, fmt.Errorf("%w: %s: this machine's apt has no source to build an image from; name a mirror for it",
 			ErrRelease, cfg.Release)
 	}
 	return archive{}, fmt.Errorf("%w: %s for %s is not at %s; is its name right? Otherwise name a mirror that has it",
 		ErrRelease, cfg.Release, cfg.Architecture, strings.Join(tried, ", "))
+}
+
+// distribution tells the archive of a distribution from one that offers a few packages for it under the same name, as
+// many vendors do.
+func (f *fetcher) distribution(origin string) bool {
+	_, known := keyrings[origin]
+	return known || strings.EqualFold(origin, f.own)
 }
 
 // candidates are the sources that may have the release: those of this machine that have it for sure, or else all
@@ -123,7 +141,8 @@ func inspect(ctx context.Context, fetch *fetcher, cfg config.Image, s source) (a
 	}
 	architectures := strings.Fields(fields["architectures"])
 	if !slices.Contains(architectures, cfg.Architecture) {
-		return archive{}, fmt.Errorf("%w: %s has %s, not %s", ErrRelease, s.Suite, strings.Join(architectures, ", "), cfg.Architecture)
+		return archive{}, fmt.Errorf("%w: %s has %s, not %s", ErrRelease, s.Suite, strings.Join(architectures, ", "),
+			cfg.Architecture)
 	}
 	a := archive{origin: fields["origin"]}
 	if len(s.Components) == 0 {
@@ -151,6 +170,7 @@ func inspect(ctx context.Context, fetch *fetcher, cfg config.Image, s source) (a
 type fetcher struct {
 	client    *http.Client
 	reachable func(ctx context.Context, address string) error // checkReachable but for tests
+	own       string                                          // the distribution that this machine runs
 }
 
 // fetchTimeout bounds one request: an archive that is so slow cannot be built from.
@@ -158,11 +178,11 @@ const fetchTimeout = 15 * time.Second
 
 // newFetcher uses the proxy that apt on this machine uses, or else the environment's.
 func newFetcher(proxy string) *fetcher {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
 	if address, err := url.Parse(proxy); proxy != "" && err == nil {
 		transport.Proxy = http.ProxyURL(address)
 	}
-	return &fetcher{client: &http.Client{Transport: transport, Timeout: fetchTimeout}, reachable: checkReachable}
+	return &fetcher{client: &http.Client{Transport: transport, Timeout: fetchTimeout}, reachable: checkReachable, own: hostDistribution("/")}
 }
 
 // maxReleaseHead is enough for the fields before the checksums.

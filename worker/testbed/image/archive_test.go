@@ -33,6 +33,7 @@ func testArchive(t *testing.T, releases map[string]string) string {
 func testFetcher() *fetcher {
 	f := newFetcher("")
 	f.reachable = func(context.Context, string) error { return nil }
+	f.own = "other" // the origin that testArchive's distribution has
 	return f
 }
 
@@ -40,13 +41,12 @@ func TestFindArchive(t *testing.T) {
 	t.Parallel()
 	const other = "Origin: Other\nSuite: stable\nCodename: %\nArchitectures: all amd64 arm64\nComponents: main extra\n"
 	server := testArchive(t, map[string]string{
-		"/debian/dists/bookworm/InRelease":             strings.ReplaceAll(other, "%", "bookworm"),
-		"/debian/dists/sid/InRelease":                  strings.ReplaceAll(other, "%", "sid"),
-		"/pockets/dists/noble/InRelease":               strings.ReplaceAll(other, "%", "noble"),
-		"/pockets/dists/noble-proposed/InRelease":      strings.ReplaceAll(other, "%", "noble"),
-		"/html/dists/bookworm/InRelease":               "<html>please log in</html>\n",
-		"/proposed-broken-no/dists/bookworm/InRelease": "",
-		"/party/dists/bookworm/InRelease":              "",
+		"/debian/dists/bookworm/InRelease":        strings.ReplaceAll(other, "%", "bookworm"),
+		"/debian/dists/sid/InRelease":             strings.ReplaceAll(other, "%", "sid"),
+		"/pockets/dists/noble/InRelease":          strings.ReplaceAll(other, "%", "noble"),
+		"/pockets/dists/noble-proposed/InRelease": strings.ReplaceAll(other, "%", "noble"),
+		"/html/dists/bookworm/InRelease":          "<html>please log in</html>\n",
+		"/vendor/dists/bookworm/InRelease":        "Origin: Vendor\nCodename: bookworm\nArchitectures: amd64\nComponents: main\n",
 	})
 	debian, pockets := server+"/debian", server+"/pockets"
 	main := []string{"main"}
@@ -58,6 +58,7 @@ func TestFindArchive(t *testing.T) {
 		{URI: server + "/security", Suite: "bookworm-security", Components: main},
 		{URI: pockets, Suite: "noble", Components: main, Architectures: []string{"arm64"}},
 	}
+	vendor := source{URI: server + "/vendor", Suite: "bookworm", Components: main}
 	for name, test := range map[string]struct {
 		cfg  config.Image
 		host []source
@@ -76,6 +77,12 @@ func TestFindArchive(t *testing.T) {
 			want: archive{origin: "Other", sources: []source{{URI: pockets, Suite: "noble", Components: main}}, pockets: []string{"proposed"}}},
 		"the configuration's mirror is this machine's": {cfg: config.Image{Release: "sid", Architecture: "amd64", Mirror: debian}, host: host,
 			want: archive{origin: "Other", sources: []source{{URI: debian, Suite: "sid", Components: main, SignedBy: "/k.gpg"}}}},
+		"a vendor's packages for the release": {cfg: config.Image{Release: "bookworm", Architecture: "amd64"},
+			host: append([]source{vendor}, host...), want: archive{origin: "Other", sources: []source{host[1], host[2], host[4]}}},
+		"an archive that nobody knows": {cfg: config.Image{Release: "bookworm", Architecture: "amd64"}, host: []source{vendor},
+			want: archive{origin: "Vendor", sources: []source{vendor}}},
+		"the right one may be out of order": {cfg: config.Image{Release: "bookworm", Architecture: "amd64"},
+			host: []source{vendor, {URI: server + "/broken", Suite: "bookworm", Components: main}}, says: []string{"502"}},
 		"unknown release": {cfg: config.Image{Release: "nonesuch", Architecture: "amd64"}, host: host,
 			err: ErrRelease, says: []string{"nonesuch", debian, "mirror"}},
 		"unknown release at the mirror": {cfg: config.Image{Release: "nonesuch", Architecture: "amd64", Mirror: debian}, host: host,

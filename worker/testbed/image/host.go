@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -28,6 +29,20 @@ func keyring(origin string) (string, error) {
 		return "", fmt.Errorf("the keys of %s's archive are not on this machine: install %s", origin, known.debianPackage)
 	}
 	return known.path, nil
+}
+
+// hostDistribution is the name of the distribution that this machine runs, or empty.
+func hostDistribution(root string) string {
+	content, err := os.ReadFile(filepath.Join(root, "etc/os-release"))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(content)) {
+		if id, found := strings.CutPrefix(line, "ID="); found {
+			return strings.Trim(strings.TrimSpace(id), `"'`)
+		}
+	}
+	return ""
 }
 
 // aptProxy is the proxy that apt on this machine uses, or that the environment names; empty for none. Testbeds get it.

@@ -14,8 +14,9 @@ import (
 // lockPoll is short beside a build, and there is nothing to be woken by.
 const lockPoll = 200 * time.Millisecond
 
-// lock makes the folder of images, and makes sure that one image at a time is built in a folder, by whichever process: two builds at once would each take
-// twice as long, and two of the same image would take each other's files. The lock goes with the process.
+// lock makes the folder of images, and makes sure that one image at a time is built in it, by whichever process: two
+// builds at once would each take twice as long, and two of the same image would take each other's files. The lock goes
+// with the process.
 func (k *keeper) lock(ctx context.Context) (unlock func(), err error) {
 	if err := os.MkdirAll(k.cfg.Directory, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of images: %w", err)
