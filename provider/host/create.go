@@ -24,6 +24,9 @@ const (
 	roomToRepair = 64 << 20
 )
 
+// probePrefix begins the name of the file by which we try whether the account can write.
+const probePrefix = ".autopkgtest-cloud-probe-"
+
 // Create makes the folder, or adopts the one that is there when it bears this stack's mark. Anything else in its place
 // is ErrForeign; a folder that the account cannot reach is ErrUnreachable, one without 1 GiB of room ErrNoSpace.
 func Create(ctx context.Context, o Options) (*Directory, error) {
@@ -162,7 +165,7 @@ func (d *Directory) reach(ctx context.Context, path string) error {
 	}
 	slices.Reverse(ancestors)
 	const script = `for d do last=$d; cd -- "$d" 2>&1 || { echo "=$d"; exit 1; }; done
-		t=$(mktemp .probe-XXXXXX 2>&1) || { echo "$t"; echo "=$last"; exit 1; }
+		t=$(mktemp ` + probePrefix + `XXXXXX 2>&1) || { echo "$t"; echo "=$last"; exit 1; }
 		rm -f -- "$t"`
 	said, err := d.try(ctx, script, ancestors...)
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,6 +59,27 @@ func TestCreateAndAdopt(t *testing.T) {
 	for name, d := range map[string]*Directory{"adopted": second, "opened": opened} {
 		if difference := cmp.Diff(first, d, cmp.AllowUnexported(Directory{})); difference != "" {
 			t.Errorf("%s is another one:\n%s", name, difference)
+		}
+	}
+}
+
+func TestCreateAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(place(t), "stack")
+	made := make([]*Directory, 4)
+	var group sync.WaitGroup
+	for i := range made {
+		group.Go(func() {
+			var err error
+			if made[i], err = Create(t.Context(), options(t, path)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	for _, d := range made {
+		if difference := cmp.Diff(made[0], d, cmp.AllowUnexported(Directory{})); difference != "" {
+			t.Error(difference)
 		}
 	}
 }

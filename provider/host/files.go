@@ -18,6 +18,9 @@ import (
 // staleTemporary is the age from which a temporary file is taken for one that an interrupted write left behind.
 const staleTemporary = 10 * time.Minute
 
+// readLimit is far above anything that is read whole: manifests, configuration, one log file of 10 MB.
+const readLimit = 64 << 20
+
 // open opens the folder. Everything is done below the os.Root that it returns, because root works here in a folder that
 // another account may change at any moment: no link in it leads root's hand outside. The owner is checked for the
 // same reason; a folder put in place of ours could be anybody's.
@@ -120,7 +123,11 @@ func readRegular(root *os.Root, name string) ([]byte, error) {
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, errors.Join(err, &fs.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")})
 	}
-	return io.ReadAll(file)
+	data, err := io.ReadAll(io.LimitReader(file, readLimit+1))
+	if err == nil && len(data) > readLimit {
+		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("larger than %d bytes", readLimit)}
+	}
+	return data, err
 }
 
 // replace writes a temporary file beside the named one and renames it, so that a reader sees the old contents or the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -51,7 +52,10 @@ func readMark(root *os.Root, path string) (mark, error) {
 		if blank {
 			return mark{}, absent(path)
 		}
-		return mark{}, foreign(path, "holds other things and no "+markName, nil)
+		// Another process may have set the mark between our two looks.
+		if data, err = readRegular(root, markName); errors.Is(err, fs.ErrNotExist) {
+			return mark{}, foreign(path, "holds other things and no "+markName, nil)
+		}
 	}
 	if err != nil {
 		return mark{}, foreign(path, "has a "+markName+" that cannot be read", err)
@@ -72,6 +76,9 @@ func readMark(root *os.Root, path string) (mark, error) {
 	return m, nil
 }
 
+// passing has the beginnings of the names that are in a folder while, and only while, its mark is being set.
+var passing = []string{"." + markName + ".new-", lockCaller, probePrefix}
+
 func isBlank(root *os.Root) (bool, error) {
 	folder, err := root.Open(".")
 	if err != nil {
@@ -83,7 +90,7 @@ func isBlank(root *os.Root) (bool, error) {
 		return false, fmt.Errorf("list the stack's folder: %w", err)
 	}
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), "."+markName+".new-") && !strings.HasPrefix(entry.Name(), lockCaller) {
+		if !slices.ContainsFunc(passing, func(prefix string) bool { return strings.HasPrefix(entry.Name(), prefix) }) {
 			return false, nil
 		}
 	}
