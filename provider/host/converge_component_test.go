@@ -89,7 +89,8 @@ func TestBinaryUpdateDrainsFirst(t *testing.T) {
 	d := newDirectory(t)
 	s := toy(t, d, nil)
 	path := program(t, d)
-	s.Processes = []Process{{Name: "toy-a", Argv: []string{path}, Env: []string{helperVariable + "=drain " + d.ServicePath("toy", "drained")}}}
+	s.Processes = []Process{{Name: "toy-a", Argv: []string{path},
+		Env: []string{helperVariable + "=drain " + d.ServicePath("toy", "drained")}}}
 	converge(t, d, s)
 	healthy(t, d, s)
 	data, err := os.ReadFile(path)

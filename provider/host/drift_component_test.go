@@ -29,23 +29,24 @@ func TestDriftIsSeenAndRepaired(t *testing.T) {
 		return err
 	}
 	converge(t, d, s)
+	scribble := func(name, text string) error { return os.WriteFile(d.ServicePath("toy", name), []byte(text), 0) }
 	service := func(name string) string { return d.ServicePath("toy", name) }
 	for _, test := range []struct {
 		says  string
 		spoil func() error
 		lost  bool
 	}{
-		{"file etc/toy.conf was changed by hand", func() error { return os.WriteFile(service("etc/toy.conf"), []byte("a = 3\n"), 0) }, false},
+		{"file etc/toy.conf was changed by hand", func() error { return scribble("etc/toy.conf", "a = 3\n") }, false},
 		{"file etc/toy.conf is gone", func() error { return os.Remove(service("etc/toy.conf")) }, false},
 		{"file etc/secret.conf has the mode 0644 instead of 0600", func() error { return os.Chmod(service("etc/secret.conf"), 0o644) }, false},
-		{"file etc/secret.conf was changed by hand", func() error { return os.WriteFile(service("etc/secret.conf"), []byte("password = z\n"), 0) }, false},
-		{"file runit/toy-a/run was changed by hand", func() error { return os.WriteFile(service("runit/toy-a/run"), []byte("#!/bin/sh\n"), 0) }, false},
+		{"file etc/secret.conf was changed by hand", func() error { return scribble("etc/secret.conf", "password = z\n") }, false},
+		{"file runit/toy-a/run was changed by hand", func() error { return scribble("runit/toy-a/run", "#!/bin/sh\n") }, false},
 		{"file etc/ring is gone", func() error { return os.Remove(service("etc/ring")) }, false},
 		{"is gone or damaged", func() error { return os.Remove(d.BinaryPath(b)) }, false},
 		{"data is gone", func() error { return os.Rename(service("data"), service("data.gone")) }, true},
 		{"the link sv/toy-a is not as it was", func() error { return os.Remove(d.Path("sv/toy-a")) }, false},
 		{"it was never finished", func() error { return os.Remove(service("service.json")) }, false},
-		{"cannot be read", func() error { return os.WriteFile(service("service.json"), []byte("{"), 0) }, false},
+		{"cannot be read", func() error { return scribble("service.json", "{") }, false},
 		{"is gone", func() error { return d.Remove(t.Context(), "services/toy") }, false},
 	} {
 		t.Run(test.says, func(t *testing.T) {
@@ -53,8 +54,8 @@ func TestDriftIsSeenAndRepaired(t *testing.T) {
 				t.Fatal(err)
 			}
 			i := inspect(t, d, "toy")
-			if !strings.Contains(strings.ReplaceAll(strings.Join(i.Problems, "\n"), "the data in "+service("data"), "data"), test.says) ||
-				(len(i.Lost) > 0) != test.lost {
+			said := strings.ReplaceAll(strings.Join(i.Problems, "\n"), "the data in "+service("data"), "data")
+			if !strings.Contains(said, test.says) || (len(i.Lost) > 0) != test.lost {
 				t.Errorf("problems %q, lost %q", i.Problems, i.Lost)
 			}
 			converge(t, d, s)

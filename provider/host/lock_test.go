@@ -54,7 +54,8 @@ func TestLockSaysWhoHoldsIt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err = d.Lock(ctx)
-	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), fmt.Sprintf("process %d (%s) since", os.Getpid(), filepath.Base(os.Args[0]))) {
+	holder := fmt.Sprintf("process %d (%s) since", os.Getpid(), filepath.Base(os.Args[0]))
+	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), holder) {
 		t.Errorf("error %v", err)
 	}
 }
