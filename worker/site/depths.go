@@ -59,6 +59,9 @@ func (c *CachedDepths) Depths(ctx context.Context) ([]Depth, error) {
 	if depths, err, ok := c.cached(); ok { // somebody else asked meanwhile
 		return depths, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // nobody waits for this answer
+	}
 	// The asker may leave; the answer is for the others too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), depthTime)
 	defer cancel()

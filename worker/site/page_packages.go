@@ -30,7 +30,7 @@ func (s *Site) packagesPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	text := strings.TrimSpace(query.Get("q"))
+	text := strings.ToLower(strings.TrimSpace(query.Get("q"))) // as names of packages are
 	if len(text) > 128 {
 		return badRequest("No package has a name as long as this.")
 	}

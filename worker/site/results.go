@@ -35,7 +35,7 @@ func newObjectClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DisableCompression:    true, // an object's encoding is handed on, not undone
-			MaxConnsPerHost:       32,
+			MaxConnsPerHost:       128,
 			MaxIdleConnsPerHost:   2,
 			IdleConnTimeout:       30 * time.Second,
 			ResponseHeaderTimeout: 30 * time.Second,

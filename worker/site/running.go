@@ -41,6 +41,7 @@ type Running struct {
 
 	mu    sync.Mutex
 	tests map[runningKey]runningTest
+	swept time.Time // when expire last looked
 }
 
 type runningKey struct{ pkg, hash, release, arch string }
@@ -118,7 +119,12 @@ func (r *Running) List() []Progress {
 
 // expire forgets the tests of which nothing was heard. The lock is held.
 func (r *Running) expire() {
-	oldest := r.now().Add(-stillRunning)
+	now := r.now()
+	if now.Sub(r.swept) < time.Second {
+		return // with each of a thousand messages a second it would be too much
+	}
+	r.swept = now
+	oldest := now.Add(-stillRunning)
 	for key, test := range r.tests {
 		if test.seen.Before(oldest) {
 			delete(r.tests, key)

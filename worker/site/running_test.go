@@ -97,7 +97,11 @@ func TestRunningIsBounded(t *testing.T) {
 	list := NewRunning(func() time.Time { return now })
 	refused := 0
 	for i := range maxRunning + 10 {
-		if list.Update(progress("noble", "amd64", fmt.Sprintf("p%d", i), `{}`, -5, strings.Repeat("x\x1b[0m\n", 5000))) != nil {
+		tail := ""
+		if i == 0 {
+			tail = strings.Repeat("x\x1b[0m\n", 5000)
+		}
+		if list.Update(progress("noble", "amd64", fmt.Sprintf("p%05d", i), `{}`, -5, tail)) != nil {
 			refused++
 		}
 	}
@@ -105,7 +109,7 @@ func TestRunningIsBounded(t *testing.T) {
 	if len(tests) != maxRunning || refused != 10 {
 		t.Errorf("%d are listed, %d were refused", len(tests), refused)
 	}
-	if tail := tests[0].LogTail; len(tail) > maxTail || strings.ContainsRune(tail, '\x1b') || tests[0].Duration != 0 {
+	if tail := tests[0].LogTail; tail == "" || len(tail) > maxTail || strings.ContainsRune(tail, '\x1b') || tests[0].Duration != 0 {
 		t.Errorf("%d bytes of log, %s", len(tail), tests[0].Duration)
 	}
 }
