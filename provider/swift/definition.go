@@ -130,6 +130,8 @@ func (p place) process(program, conf string, port int, reads ...string) host.Pro
 			python, filepath.Join(p.Configuration(), "launch.py"), p.Configuration(),
 			programs + "swift-" + program, filepath.Join(p.Configuration(), conf), "-v",
 		},
+		// Every address here is a number. Without its resolver of names a server starts a quarter faster and is smaller.
+		Env:      []string{"EVENTLET_NO_GREENDNS=yes"},
 		Reads:    append([]string{"etc/" + conf, "etc/swift.conf", "etc/launch.py"}, reads...),
 		Listen:   listen(port),
 		StopWait: 5 * time.Second,
