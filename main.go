@@ -1,7 +1,7 @@
 // The Terraform provider for autopkgtest clouds: registry.terraform.io/autopkgtest-cloud/autopkgtest.
 package main
 
-//go:generate go run github.com/hashicorp/terraform-plugin-docs/cmd/tfplugindocs@v0.25.0 generate --provider-name autopkgtest
+//go:generate go run -modfile=tools/docs/go.mod github.com/hashicorp/terraform-plugin-docs/cmd/tfplugindocs generate --provider-name autopkgtest --rendered-website-dir docs/provider
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-//go:build acceptance || e2e
+//go:build acceptance
 
 package provider
 
@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -24,15 +23,15 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
-// The acceptance tests (tag acceptance) drive the provider with the real terraform against real servers, which they start
-// in throw-away folders. The end-to-end tests (tag e2e) apply the examples as users do, with a real testbed image. Both
-// are run by `make test`; a missing terraform or server is a failure, never a skip.
+// The acceptance tests drive the provider with the real terraform against real servers, which they start in throw-away
+// folders. They are run by `make test`; a missing terraform or server is a failure, never a skip. What needs the provider
+// as a program of its own, or a testbed image, is tested in examples/.
 
 // scratch is the folder below which the tests make their stacks. It is not t.TempDir(), which only its owner may enter: as
 // root the services run as another account.
 var scratch string
 
-// programs is the place of the services' own programs, built for this run.
+// programs is the place of the services' own programs.
 var programs string
 
 func TestMain(m *testing.M) { os.Exit(runAcceptance(m)) }
@@ -58,14 +57,8 @@ func runAcceptance(m *testing.M) (code int) {
 	if err := os.Chmod(scratch, 0o755); err != nil {
 		return complain(err)
 	}
-	programs = filepath.Join(scratch, "bin")
-	for target, source := range map[string]string{
-		filepath.Join(programs, "linux_"+runtime.GOARCH) + "/":    "../worker/cmd/...",
-		filepath.Join(programs, "terraform-provider-autopkgtest"): "..",
-	} {
-		if out, err := exec.Command("go", "build", "-o", target, source).CombinedOutput(); err != nil {
-			return complain(fmt.Errorf("build %s: %w\n%s", source, err, out))
-		}
+	if programs = os.Getenv("AUTOPKGTEST_TEST_BINARIES"); programs == "" {
+		return complain(errors.New("AUTOPKGTEST_TEST_BINARIES is not set"))
 	}
 	defer func() {
 		if err := endShared(); err != nil {

@@ -182,8 +182,8 @@ func (s *settings) withdraw(ctx context.Context, directory string, remove func(*
 	if err != nil {
 		return err
 	}
-	if d == nil {
-		return endOrphans(ctx, directory)
+	if d == nil { // never finished, or removed by hand; there may be processes all the same
+		return host.Sweep(ctx, directory)
 	}
 	if err := remove(d); err != nil {
 		return err

@@ -24,7 +24,7 @@ type settings struct {
 	account   string
 	binaries  host.Binaries
 
-	making sync.Mutex // held while a stack's folder is made: its first services begin at the same time
+	making sync.Mutex // held while a folder is looked for and made: who looks must not end what another begins
 
 	mu      sync.Mutex
 	clients map[clientKey]*rabbitmq.Management

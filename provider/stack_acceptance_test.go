@@ -19,6 +19,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 )
 
 // stackConfiguration is a whole stack but for the testbed image, for which a file stands in: nothing is tested in it.
@@ -126,6 +128,27 @@ func (want onlyUpdates) CheckPlan(_ context.Context, req plancheck.CheckPlanRequ
 	if !slices.Equal(got, want) {
 		resp.Error = fmt.Errorf("the plan changes %q, want %q", got, []string(want))
 	}
+}
+
+// processes finds the processes of a stack by their marks.
+func processes(directory, name string) []int {
+	var pids []int
+	entries, _ := os.ReadDir("/proc")
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		environment, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ"))
+		marks := bytes.Split(environment, []byte{0})
+		has := func(key, value string) bool {
+			return slices.ContainsFunc(marks, func(mark []byte) bool { return string(mark) == key+"="+value })
+		}
+		if has(host.DirectoryMark, directory) && (name == "" || has(host.ProcessMark, name)) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 func TestAccStack(t *testing.T) {

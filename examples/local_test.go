@@ -1,0 +1,174 @@
+//go:build e2e
+
+package examples
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// requestLimit is far above the half minute that the tests of gzip take.
+const requestLimit = "10m"
+
+// machineRelease is the release of this machine, which its own mirror has for sure.
+func machineRelease(t *testing.T) (release, architecture string) {
+	t.Helper()
+	text, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, found := strings.CutPrefix(strings.TrimSpace(line), "VERSION_CODENAME="); found {
+			release = strings.Trim(name, `"`)
+		}
+	}
+	out, err := exec.Command("dpkg", "--print-architecture").Output()
+	if err != nil || release == "" {
+		t.Fatalf("what is this machine? release %q, %v", release, err)
+	}
+	return release, strings.TrimSpace(string(out))
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s, %v\n%s", url, resp.Status, err, body)
+	}
+	return string(body)
+}
+
+// TestLocal is the promise of the whole project: one apply, one request with britney's credentials, one shown result; then
+// what kills a process or loses the state does not matter, and nothing is left in the end.
+func TestLocal(t *testing.T) {
+	directory := newStack(t)
+	release, architecture := machineRelease(t)
+	cache := os.Getenv("AUTOPKGTEST_TEST_IMAGE_CACHE")
+	if cache == "" {
+		cache = filepath.Join(filepath.Dir(directory), "cache")
+	}
+	c := newCLI(t, "-var=stack=e2e", "-var=directory="+directory, "-var=release="+release,
+		"-var=architecture="+architecture, "-var=image_cache="+cache)
+	c.copyExample("local")
+	trace := filepath.Join(c.work, "trace.log")
+	c.env = append(c.env, "TF_LOG=trace", "TF_LOG_PATH="+trace)
+	said := c.run("apply")
+	c.planIsEmpty()
+
+	page, britney, operator := c.output("page"), c.output("britney_credentials_file"), c.output("operator_configuration")
+	request := func() {
+		t.Helper()
+		cmd := exec.Command(program(t, "autopkgtest-cloud"), "--config", operator, "request", "--credentials", britney,
+			"--series", release, "--architecture", architecture, "--trigger", "migration-reference/0", "--wait",
+			"--timeout", requestLimit, "gzip")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("request: %v\n%s", err, out)
+		}
+	}
+	request()
+	shown := get(t, strings.TrimSuffix(page, "/")+"/packages/g/gzip/"+release+"/"+architecture)
+	if !strings.Contains(shown, "pass") {
+		t.Errorf("the page does not show that gzip passed:\n%s", shown)
+	}
+	listing := get(t, c.output("results")+"/autopkgtest-"+release)
+	if !strings.Contains(listing, release+"/"+architecture+"/g/gzip/") || !strings.Contains(listing, "/result.tar") {
+		t.Errorf("the container does not list the result to everybody:\n%s", listing)
+	}
+
+	passwords := passwordsOf(t, directory)
+	c.run("plan", "-out=plan")
+	texts := map[string]string{
+		"the output": said, "the state": c.run("state", "pull"), "the plan": c.run("show", "-json", "plan"),
+	}
+	killAll(t, directory)
+	c.run("apply")
+	c.planIsEmpty()
+	loseState(t, c)
+	if after := passwordsOf(t, directory); fmt.Sprint(after) != fmt.Sprint(passwords) {
+		t.Error("the apply after a lost state changed a password")
+	}
+	request()
+
+	logs, err := filepath.Glob(filepath.Join(directory, "log", "*", "*"))
+	if err != nil || len(logs) == 0 {
+		t.Errorf("no logs: %v", err)
+	}
+	for _, log := range append(logs, trace) {
+		if content, err := os.ReadFile(log); err == nil && len(content) > 0 {
+			texts[log] = string(content)
+		}
+	}
+	holdNone(t, passwords, texts)
+	c.run("destroy")
+	nothingIsLeft(t, directory)
+}
+
+// killAll kills every process of the stack but the supervisors, and waits until the plan is silent about services again.
+// The state is not touched: what comes back comes back by itself.
+func killAll(t *testing.T, directory string) {
+	t.Helper()
+	for _, pid := range processes(directory, "") {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		switch strings.TrimSpace(string(name)) {
+		case "runsvdir", "runsv", "svlogd":
+		default:
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for ctx.Err() == nil && len(processes(directory, "rabbitmq")) == 0 {
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// loseState removes the state and applies again: everything is adopted.
+func loseState(t *testing.T, c *cli) {
+	t.Helper()
+	for _, name := range []string{"terraform.tfstate", "terraform.tfstate.backup"} {
+		if err := os.Remove(filepath.Join(c.work, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	c.run("apply")
+	c.planIsEmpty()
+}
+
+// TestExamplesArePlanned plans the snippets of the reference, all together: each uses what the others make.
+func TestExamplesArePlanned(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	for _, pattern := range []string{"provider/*.tf", "resources/*/resource.tf", "functions/*/function.tf"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no examples %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.write(strings.ReplaceAll(file, "/", "-"), string(content))
+		}
+	}
+	plan := c.run("plan")
+	for _, want := range []string{"Plan: 11 to add", "debci-ppa-noble-amd64", "libp", "autopkgtest-noble-joe-foo"} {
+		if !strings.Contains(plan, want) {
+			t.Errorf("the plan of the snippets has no %q:\n%s", want, plan)
+		}
+	}
+}
