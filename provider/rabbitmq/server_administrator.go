@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
@@ -100,7 +101,9 @@ func ensureAdministrator(ctx context.Context, d *host.Directory, n node, i Info,
 	if ok, err := administratorServes(ctx, i, password); err != nil || ok {
 		return err
 	}
-	if err := putAdministrator(ctx, d, n, password); err != nil {
+	if err := retry(ctx, administratorLimit, func(ctx context.Context) error {
+		return putAdministrator(ctx, d, n, password)
+	}); err != nil {
 		return err
 	}
 	// The import goes on after rabbitmqctl has ended.
@@ -112,4 +115,21 @@ func ensureAdministrator(ctx context.Context, d *host.Directory, n node, i Info,
 		}
 		return err
 	})
+}
+
+// retry calls f until it succeeds, at most for limit. A node takes connections a moment before it has told itself that it
+// runs, and until then rabbitmqctl refuses what changes it.
+func retry(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	end := time.Now().Add(limit)
+	for {
+		err := f(ctx)
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(retryPause):
+		}
+	}
 }

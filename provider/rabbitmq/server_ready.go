@@ -16,8 +16,10 @@ const (
 	// startLimit is generous: a node needs six seconds on an idle machine of two cores, and some more to recover
 	// full queues after a crash.
 	startLimit = 3 * time.Minute
-	// administratorLimit bounds the wait for definitions that the node imports in the background.
+	// administratorLimit bounds the wait for rabbitmqctl to be accepted, and again for definitions that the node imports
+	// in the background.
 	administratorLimit = 30 * time.Second
+	retryPause         = 100 * time.Millisecond
 	// answerLimit bounds one probe. The node answers all of them from memory.
 	answerLimit = 5 * time.Second
 )

@@ -1,12 +1,14 @@
 package rabbitmq
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
@@ -71,6 +73,38 @@ func TestAdministratorIsImportedWithAHash(t *testing.T) {
 	user := loaded.Users[0]
 	if !(User{PasswordHash: user.Password_hash}).HasPassword(password) || user.Hashing_algorithm != "rabbit_password_hashing_sha256" {
 		t.Errorf("the hash is not that of the password: %s", text)
+	}
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("refused")
+	for name, test := range map[string]struct {
+		limit    time.Duration
+		failures int // before the first success
+		calls    int
+		want     error
+	}{
+		"at once":        {time.Minute, 0, 1, nil},
+		"the third time": {time.Minute, 2, 3, nil},
+		"past the limit": {0, 9, 1, refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				err := retry(t.Context(), test.limit, func(context.Context) error {
+					time.Sleep(time.Second)
+					if calls++; calls <= test.failures {
+						return refused
+					}
+					return nil
+				})
+				if !errors.Is(err, test.want) || calls != test.calls {
+					t.Errorf("error = %v after %d calls, want %v after %d", err, calls, test.want, test.calls)
+				}
+			})
+		})
 	}
 }
 
