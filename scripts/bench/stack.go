@@ -23,8 +23,11 @@ type stack struct {
 	work string // Terraform's working folder: a copy of the example, state and CLI configuration
 }
 
+// cliConfig takes the provider as it was built, without an init before each command.
 const cliConfig = `provider_installation {
-  dev_overrides { "registry.terraform.io/autopkgtest-cloud/autopkgtest" = %q }
+  dev_overrides {
+    "registry.terraform.io/autopkgtest-cloud/autopkgtest" = %q
+  }
   direct {}
 }
 `
