@@ -185,13 +185,15 @@ func TestByRequest(t *testing.T) {
 // big is an index like a busy site's: 25,000 runs of 1,250 packages.
 func big(b *testing.B) *Index {
 	x := newIndex(b)
-	tx, err := x.write.Begin()
+	tx, err := x.write.BeginTx(b.Context(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	for i := range 25000 {
 		loc := at("noble", []string{"amd64", "arm64"}[i%2], fmt.Sprintf("package%04d", i/2%1250), i)
-		if _, err := tx.Exec("INSERT OR IGNORE INTO test(release, arch, package) VALUES (?, ?, ?)", loc.Release, loc.Architecture, loc.Package); err != nil {
+		_, err := tx.ExecContext(b.Context(), "INSERT OR IGNORE INTO test(release, arch, package) VALUES (?, ?, ?)",
+			loc.Release, loc.Architecture, loc.Package)
+		if err != nil {
 			b.Fatal(err)
 		}
 		if _, err := insertResult(b.Context(), tx, Run{Location: loc, Version: "1", ExitCode: i % 3 * 4}); err != nil {

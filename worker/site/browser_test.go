@@ -69,8 +69,11 @@ func TestPagesInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	failed := at("trixie", "amd64", "systemd", 5*time.Minute)
+	fresh := newFixture(t, "http://results.test")
+	fresh.broker, fresh.depths.err, fresh.listing.Passes = ErrNoBroker, ErrNoBroker, 0
 	pages := []struct{ name, path string }{
 		{"start", "/"},
+		{"fresh", "/"},
 		{"packages", "/packages"},
 		{"search-nothing", "/packages?q=nosuchthing"},
 		{"package", "/packages/s/systemd"},
@@ -86,7 +89,11 @@ func TestPagesInABrowser(t *testing.T) {
 	for _, shape := range []shape{{"light", 1440, 900}, {"dark", 1440, 900}, {"narrow", 390, 844}} {
 		shape.set(t, tab)
 		for _, page := range pages {
-			if err := chromedp.Do(tab, chromedp.Navigate(f.server.URL+page.path)); err != nil {
+			server := f.server
+			if page.name == "fresh" {
+				server = fresh.server
+			}
+			if err := chromedp.Do(tab, chromedp.Navigate(server.URL+page.path)); err != nil {
 				t.Fatalf("%s, %s: %v", page.name, shape.name, err)
 			}
 			got, err := chromedp.Run(tab, chromedp.Evaluate[layout](measure))

@@ -213,7 +213,7 @@ func progress(release, arch, pkg, params string, seconds int64, tail string) que
 // realLog is what autopkgtest 5.28 wrote of three tests.
 const realLog = `autopkgtest [09:05:42]: starting date and time: 2026-11-22 09:05:42+0000
 autopkgtest [09:05:42]: version 5.28
-autopkgtest [09:05:42]: host worker1; command line: /usr/bin/autopkgtest --output-dir /work/out --apt-upgrade gzip -- unshare --release bookworm
+autopkgtest [09:05:42]: host worker1; command line: /usr/bin/autopkgtest --output-dir /out --apt-upgrade gzip -- unshare -r bookworm
 autopkgtest [09:05:42]: @@@@@@@@@@@@@@@@@@@@ test bed setup
 Get:1 http://archive.test/debian bookworm InRelease [151 kB]
 Get:2 http://archive.test/debian bookworm/main Sources [9495 kB]
@@ -274,13 +274,14 @@ func (f *fixture) demo(t *testing.T) {
 			loc = at("trixie", "amd64", pkg, time.Duration(i-90)*29*time.Hour+5*time.Minute)
 			exit = []int{4, 4, 16, 4, 0, 0, 2, 0, 4, 0, 0, 0, 8, 0, 0}[(i-90)%15]
 		}
-		triggers := []string{pkg + "/1.12-" + strconv.Itoa(1+i%5), "glibc/2.36-9+deb12u" + strconv.Itoa(i%9), "perl/5.36.0-7", "gcc-12/12.2.0-14"}
+		triggers := []string{fmt.Sprintf("%s/1.12-%d", pkg, 1+i%5), fmt.Sprintf("glibc/2.36-9+deb12u%d", i%9),
+			"perl/5.36.0-7", "gcc-12/12.2.0-14"}
 		res := result.Result{ExitCode: exit, Version: "1.12-" + strconv.Itoa(1+i%5), Triggers: triggers[:1+i%4],
 			Duration: time.Duration(11+i*i%4000) * time.Second, Summary: []byte(demoSummary(exit)),
 			TestInfo:        []byte(demoInfo),
 			TestbedPackages: []byte("adduser\t3.134\napt\t2.6.1\nbase-files\t12.4+deb12u8\nlibc6\t2.36-9+deb12u9\n"),
-			Request: fmt.Appendf(nil, "%s\n{\"triggers\": [\"%s/1.12-1\"], \"submit-time\": \"2026-11-22 01:21:27\", \"request-id\": \"id-%d\"}",
-				pkg, pkg, i),
+			Request: fmt.Appendf(nil, "%s\n"+
+				`{"triggers": ["%s/1.12-1"], "submit-time": "2026-11-22 01:21:27", "request-id": "id-%d"}`, pkg, pkg, i),
 		}
 		if i%11 == 3 {
 			res.Requester = "sally"
@@ -320,8 +321,13 @@ func demoSummary(exit int) string {
 	case 8:
 		return "*                    SKIP no tests in this package\n"
 	}
-	return "simple-gzip          PASS (superficial)\nbroken               FAIL non-zero exit status 3\nskippy               SKIP exit status 77 and marked as skippable\nnow-and-then         FLAKY non-zero exit status 1\n"
+	return `simple-gzip          PASS (superficial)
+broken               FAIL non-zero exit status 3
+skippy               SKIP exit status 77 and marked as skippable
+now-and-then         FLAKY non-zero exit status 1
+`
 }
 
-const demoInfo = `{"virt_server": "autopkgtest-virt-unshare", "kernel_version": "Linux 6.1.0-28-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1",
+const demoInfo = `{"virt_server": "autopkgtest-virt-unshare",
+	"kernel_version": "Linux 6.1.0-28-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1",
 	"nproc": "4", "cpu_model": "AMD EPYC 7763 64-Core Processor", "custom_environment": ["DEB_BUILD_OPTIONS=nocheck"]}`

@@ -14,7 +14,8 @@ func TestPanicBecomesAPage(t *testing.T) {
 	f := newFixture(t, "http://results.test")
 	var log bytes.Buffer
 	f.Site.Log = slog.New(slog.NewTextHandler(&log, nil))
-	handler := chain(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("on purpose") }), f.logRequests, f.recoverPanics, secureHeaders)
+	bug := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("on purpose") })
+	handler := chain(bug, f.logRequests, f.recoverPanics, secureHeaders)
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/x", nil))
 	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "Something went wrong here") ||

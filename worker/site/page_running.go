@@ -4,6 +4,7 @@ import "net/http"
 
 type runningData struct {
 	Running []Progress
+	Deaf    bool // whether tests run is not known
 	Queues  queueTable
 }
 
@@ -12,5 +13,7 @@ func (s *Site) runningPage(w http.ResponseWriter, r *http.Request) error {
 	if _, err := parameters(r, "refresh"); err != nil {
 		return err
 	}
-	return s.render(w, r, "running", runningData{Running: s.Running.List(), Queues: s.queues(r.Context())})
+	data := runningData{Running: s.Running.List(), Queues: s.queues(r.Context())}
+	data.Deaf = len(data.Running) == 0 && s.Broker() != nil
+	return s.render(w, r, "running", data)
 }

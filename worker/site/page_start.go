@@ -20,6 +20,7 @@ type startData struct {
 	Recent  []index.Run
 	Running []Progress // the first few
 	More    int        // running tests that are not among them
+	Deaf    bool       // whether tests run is not known
 	Queues  queueTable
 	Day     dayData
 	Release string // for the example of a request
@@ -53,6 +54,7 @@ func (s *Site) startPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	data := startData{Recent: recent, Running: s.Running.List(), Day: dayOf(counts),
 		Queues: s.queues(r.Context()), Release: s.Releases[0], Arch: s.Architectures[0]}
+	data.Deaf = len(data.Running) == 0 && s.Broker() != nil
 	if len(data.Running) > startRunning {
 		data.More = len(data.Running) - startRunning
 		data.Running = data.Running[:startRunning]

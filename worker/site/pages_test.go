@@ -159,7 +159,8 @@ func TestNothingFromOutsideIsMarkup(t *testing.T) {
 		Request:  []byte("green\n" + `{"triggers": ["green/1"], "testname": "</pre><script>", "x": "<script>"}`),
 		TestInfo: []byte(`{"virt_server": "<script>", "kernel_version": "<script>"}`), TestbedPackages: []byte("<script>\t<script>\n"),
 	}, "autopkgtest [10:00:00]: @@@@@@@@@ "+evil+"\n"+evil+"\nautopkgtest [10:00:00]: test <script>: [-------\n")
-	if err := f.running.Update(progress("trixie", "amd64", "green", `{"triggers": ["<script>"], "requester": "<script>"}`, 1, evil)); err != nil {
+	status := progress("trixie", "amd64", "green", `{"triggers": ["<script>"], "requester": "<script>"}`, 1, evil)
+	if err := f.running.Update(status); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/", "/running", "/packages?q=" + "%3Cscript%3E", "/packages/g/green", "/packages/g/green/trixie/amd64",
@@ -209,6 +210,14 @@ func TestPagesWithoutBrokerStoreOrIndex(t *testing.T) {
 			if !strings.Contains(body, text) {
 				t.Errorf("%s lacks %q: %s", path, text, body)
 			}
+		}
+	}
+
+	f.clock = f.clock.Add(time.Hour) // no status message came for long
+	for _, path := range []string{"/", "/running"} {
+		if _, body := f.get(t, path); strings.Contains(body, "No test runs") || !strings.Contains(body, "what runs") &&
+			!strings.Contains(body, "What runs") {
+			t.Errorf("%s claims to know what runs: %s", path, body)
 		}
 	}
 

@@ -53,7 +53,8 @@ func TestObjectsPassThrough(t *testing.T) {
 	if answer, _ := f.do(t, "GET", path, http.Header{"If-None-Match": {`"tag"`}}); answer.StatusCode != http.StatusNotModified {
 		t.Errorf("unchanged: %s", answer.Status)
 	}
-	if answer, _ := f.do(t, "GET", path, http.Header{"Range": {"bytes=99999999-"}}); answer.StatusCode != http.StatusRequestedRangeNotSatisfiable {
+	answer, _ = f.do(t, "GET", path, http.Header{"Range": {"bytes=99999999-"}})
+	if answer.StatusCode != http.StatusRequestedRangeNotSatisfiable {
 		t.Errorf("a wrong range: %s", answer.Status)
 	}
 }
@@ -63,11 +64,11 @@ func TestListingsPassThrough(t *testing.T) {
 	f := newFixture(t, "http://results.test")
 	loc := f.run(t, at("trixie", "amd64", "green", time.Minute), result.Result{Version: "1"}, realLog)
 	for path, want := range map[string]string{
-		"/results/autopkgtest-trixie/?format=plain&prefix=trixie%2Famd64%2Fg%2Fgreen%2F&delimiter=%40": loc.Dir() + "\n",
-		"/results/autopkgtest-trixie/trixie/amd64/":                                                    "trixie/amd64/g/\n",
-		"/results/autopkgtest-trixie/?limit=1":                                                         loc.Object(result.ArtifactsObject) + "\n",
-		"/results/autopkgtest-trixie/?limit=1&marker=" + loc.Dir() + "/b":                              loc.Object(result.LogObject) + "\n",
-		"/results/autopkgtest-bookworm/":                                                               "",
+		"/results/autopkgtest-trixie/?format=plain&prefix=trixie%2Famd64%2Fg%2F&delimiter=%40": loc.Dir() + "\n",
+		"/results/autopkgtest-trixie/trixie/amd64/":                                            "trixie/amd64/g/\n",
+		"/results/autopkgtest-trixie/?limit=1":                                                 loc.Object(result.ArtifactsObject) + "\n",
+		"/results/autopkgtest-trixie/?limit=1&marker=" + loc.Dir() + "/b":                      loc.Object(result.LogObject) + "\n",
+		"/results/autopkgtest-bookworm/":                                                       "",
 	} {
 		if answer, body := f.get(t, path); answer.StatusCode != http.StatusOK || body != want {
 			t.Errorf("%s: %s %q, want %q", path, answer.Status, body, want)

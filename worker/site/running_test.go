@@ -15,7 +15,8 @@ func TestRunHash(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ params, want string }{
 		{`{"triggers": ["green/2"], "submit-time": "2026-11-22 01:21:27"}`, "submit-time_2026-11-22 01:21:27;triggers_['green/2'];"},
-		{`{"triggers": ["a/1", "b/2"], "all-proposed": "1", "env": ["A=it's", "B=\"x\"", "C='\"", "D=a\\b\n\t\u0007", "E=\u00e9\u00a0\u2028\ud83d\ude00"]}`,
+		{`{"triggers": ["a/1", "b/2"], "all-proposed": "1",
+			"env": ["A=it's", "B=\"x\"", "C='\"", "D=a\\b\n\t\u0007", "E=\u00e9\u00a0\u2028\ud83d\ude00"]}`,
 			"all-proposed_1;env_[\"A=it's\", 'B=\"x\"', 'C=\\'\"', 'D=a\\\\b\\n\\t\\x07', 'E=é\\xa0\\u2028😀'];triggers_['a/1', 'b/2'];"},
 		{`{"n": 1, "f": 1.5, "t": true, "x": null, "d": {"k": ["v"]}, "e": []}`, "d_{'k': ['v']};e_[];f_1.5;n_1;t_True;x_None;"},
 		{`{}`, ""},
