@@ -88,6 +88,9 @@ func (c *convergence) checkPorts(context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, p := range c.s.Processes { // they run on when somebody has removed the service's folder
+		own = append(own, p.Name)
+	}
 	for _, p := range c.s.Processes {
 		for _, address := range p.Listen {
 			ip, port, err := splitAddress(address)
