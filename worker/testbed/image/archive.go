@@ -25,9 +25,9 @@ type archive struct {
 // ErrRelease means that no archive was found to have a release for an architecture.
 var ErrRelease = errors.New("no such release")
 
-// pocketsOfHost are the suites beside a release that a testbed has when this machine has them: with them, a testbed has
-// the versions that the users of the release have.
-var pocketsOfHost = []string{"-updates", "-security"}
+// stablePockets are the suites beside a release that a testbed has too, so that it has the versions that the users of the
+// release have: those that this machine's apt uses, or for a release that it does not use, those of the same archive.
+var stablePockets = []string{"-updates", "-security"}
 
 // mostMirrors bounds the search for a release that this machine itself does not use.
 const mostMirrors = 4
@@ -41,7 +41,7 @@ func findArchive(ctx context.Context, fetch *fetcher, cfg config.Image, host []s
 		if err != nil {
 			return archive{}, fmt.Errorf("release %s at the mirror %s: %w", cfg.Release, main.shown(), err)
 		}
-		return a, nil
+		return fetch.addPockets(ctx, a)
 	}
 	var tried []string
 	var failed error
@@ -54,8 +54,11 @@ func findArchive(ctx context.Context, fetch *fetcher, cfg config.Image, host []s
 			}
 			continue
 		}
-		a.sources = append(a.sources, hostPockets(cfg, host)...)
 		if fetch.distribution(a.origin) {
+			if !slices.ContainsFunc(host, func(h source) bool { return h.Suite == cfg.Release }) {
+				return fetch.addPockets(ctx, a)
+			}
+			a.sources = append(a.sources, hostPockets(cfg, host)...)
 			return a, nil
 		}
 		if other == nil {
@@ -111,13 +114,28 @@ func (s source) has(architecture string) bool {
 
 func hostPockets(cfg config.Image, host []source) []source {
 	var pockets []source
-	for _, pocket := range pocketsOfHost {
+	for _, pocket := range stablePockets {
 		i := slices.IndexFunc(host, func(s source) bool { return s.Suite == cfg.Release+pocket && s.has(cfg.Architecture) })
 		if i >= 0 {
 			pockets = append(pockets, host[i])
 		}
 	}
 	return pockets
+}
+
+// addPockets adds those that an archive has beside a release.
+func (f *fetcher) addPockets(ctx context.Context, a archive) (archive, error) {
+	for _, pocket := range stablePockets {
+		s := a.sources[0]
+		s.Suite += pocket
+		switch _, err := f.release(ctx, s.URI, s.Suite); {
+		case err == nil:
+			a.sources = append(a.sources, s)
+		case !errors.Is(err, ErrRelease):
+			return archive{}, err
+		}
+	}
+	return a, nil
 }
 
 // signedBy finds the keyring that this machine uses for an archive.

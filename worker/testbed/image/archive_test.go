@@ -45,6 +45,7 @@ func TestFindArchive(t *testing.T) {
 		"/debian/dists/sid/InRelease":             strings.ReplaceAll(other, "%", "sid"),
 		"/pockets/dists/noble/InRelease":          strings.ReplaceAll(other, "%", "noble"),
 		"/pockets/dists/noble-proposed/InRelease": strings.ReplaceAll(other, "%", "noble"),
+		"/pockets/dists/noble-updates/InRelease":  strings.ReplaceAll(other, "%", "noble"),
 		"/html/dists/bookworm/InRelease":          "<html>please log in</html>\n",
 		"/vendor/dists/bookworm/InRelease":        "Origin: Vendor\nCodename: bookworm\nArchitectures: amd64\nComponents: main\n",
 	})
@@ -74,7 +75,8 @@ func TestFindArchive(t *testing.T) {
 		"a proposed pocket": {cfg: config.Image{Release: "noble", Architecture: "arm64"}, host: host,
 			want: archive{origin: "Other", sources: []source{host[5]}, pockets: []string{"proposed"}}},
 		"the configuration's mirror": {cfg: config.Image{Release: "noble", Architecture: "amd64", Mirror: pockets + "/"}, host: host,
-			want: archive{origin: "Other", sources: []source{{URI: pockets, Suite: "noble", Components: main}}, pockets: []string{"proposed"}}},
+			want: archive{origin: "Other", sources: []source{{URI: pockets, Suite: "noble", Components: main},
+				{URI: pockets, Suite: "noble-updates", Components: main}}, pockets: []string{"proposed"}}},
 		"the configuration's mirror is this machine's": {cfg: config.Image{Release: "sid", Architecture: "amd64", Mirror: debian}, host: host,
 			want: archive{origin: "Other", sources: []source{{URI: debian, Suite: "sid", Components: main, SignedBy: "/k.gpg"}}}},
 		"a vendor's packages for the release": {cfg: config.Image{Release: "bookworm", Architecture: "amd64"},

@@ -24,6 +24,9 @@ var canaryTree embed.FS
 const (
 	canaryName  = "autopkgtest-canary"
 	canaryLimit = 10 * time.Minute
+
+	// canaryTrigger names a source that the archive has: with a proposed pocket, autopkgtest looks for it there.
+	canaryTrigger = "hello/2.10-1"
 )
 
 // runCanary runs the canary in a testbed of an image, exactly as the worker runs a package.
@@ -43,7 +46,7 @@ func runCanary(ctx context.Context, queue request.Queue, image, folder string, l
 	output := filepath.Join(folder, "out")
 	started := time.Now()
 	outcome, err := runner.Run(ctx, testbed.Job{
-		Request: request.Request{Package: canaryName, Triggers: []string{canaryName + "/1.0"}}, Queue: queue,
+		Request: request.Request{Package: canaryName, Triggers: []string{canaryTrigger}}, Queue: queue,
 		Image: image, Source: source, OutputDir: output, WorkDir: folder, Timeout: canaryLimit, Grace: grace,
 	})
 	if err != nil {

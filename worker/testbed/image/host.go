@@ -26,7 +26,8 @@ func keyring(origin string) (string, error) {
 		return "", nil
 	}
 	if _, err := os.Stat(known.path); err != nil {
-		return "", fmt.Errorf("the keys of %s's archive are not on this machine: install %s", origin, known.debianPackage)
+		return "", fmt.Errorf("the keys of %s's archive are not on this machine: install %s, or put its file %s there by hand",
+			origin, known.debianPackage, known.path)
 	}
 	return known.path, nil
 }

@@ -38,6 +38,8 @@ var buildOptions = []string{
 // finish is run on the new system before it is packed. What this machine's build has left of itself is replaced: its
 // host name, and its resolver, which need not be reachable from a testbed and may change.
 var finish = []string{
+	// autopkgtest's --apt-pocket wants it there.
+	`for f in "$1"/etc/apt/sources.list.d/*.list; do [ ! -e "$f" ] || { cat "$f" >>"$1"/etc/apt/sources.list; rm "$f"; }; done`,
 	`sed -i '/^path-/d' "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap`,
 	`rm -f "$1"/etc/resolv.conf "$1"/etc/hostname "$1"/etc/hosts`,
 	`echo 'nameserver ` + testbed.Nameserver + `' >"$1"/etc/resolv.conf`,
