@@ -43,7 +43,8 @@ func TestOpenSetsAside(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, path string){
 		"not a database": func(t *testing.T, path string) {
-			if err := os.WriteFile(path, []byte("this is a text file, and long enough to be read as more than a header"), 0o644); err != nil {
+			text := "this is a text file, and long enough to be read as more than a header"
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -47,16 +47,12 @@ func newRun(loc result.Location, res result.Result) (Run, string, error) {
 		ExitCode:  res.ExitCode,
 		Requester: strings.TrimSpace(res.Requester),
 	}
-	if len(res.Request) == 0 {
-		return run, "", nil
+	// The request is there for information: results of other workers do not have it, and a broken one damages nothing.
+	if req, err := request.Parse(res.Request); err == nil {
+		run.Env = env(req)
+		return run, req.ID, nil
 	}
-	// The body is there for information: results of other workers do not have it, and a broken one damages nothing.
-	req, err := request.Parse(res.Request)
-	if err != nil {
-		return run, "", nil
-	}
-	run.Env = env(req)
-	return run, req.ID, nil
+	return run, "", nil
 }
 
 func notTrigger(word string) bool {

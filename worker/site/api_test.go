@@ -85,7 +85,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("%s %s", answer.Status, body)
 	}
 	f.broker = ErrNoBroker
-	f.Site.Store = broken{f.store}
+	f.Store = broken{f.store}
 	answer, body := f.get(t, "/readyz")
 	if answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, `"broker","ok":false,"reason":"not connected`) ||
 		!strings.Contains(body, `"store","ok":false,"reason":"on purpose`) {

@@ -58,6 +58,7 @@ const measure = `({
 })`
 
 func TestPagesInABrowser(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "http://results.test")
 	f.demo(t)
 	tab := browser(t)

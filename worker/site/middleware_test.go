@@ -13,7 +13,7 @@ func TestPanicBecomesAPage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "http://results.test")
 	var log bytes.Buffer
-	f.Site.Log = slog.New(slog.NewTextHandler(&log, nil))
+	f.Log = slog.New(slog.NewTextHandler(&log, nil))
 	bug := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("on purpose") })
 	handler := chain(bug, f.logRequests, f.recoverPanics, secureHeaders)
 	w := httptest.NewRecorder()

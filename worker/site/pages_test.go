@@ -195,7 +195,7 @@ func TestPagesWithoutBrokerStoreOrIndex(t *testing.T) {
 	f.depths.err = ErrNoBroker
 	f.listing = index.State{Found: 1234}
 	for path, texts := range map[string][]string{
-		"/":                             {"message broker does not answer", "not known at the moment", "1\u202f234 results so far", "systemd"},
+		"/":                             {"message broker does not answer", "not known at the moment", "1\u202f234 results"},
 		"/running":                      {"how long the queues are is not known"},
 		"/packages/b/bash":              {"No results yet for bash"},
 		"/api/v1/queues":                {`{"error":"The message broker does not answer`},
@@ -222,7 +222,7 @@ func TestPagesWithoutBrokerStoreOrIndex(t *testing.T) {
 	}
 
 	f.listing = index.State{Passes: 3, Err: store.ErrUnavailable}
-	f.Site.Store = broken{f.store}
+	f.Store = broken{f.store}
 	if answer, body := f.get(t, f.runLink(failing)); answer.StatusCode != http.StatusOK ||
 		!strings.Contains(body, "does not tell the rest") || !strings.Contains(body, "a test failed") ||
 		!strings.Contains(body, "result store cannot be read") {

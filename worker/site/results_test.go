@@ -131,7 +131,7 @@ func TestStoreThatMisbehaves(t *testing.T) {
 			f := newFixture(t, "http://results.test")
 			odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { test.answer(w) }))
 			defer odd.Close()
-			f.Site.StoreURL = odd.URL
+			f.StoreURL = odd.URL
 			answer, err := http.DefaultTransport.RoundTrip(newRequest(t, f.server.URL+"/results/autopkgtest-trixie/x"))
 			if err != nil && test.status == 0 {
 				return // it broke off before the first byte

@@ -28,7 +28,7 @@ func collect(ctx context.Context, path string, listEvery time.Duration, log *slo
 	if err != nil {
 		return usage(err)
 	}
-	listener, err := net.Listen("tcp", conf.Listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", conf.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for browsers ([web] listen in %s; another process may have the port): %w", path, err)
 	}

@@ -352,8 +352,8 @@ func TestRunningAndQueues(t *testing.T) {
 	}
 	queuetest.Eventually(t, "the queues are shown", func() bool {
 		body := w.get(t, "/api/v1/queues")
-		return strings.Contains(body, fmt.Sprintf(`{"queue":"%s","context":"","release":"%s","architecture":"amd64","ready":3,"consumers":0}`,
-			name, w.release)) && strings.Count(body, `"queue"`) == 2
+		line := `{"queue":"` + name + `","context":"","release":"` + w.release + `","architecture":"amd64","ready":3,"consumers":0}`
+		return strings.Contains(body, line) && strings.Count(body, `"queue"`) == 2
 	})
 	status := queue.Status{Release: w.release, Architecture: "amd64", Package: "green", Running: true,
 		Params: []byte(`{"triggers": ["green/1"]}`), Duration: 20, LogTail: "a line"}
