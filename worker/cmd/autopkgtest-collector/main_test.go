@@ -140,7 +140,8 @@ func TestHints(t *testing.T) {
 		}
 		if content.Len() > 0 {
 			body := bytes.NewReader(content.Bytes())
-			if err := folder.Put(t.Context(), loc.Container, loc.Object(result.TarObject), body, body.Size(), store.Properties{}); err != nil {
+			object := loc.Object(result.TarObject)
+			if err := folder.Put(t.Context(), loc.Container, object, body, body.Size(), store.Properties{}); err != nil {
 				t.Fatal(err)
 			}
 		}
