@@ -137,7 +137,7 @@ func (workerKind) ensure(ctx context.Context, c *call[workerModel]) error {
 	}
 	report, err := d.Converge(ctx, workerDefinition(d, conf, binary))
 	if err == nil {
-		err = d.WaitReady(ctx, "the worker", workerService, startLimit, ready(conf.HealthListen))
+		err = d.WaitReady(ctx, "the worker", workerService, patienceOf(ctx, startLimit), ready(conf.HealthListen))
 	}
 	if err != nil {
 		return c.undo(ctx, d, err, report.Created, func(ctx context.Context) error { return d.Withdraw(ctx, workerService) })

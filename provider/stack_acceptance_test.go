@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -212,6 +213,9 @@ func TestAccStack(t *testing.T) {
 	damage("a part of the store is stopped for good", []string{storeServer}, func() error {
 		return os.Remove(filepath.Join(directory, "sv", "swift-proxy"))
 	})
+	// A broker or a store that does not answer drops nothing from the state: the plan is about itself alone.
+	damage("the broker is down", []string{brokerServer}, stopProcess(directory, "rabbitmq"))
+	damage("the store is down", []string{storeServer}, stopProcess(directory, "swift-proxy"))
 	steps = append(steps,
 		resource.TestStep{
 			Config:      stackConfiguration("other", directory, place, image, ""),
@@ -244,6 +248,16 @@ func TestAccStack(t *testing.T) {
 	}
 	if pids := processes(directory, ""); len(pids) > 0 {
 		t.Errorf("the destroyed stack's processes %v still run", pids)
+	}
+}
+
+func stopProcess(directory, name string) func() error {
+	return func() error {
+		out, err := exec.Command("sv", "-w", "30", "down", filepath.Join(directory, "sv", name)).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
 	}
 }
 
