@@ -67,7 +67,8 @@ func finish(ctx context.Context, d *host.Directory, n node, i Info, password con
 	if timeout != n.DeliveryTimeout {
 		return 0, &host.Problem{
 			Kind: host.ErrInvalid, Thing: "the broker",
-			Cause:  fmt.Sprintf("runs with a delivery timeout of %s, not with %s from %s", timeout, n.DeliveryTimeout, n.path("etc/rabbitmq.conf")),
+			Cause: fmt.Sprintf("runs with a delivery timeout of %s, not with %s from %s", timeout, n.DeliveryTimeout,
+				n.path("etc/rabbitmq.conf")),
 			WayOut: "Something changed it in the running node; end the process rabbitmq, which comes back with the configured one",
 		}
 	}

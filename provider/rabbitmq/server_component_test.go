@@ -214,7 +214,8 @@ func blocked(t *testing.T, n *nodeTest) {
 		t.Fatal(err)
 	}
 	for _, limit := range []struct{ memory, says string }{{"0.0001", "takes no messages: "}, {"0.4", ""}} {
-		if _, err := control(t.Context(), n.d, where(n.d, settings, n.i), nil, "set_vm_memory_high_watermark", limit.memory); err != nil {
+		node := where(n.d, settings, n.i)
+		if _, err := control(t.Context(), n.d, node, nil, "set_vm_memory_high_watermark", limit.memory); err != nil {
 			t.Fatal(err)
 		}
 		n.await(t, "the memory alarm", func(ctx context.Context) error {
@@ -230,7 +231,8 @@ func blocked(t *testing.T, n *nodeTest) {
 func keeps(t *testing.T, n *nodeTest) {
 	m := n.management(t)
 	for _, password := range []config.Secret{"First1", "Second2"} {
-		if err := m.PutUser(t.Context(), User{Name: "britney", PasswordHash: HashPassword(password), Tags: []string{"management"}}); err != nil {
+		user := User{Name: "britney", PasswordHash: HashPassword(password), Tags: []string{"management"}}
+		if err := m.PutUser(t.Context(), user); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -280,7 +282,8 @@ func lostCredentials(t *testing.T, n *nodeTest) {
 		}
 		if lose == nil {
 			// Somebody else changed it in the broker: then the file is right.
-			err = n.management(t).PutUser(t.Context(), User{Name: "admin", PasswordHash: HashPassword("other"), Tags: []string{"administrator"}})
+			user := User{Name: "admin", PasswordHash: HashPassword("other"), Tags: []string{"administrator"}}
+			err = n.management(t).PutUser(t.Context(), user)
 		} else {
 			err = lose(n.i.CredentialsFile)
 		}

@@ -100,14 +100,18 @@ func definition(n node) (host.Service, error) {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
+// erlangFlags are for every Erlang VM: the node, rabbitmqctl, and one that the node starts for a moment to see that epmd
+// runs. Each of them would listen on all addresses, and start an epmd of its own that stays when ours is late.
+const erlangFlags = "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+
 // environment is the same for the node and for rabbitmqctl. Every file that RabbitMQ would look for in /etc/rabbitmq is
 // named here, or it would mix the machine's configuration with ours.
 func (n node) environment() []string {
-	erlang := "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
 	return []string{
 		"HOME=" + n.Folder, // the cookie's place
 		"ERL_EPMD_PORT=" + strconv.Itoa(n.EPMD),
 		"ERL_EPMD_ADDRESS=127.0.0.1",
+		"ERL_FLAGS=" + erlangFlags,
 		// A dump of a large node would keep it down for longer than its restart takes.
 		"ERL_CRASH_DUMP_SECONDS=0",
 		"RABBITMQ_NODENAME=" + nodeName,
@@ -122,7 +126,5 @@ func (n node) environment() []string {
 		"RABBITMQ_LOGS=-",
 		// Makes the script become the node. A shell between the two would leave the node behind when it is killed.
 		"RUNNING_UNDER_SYSTEMD=true",
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=" + erlang,
-		"RABBITMQ_CTL_ERL_ARGS=" + erlang,
 	}
 }

@@ -69,8 +69,8 @@ func problem(ctx context.Context, d *host.Directory, s Settings, i Info, found h
 		return "", err
 	}
 	if free < s.Reserve {
-		return fmt.Sprintf("the broker takes no messages: the file system of %s has %d MiB left, less than the %d MiB of its reserve",
-			d.ServicePath(Service), free>>20, s.Reserve>>20), nil
+		return fmt.Sprintf("the broker takes no messages: the file system of %s has %d MiB left, less than the %d MiB of "+
+			"its reserve", d.ServicePath(Service), free>>20, s.Reserve>>20), nil
 	}
 	text := unserved(ctx, d, i, password)
 	if ctx.Err() != nil {

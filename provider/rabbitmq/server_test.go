@@ -71,7 +71,8 @@ func TestAdministratorIsImportedWithAHash(t *testing.T) {
 		t.Fatalf("the definitions change more than one user: %s", text)
 	}
 	user := loaded.Users[0]
-	if !(User{PasswordHash: user.Password_hash}).HasPassword(password) || user.Hashing_algorithm != "rabbit_password_hashing_sha256" {
+	if !(User{PasswordHash: user.Password_hash}).HasPassword(password) ||
+		user.Hashing_algorithm != "rabbit_password_hashing_sha256" {
 		t.Errorf("the hash is not that of the password: %s", text)
 	}
 }

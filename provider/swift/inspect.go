@@ -54,8 +54,8 @@ func problem(ctx context.Context, d *host.Directory, s Settings, p place, found 
 		return "", err
 	}
 	if free < s.reserve() {
-		return fmt.Sprintf("the store refuses uploads: the file system of %s has %d MiB left, less than the %d MiB of its reserve",
-			d.ServicePath(Service), free>>20, s.reserve()>>20), nil
+		return fmt.Sprintf("the store refuses uploads: the file system of %s has %d MiB left, less than the %d MiB of "+
+			"its reserve", d.ServicePath(Service), free>>20, s.reserve()>>20), nil
 	}
 	if err := health(ctx, d, p); err != nil {
 		if ctx.Err() != nil {

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -159,7 +160,7 @@ func stateOf(process, table string) string {
 // watchListeners looks at all sockets of the stacks in place until ended says something.
 func watchListeners(t *testing.T, place string, ended <-chan error) error {
 	t.Helper()
-	seen := map[string]bool{}
+	seen := map[string]string{} // address to process
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -169,16 +170,14 @@ func watchListeners(t *testing.T, place string, ended <-chan error) error {
 			if len(seen) < 9 {
 				t.Errorf("saw only %v: this test does not see what it should", seen)
 			}
-			for address := range seen {
+			for address, process := range seen {
 				if !isLoopback(address) {
-					t.Errorf("listens on %s", address)
+					t.Errorf("listens on %s: %s", address, process)
 				}
 			}
 			return err
 		case <-tick.C:
-			for _, address := range listeners(t, place) {
-				seen[address] = true
-			}
+			maps.Copy(seen, listeners(t, place))
 		}
 	}
 }
@@ -321,10 +320,10 @@ func isLoopback(address string) bool {
 	return ok && ip.Unmap().IsLoopback()
 }
 
-// listeners are the local addresses of the listening sockets of the stacks in place.
-func listeners(t *testing.T, place string) []string {
+// listeners are the local addresses of the listening sockets of the stacks in place, and the processes that hold them.
+func listeners(t *testing.T, place string) map[string]string {
 	t.Helper()
-	inodes := map[string]bool{}
+	inodes := map[string]string{}
 	for pid, environment := range environments(t) {
 		if !strings.Contains(environment, host.DirectoryMark+"="+place) {
 			continue
@@ -336,12 +335,12 @@ func listeners(t *testing.T, place string) []string {
 		for _, descriptor := range descriptors {
 			if target, err := os.Readlink(descriptor); err == nil {
 				if inode, ok := strings.CutPrefix(target, "socket:["); ok {
-					inodes[strings.TrimSuffix(inode, "]")] = true
+					inodes[strings.TrimSuffix(inode, "]")] = "process " + pid + ", " + commandLine(pid)
 				}
 			}
 		}
 	}
-	var addresses []string
+	addresses := map[string]string{}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		file, err := os.Open(table)
 		if err != nil {
@@ -349,8 +348,8 @@ func listeners(t *testing.T, place string) []string {
 		}
 		for lines := bufio.NewScanner(file); lines.Scan(); {
 			const listening = "0A"
-			if fields := strings.Fields(lines.Text()); len(fields) > 9 && fields[3] == listening && inodes[fields[9]] {
-				addresses = append(addresses, fields[1])
+			if fields := strings.Fields(lines.Text()); len(fields) > 9 && fields[3] == listening && inodes[fields[9]] != "" {
+				addresses[fields[1]] = inodes[fields[9]]
 			}
 		}
 		if err := file.Close(); err != nil {
@@ -358,4 +357,13 @@ func listeners(t *testing.T, place string) []string {
 		}
 	}
 	return addresses
+}
+
+// commandLine is empty for a process that has ended.
+func commandLine(pid string) string {
+	content, err := os.ReadFile("/proc/" + pid + "/cmdline")
+	if err != nil {
+		return ""
+	}
+	return string(bytes.ReplaceAll(content, []byte{0}, []byte{' '}))
 }

@@ -47,8 +47,10 @@ The command finds them by its environment:
 	}
 	command.Flags().SetInterspersed(false) // flags after the command's name are the command's
 	command.Flags().BoolVar(&o.keep, "keep", false, "leave the services running, and say how to remove them")
-	command.Flags().StringVar(&o.account, "account", "", "who runs the services when root starts this (default "+host.DefaultAccount+")")
-	command.Flags().StringVar(&o.place, "place", "", "folder to make the stack's folder in (default the temporary folder)")
+	command.Flags().StringVar(&o.account, "account", "",
+		"who runs the services when root starts this (default "+host.DefaultAccount+")")
+	command.Flags().StringVar(&o.place, "place", "",
+		"folder to make the stack's folder in (default the temporary folder)")
 	return command
 }
 
