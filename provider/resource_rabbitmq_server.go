@@ -98,7 +98,8 @@ func (rabbitMQServerKind) ensure(ctx context.Context, c *call[rabbitMQServerMode
 	if err != nil {
 		return err
 	}
-	begun := began(d, rabbitmq.Service)
+	// What holds data was not begun by us, whatever became of its manifest.
+	begun := began(d, rabbitmq.Service) && !rabbitmq.HoldsData(d)
 	info, err := rabbitmq.Apply(ctx, d, c.model.settings())
 	if err != nil {
 		return c.undo(ctx, d, atPort(err), begun, func(ctx context.Context) error { return rabbitmq.Withdraw(ctx, d) })

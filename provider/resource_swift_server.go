@@ -68,7 +68,8 @@ func (swiftServerKind) ensure(ctx context.Context, c *call[swiftServerModel]) er
 	if err != nil {
 		return err
 	}
-	begun := began(d, swift.Service)
+	// What holds data was not begun by us, whatever became of its manifest.
+	begun := began(d, swift.Service) && !swift.HoldsData(d)
 	info, err := swift.Apply(ctx, d, swift.Settings{})
 	if err != nil {
 		return c.undo(ctx, d, err, begun, func(ctx context.Context) error { return swift.Withdraw(ctx, d) })
