@@ -56,8 +56,8 @@ func startSlirp(ctx context.Context, pid int) (*slirp, error) {
 	}
 	s := &slirp{exit: exitIn, output: &tailWriter{}, ended: make(chan struct{})}
 	// Not killed by the context: the run's command is to end first.
-	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), path, "--configure", "--mtu=65520", "--disable-host-loopback", "--cidr="+runNetwork,
-		"--enable-sandbox", "--enable-seccomp", "--ready-fd=3", "--exit-fd=4",
+	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), path, "--configure", "--mtu=65520",
+		"--disable-host-loopback", "--cidr="+runNetwork, "--enable-sandbox", "--enable-seccomp", "--ready-fd=3", "--exit-fd=4",
 		"--userns-path=/proc/"+strconv.Itoa(pid)+"/ns/user", strconv.Itoa(pid), "tap0")
 	s.cmd.ExtraFiles = []*os.File{readyIn, exitOut}
 	s.cmd.Env = environment("/tmp")

@@ -25,11 +25,11 @@ var slowArchitectures = map[string]int{"riscv64": 4}
 
 // forArchitecture stretches all limits for an architecture that is slow.
 func (t Timeouts) forArchitecture(arch string) Timeouts {
-	factor := time.Duration(max(slowArchitectures[arch], 1))
-	return Timeouts{
-		Short: t.Short * factor, Install: t.Install * factor, Test: t.Test * factor,
-		Copy: t.Copy * factor, Build: t.Build * factor,
+	factor := max(slowArchitectures[arch], 1)
+	for _, limit := range []*time.Duration{&t.Short, &t.Install, &t.Test, &t.Copy, &t.Build} {
+		*limit *= time.Duration(factor)
 	}
+	return t
 }
 
 // arguments prints the limits in whole seconds, which is what autopkgtest takes.

@@ -200,7 +200,8 @@ func newFetcher(proxy string) *fetcher {
 	if address, err := url.Parse(proxy); proxy != "" && err == nil {
 		transport.Proxy = http.ProxyURL(address)
 	}
-	return &fetcher{client: &http.Client{Transport: transport, Timeout: fetchTimeout}, reachable: checkReachable, own: hostDistribution("/")}
+	return &fetcher{client: &http.Client{Transport: transport, Timeout: fetchTimeout}, reachable: checkReachable,
+		own: hostDistribution("/")}
 }
 
 // maxReleaseHead is enough for the fields before the checksums.

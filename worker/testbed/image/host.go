@@ -70,9 +70,10 @@ func checkReachable(ctx context.Context, address string) error {
 	if err != nil {
 		return fmt.Errorf("list the addresses of this machine: %w", err)
 	}
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
-	if err != nil {
-		return nil // behind a proxy names need not resolve here; otherwise fetching says what is wrong
+	// Behind a proxy names need not resolve here; otherwise fetching says what is wrong.
+	found, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	if len(found) == 0 {
+		return nil
 	}
 	for _, ip := range found {
 		if !local(ip.Unmap(), own) {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -65,7 +66,10 @@ func runAsAccount() (int, error) {
 	command.Dir = folder
 	command.Env = append(os.Environ(), "HOME="+account.HomeDir, "TMPDIR="+folder, "USER="+name)
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
-	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	// When go test runs out of time it kills this process alone. The signal comes from the end of a thread: keep it.
+	runtime.LockOSThread()
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)},
+		Pdeathsig: syscall.SIGKILL}
 	err = command.Run()
 	if command.ProcessState == nil {
 		return 0, err
