@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,8 @@ func (d *Directory) startSupervisor(ctx context.Context) error {
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("start runsvdir: %w%s", err, d.logTail(supervisorLog))
+		// A shell that was killed because the context ended says only that it was killed.
+		return fmt.Errorf("start runsvdir: %w%s", cmp.Or(ctx.Err(), err), d.logTail(supervisorLog))
 	}
 	return nil
 }
