@@ -201,6 +201,9 @@ func (d *Directory) try(ctx context.Context, script string, arguments ...string)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	err := cmd.Run()
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err() // otherwise it says only that the shell was killed
+	}
 	return said.String(), err
 }
 
