@@ -26,6 +26,7 @@ type fakeBroker struct {
 	queues      map[string]map[string]any
 	requests    []string // METHOD PATH BODY
 	failWith    int      // answer everything with this status
+	afterwards  int      // end that after so many answers
 }
 
 const fakePassword = "fakeAdminPassword"
@@ -57,6 +58,9 @@ func (f *fakeBroker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	if f.failWith != 0 {
 		w.WriteHeader(f.failWith)
+		if f.afterwards--; f.afterwards == 0 {
+			f.failWith = 0
+		}
 		fmt.Fprint(w, "<html>no broker behind this door</html>")
 		return
 	}

@@ -230,22 +230,14 @@ func TestAwait(t *testing.T) {
 		t.Parallel()
 		fake, m := newFakeBroker(t)
 		fake.failWith = http.StatusServiceUnavailable
-		done := make(chan error, 1)
-		go func() { done <- m.Await(context.Background()) }()
-		for {
-			fake.mu.Lock()
-			if len(fake.requests) > 1 {
-				fake.failWith = 0
-			}
-			ready := fake.failWith == 0
-			fake.mu.Unlock()
-			if ready {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
-		if err := <-done; err != nil {
+		fake.afterwards = 2 // refused twice, then it serves
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := m.Await(ctx); err != nil {
 			t.Fatal(err)
+		}
+		if len(fake.requests) != 3 {
+			t.Errorf("it took %d requests, want 3", len(fake.requests))
 		}
 	})
 	t.Run("not for wrong credentials", func(t *testing.T) {
