@@ -104,10 +104,16 @@ func (r siteRun) list(key string) []string {
 	return values
 }
 
-// lastLine is the last line of the log that has something on it.
+// tailMark begins the line that stands between the first and the last lines of a log's tail.
+const tailMark = "[... 🠉 HEAD"
+
+// lastLine is the last line of the log that has something on it. A log that has just begun has none.
 func (r siteRun) lastLine() string {
 	lines := strings.Split(strings.TrimRight(r.LogTail, " \t\r\n"), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
+	if last := strings.TrimSpace(lines[len(lines)-1]); !strings.HasPrefix(last, tailMark) {
+		return last
+	}
+	return ""
 }
 
 // running flattens what the site tells as package → hash → release → architecture → [parameters, seconds, end of the log].

@@ -145,3 +145,20 @@ func TestWithTheRealSite(t *testing.T) {
 	f.run(t, exitUsage, "autopkgtest-cloud", "results", "--limit", "5000")
 	contains(t, "message", f.err.String(), "must be a number from 1 to 1000")
 }
+
+func TestLastLine(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ tail, want string }{
+		"nothing yet":       {"", ""},
+		"only the mark":     {"[... 🠉 HEAD 🠉 ... 🠋 TAIL 🠋 ...]\n", ""},
+		"a log":             {"first\n[... 🠉 HEAD 🠉 ... 🠋 TAIL 🠋 ...]\nlast\n\n", "last"},
+		"nothing but blank": {"\n \n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := (siteRun{LogTail: test.tail}).lastLine(); got != test.want {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
+	}
+}
