@@ -22,6 +22,7 @@ func newMachine(t *testing.T) *machine {
 	m.file("etc/subuid", "operator:100000:65536\n")
 	m.file("etc/subgid", "operator:100000:65536\n")
 	m.file("dev/net/tun", "")
+	m.file("dev/shm/x", "")
 	m.program("id", `case "$*" in -u|"-u operator") echo 4242 ;; *) echo operator ;; esac`)
 	m.program("go", "echo go1.999.0")
 	m.installedBut("nothing")
@@ -50,6 +51,15 @@ func (m *machine) program(name, body string) {
 	m.file(name, "#!/bin/sh\n"+body+"\n")
 	if err := os.Chmod(filepath.Join(m.folder, name), 0o700); err != nil { //nolint:gosec // it is to be run
 		m.t.Fatal(err)
+	}
+}
+
+func (m *machine) remove(names ...string) {
+	m.t.Helper()
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(m.folder, name)); err != nil {
+			m.t.Fatal(err)
+		}
 	}
 }
 
@@ -130,6 +140,10 @@ func TestSetup(t *testing.T) {
 		"no namespaces": {
 			arrange: func(m *machine) { m.program("unshare", "echo 'unshare failed: Operation not permitted' >&2; exit 1") },
 			fails:   true, says: []string{"account operator cannot make the namespaces", "Operation not permitted"},
+		},
+		"no shared memory": {
+			arrange: func(m *machine) { m.remove("dev/shm/x", "dev/shm") },
+			fails:   true, says: []string{"/dev/shm is not writable for operator", "mount -t tmpfs"},
 		},
 		"no network for tests": {
 			arrange: func(m *machine) { m.program("slirp4netns", "echo 'open(/dev/net/tun): Permission denied'; exit 1") },
