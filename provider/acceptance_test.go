@@ -104,6 +104,7 @@ type sharedStack struct {
 	broker     rabbitmq.Info
 	store      swift.Info
 	management *rabbitmq.Management
+	fanouts    sync.Mutex // held by a test of what has a fixed name in the broker
 	brokerHCL  string
 	storeHCL   string
 }

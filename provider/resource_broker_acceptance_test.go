@@ -14,11 +14,12 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 )
 
-// The exchanges and guest have fixed names, so this is the only test that touches them in the shared broker.
 func TestAccBroker(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	ctx := context.Background()
+	s.fanouts.Lock() // the exchanges and guest have fixed names
+	defer s.fanouts.Unlock()
 	const address = "autopkgtest_broker.test"
 	configuration := s.configuration(`
 resource "autopkgtest_broker" "test" {

@@ -177,7 +177,7 @@ func checkEmpty(ctx context.Context, client *rabbitmq.Management, names []string
 	return &problem{
 		title: "Requests stand in " + strings.Join(full, ", "),
 		detail: "Whoever sent them would wait for their results for ever. Let the workers finish them first, or say that they " +
-			"may be lost with allow_message_loss = true, which must be applied before the queues are removed.",
+			"may be lost with allow_message_loss = true (before a destroy, apply that).",
 		err: errMessages,
 	}
 }

@@ -118,8 +118,8 @@ func removeContainers(ctx context.Context, c *call[resultContainersModel], names
 		if errors.Is(err, swift.ErrNotEmpty) {
 			return &problem{
 				title: "The container " + name + " holds results, and they exist nowhere else",
-				detail: "Keep the release, or say that its results may go with force_destroy = true, which must be applied before " +
-					"the container is removed. To keep the container and forget it here: terraform state rm.",
+				detail: "Keep the release, or say that its results may go with force_destroy = true (before a destroy, apply that). " +
+					"To keep the container and forget it here: terraform state rm.",
 				err: err,
 			}
 		}
