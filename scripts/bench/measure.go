@@ -24,7 +24,7 @@ const idleFor = 20 * time.Second
 const memoryLimit = 60 * 1024
 
 // ours are the processes that are our own programs and run all the time.
-var ours = []string{"worker", "collector"}
+var ours = []string{"worker", "web"}
 
 func processes(ctx context.Context, d *host.Directory) (map[string]host.Status, error) {
 	services, err := d.Services()
@@ -148,7 +148,7 @@ func serving(ctx context.Context, d *host.Directory, name string, old int) error
 		return speaksAMQP(ctx, net.JoinHostPort(address, strconv.Itoa(port)))
 	case "rabbitmq-epmd":
 		return connects(ctx, local(host.RoleEPMD))
-	case "memcached", "swift-memcached":
+	case "memcached":
 		return connects(ctx, local(host.RoleMemcached))
 	case "swift-proxy":
 		return answers(ctx, "http://"+local(host.RoleSwiftProxy)+"/healthcheck", http.StatusOK)
@@ -160,7 +160,7 @@ func serving(ctx context.Context, d *host.Directory, name string, old int) error
 		return answers(ctx, "http://"+local(host.RoleSwiftObject)+"/healthcheck", 0)
 	case "worker":
 		return answers(ctx, "http://"+local(host.RoleWorkerHealth)+"/readyz", http.StatusOK)
-	case "collector":
+	case "web":
 		return answers(ctx, "http://"+local(host.RoleWeb)+"/readyz", http.StatusOK)
 	}
 	return nil // a job without a port: that it runs is all there is to see
