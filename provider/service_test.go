@@ -87,6 +87,7 @@ func TestImageState(t *testing.T) {
 		"nothing yet":                   {waiting: true},
 		"being built":                   {info: &testbed.ImageInfo{Phase: testbed.PhaseBuilding}, waiting: true},
 		"failed":                        {info: &testbed.ImageInfo{Phase: testbed.PhaseFailed, Error: "no archive"}, failed: true},
+		"stopped, and will be started":  {info: &testbed.ImageInfo{Phase: testbed.PhaseStopped, Error: "stopped"}, waiting: true},
 		"ready":                         {info: &testbed.ImageInfo{Phase: testbed.PhaseReady, Canary: testbed.CanaryPassed}, there: true},
 		"ready, and a later one failed": {info: &testbed.ImageInfo{Phase: testbed.PhaseFailed, Canary: testbed.CanaryPassed}, there: true},
 		"described but removed":         {info: &testbed.ImageInfo{Phase: testbed.PhaseReady, Canary: testbed.CanaryPassed}, waiting: true},

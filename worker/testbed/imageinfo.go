@@ -34,8 +34,9 @@ type Phase string
 const (
 	PhaseBuilding Phase = "building"
 	PhaseCanary   Phase = "canary"
-	PhaseReady    Phase = "ready"  // the job waits until the image is old
-	PhaseFailed   Phase = "failed" // the job waits before it tries again; Error says why
+	PhaseReady    Phase = "ready"   // the job waits until the image is old
+	PhaseFailed   Phase = "failed"  // the job waits before it tries again; Error says why
+	PhaseStopped  Phase = "stopped" // somebody ended the job before there was an image; it begins anew when it is started
 )
 
 // CanaryPassed is the value of ImageInfo.Canary of every image that was swapped in by us.

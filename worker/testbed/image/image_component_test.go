@@ -218,7 +218,7 @@ func TestStop(t *testing.T) {
 			t.Errorf("left: %q", line)
 		}
 	}
-	if info, err := testbed.ReadImageInfo(imagePath(cfg)); err != nil || info.Phase != testbed.PhaseFailed {
+	if info, err := testbed.ReadImageInfo(imagePath(cfg)); err != nil || info.Phase != testbed.PhaseStopped {
 		t.Errorf("%+v, %v", info, err)
 	}
 }

@@ -145,7 +145,7 @@ func (k *keeper) settle(ctx context.Context, err error) error {
 	case ctx.Err() != nil && missing == nil:
 		return k.status.enter(testbed.PhaseReady, nil)
 	case ctx.Err() != nil:
-		return k.status.enter(testbed.PhaseFailed, errors.New("the job was stopped before the image was ready"))
+		return k.status.enter(testbed.PhaseStopped, errors.New("the job was stopped before the image was ready"))
 	}
 	return k.status.enter(testbed.PhaseFailed, err)
 }

@@ -164,7 +164,7 @@ func TestStatus(t *testing.T) {
 	if err := k.settle(cancelled, context.Canceled); err != nil {
 		t.Fatal(err)
 	}
-	if info, _ = testbed.ReadImageInfo(k.image); info.Phase != testbed.PhaseFailed || !strings.Contains(info.Error, "stopped") {
+	if info, _ = testbed.ReadImageInfo(k.image); info.Phase != testbed.PhaseStopped || !strings.Contains(info.Error, "stopped") {
 		t.Errorf("stopped before there is an image: %+v", info)
 	}
 	// With an image in place, a stop changes nothing of it.
