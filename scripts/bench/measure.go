@@ -148,7 +148,7 @@ func serving(ctx context.Context, d *host.Directory, name string, old int) error
 		return speaksAMQP(ctx, net.JoinHostPort(address, strconv.Itoa(port)))
 	case "rabbitmq-epmd":
 		return connects(ctx, local(host.RoleEPMD))
-	case "memcached":
+	case "swift-memcached":
 		return connects(ctx, local(host.RoleMemcached))
 	case "swift-proxy":
 		return answers(ctx, "http://"+local(host.RoleSwiftProxy)+"/healthcheck", http.StatusOK)

@@ -338,4 +338,3 @@ func TestWorkerRights(t *testing.T) {
 		t.Error(err)
 	}
 }
-

@@ -85,4 +85,3 @@ func TestPublisherComesBack(t *testing.T) {
 		t.Errorf("publish in an ended session: %v, want ErrUnreachable", err)
 	}
 }
-
