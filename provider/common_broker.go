@@ -74,15 +74,12 @@ func computedBroker() map[string]schema.Attribute {
 	}
 }
 
-// brokerOf reads a broker out of a model's object. While planning, all or parts of it may not be known.
-func brokerOf(ctx context.Context, object types.Object) (b brokerModel, known bool) {
-	if object.IsNull() || object.IsUnknown() {
-		return b, false
+// brokerOf reads a broker out of a model's object.
+func brokerOf(ctx context.Context, object types.Object) (b brokerModel) {
+	if !object.IsNull() && !object.IsUnknown() {
+		_ = object.As(ctx, &b, basetypes.ObjectAsOptions{}) // the schema has the same attributes
 	}
-	if object.As(ctx, &b, basetypes.ObjectAsOptions{}).HasError() {
-		return b, false
-	}
-	return b, !b.ManagementURL.IsUnknown() && !b.CredentialsFile.IsUnknown()
+	return b
 }
 
 // amqp is where the broker's clients connect.
@@ -110,10 +107,10 @@ type clientKey struct{ endpoint, username, password string }
 
 // broker returns the client of a broker. Resources that name the same broker share it, and with it its limit of calls
 // at a time.
-func (s *settings) broker(b brokerModel) (*rabbitmq.Management, error) {
+func (s *settings) broker(ctx context.Context, b brokerModel) (*rabbitmq.Management, error) {
 	credentials, err := config.ReadBroker(b.CredentialsFile.ValueString())
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: %w", without(b.ManagementURL.ValueString()), err)
+		err = fmt.Errorf("%w: %w", without(ctx, b.ManagementURL.ValueString()), err)
 	}
 	if err != nil {
 		return nil, at(path.Root("broker").AtName("credentials_file"), err)
@@ -133,12 +130,12 @@ func (s *settings) broker(b brokerModel) (*rabbitmq.Management, error) {
 }
 
 // without says what it means that there are no credentials for the broker at an address.
-func without(address string) error {
+func without(ctx context.Context, address string) error {
 	u, err := url.Parse(address)
 	if err != nil {
 		return errBrokerGone
 	}
-	connection, err := net.DialTimeout("tcp", u.Host, time.Second)
+	connection, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", u.Host)
 	if err != nil {
 		return errBrokerGone
 	}
@@ -148,7 +145,7 @@ func without(address string) error {
 
 // readyBroker returns the client of a broker that answers, and waits for one that is still starting.
 func (s *settings) readyBroker(ctx context.Context, b brokerModel) (*rabbitmq.Management, error) {
-	client, err := s.broker(b)
+	client, err := s.broker(ctx, b)
 	if err != nil {
 		return nil, err
 	}

@@ -151,10 +151,13 @@ func notThere(err error) error {
 	return err
 }
 
+// definitionFormat is the version of what the definitions in the files service_*.go lay out.
+const definitionFormat = 1
+
 // serviceFinding puts an inspection of the host into words.
-func serviceFinding(found host.Inspection, format int) finding {
+func serviceFinding(found host.Inspection) finding {
 	switch {
-	case found.Format != format:
+	case found.Format != definitionFormat:
 		return finding{Problem: "it was put in place by another version"}
 	case found.Problem != "":
 		text := found.Problem

@@ -74,7 +74,7 @@ func (brokerKind) schema(ctx context.Context) schema.Schema {
 }
 
 func (brokerKind) ensure(ctx context.Context, c *call[brokerResourceModel]) error {
-	b, _ := brokerOf(ctx, c.model.Broker)
+	b := brokerOf(ctx, c.model.Broker)
 	client, err := c.readyBroker(ctx, b)
 	if err != nil {
 		return err
@@ -124,9 +124,14 @@ func checkProtocol(ctx context.Context, client *rabbitmq.Management, required bo
 		return err
 	}
 	major, _, _ := strings.Cut(version, ".")
-	if n, err := strconv.Atoi(major); err != nil || n < firstWithoutAMQP08 {
-		return nil
+	n, err := strconv.Atoi(major)
+	if err == nil && n >= firstWithoutAMQP08 {
+		return withoutAMQP08(version)
 	}
+	return nil
+}
+
+func withoutAMQP08(version string) error {
 	return at(path.Root("require_amqp_0_8"), &problem{
 		title: fmt.Sprintf("RabbitMQ %s does not speak AMQP 0-8", version),
 		detail: "britney cannot request tests from it; all other clients work. Use RabbitMQ 3.x, or accept this with " +
@@ -143,8 +148,8 @@ func (brokerKind) inspect(ctx context.Context, c *call[brokerResourceModel]) (fi
 }
 
 func inspectBroker(ctx context.Context, c *call[brokerResourceModel]) (finding, error) {
-	b, _ := brokerOf(ctx, c.model.Broker)
-	client, err := c.broker(b)
+	b := brokerOf(ctx, c.model.Broker)
+	client, err := c.broker(ctx, b)
 	if err != nil {
 		return finding{}, err
 	}
@@ -171,8 +176,8 @@ func inspectBroker(ctx context.Context, c *call[brokerResourceModel]) (finding, 
 }
 
 func (brokerKind) remove(ctx context.Context, c *call[brokerResourceModel]) error {
-	b, _ := brokerOf(ctx, c.model.Broker)
-	client, err := c.broker(b)
+	b := brokerOf(ctx, c.model.Broker)
+	client, err := c.broker(ctx, b)
 	for _, exchange := range rabbitmq.Fanouts {
 		if err == nil {
 			err = client.DeleteExchange(ctx, exchange.Name)

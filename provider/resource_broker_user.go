@@ -107,7 +107,7 @@ func (brokerUserKind) plan(_ context.Context, p *planning[brokerUserModel]) {
 }
 
 func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) error {
-	b, _ := brokerOf(ctx, c.model.Broker)
+	b := brokerOf(ctx, c.model.Broker)
 	client, err := c.readyBroker(ctx, b)
 	if err != nil {
 		return err
@@ -169,8 +169,8 @@ func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (fi
 	if err != nil || problem != "" {
 		return finding{Problem: problem}, err
 	}
-	b, _ := brokerOf(ctx, c.model.Broker)
-	client, err := c.broker(b)
+	b := brokerOf(ctx, c.model.Broker)
+	client, err := c.broker(ctx, b)
 	if err != nil {
 		return unseenBroker(err, "the user "+name)
 	}
@@ -207,8 +207,8 @@ func userProblem(ctx context.Context, client *rabbitmq.Management, account broke
 
 func (brokerUserKind) remove(ctx context.Context, c *call[brokerUserModel]) error {
 	name := c.model.Name.ValueString()
-	b, _ := brokerOf(ctx, c.model.Broker)
-	client, err := c.broker(b)
+	b := brokerOf(ctx, c.model.Broker)
+	client, err := c.broker(ctx, b)
 	if err == nil {
 		var there *rabbitmq.User
 		if there, err = lookUser(ctx, client, name); err == nil && there != nil {

@@ -154,7 +154,7 @@ func (rabbitMQServerKind) inspect(ctx context.Context, c *call[rabbitMQServerMod
 
 // rememberBroker keeps the names of users and queues for a plan that has to say what is gone.
 func (c *call[M]) rememberBroker(ctx context.Context, info rabbitmq.Info) {
-	client, err := c.broker(brokerModel{
+	client, err := c.broker(ctx, brokerModel{
 		ManagementURL:   types.StringValue(info.ManagementURL),
 		CredentialsFile: types.StringValue(info.CredentialsFile),
 	})

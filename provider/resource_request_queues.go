@@ -94,7 +94,7 @@ func contextsAttribute() schema.Attribute {
 }
 
 // wantedQueues are the names that a model asks for; nil while parts of it are not known.
-func wantedQueues(ctx context.Context, m *requestQueuesModel) []string {
+func wantedQueues(m *requestQueuesModel) []string {
 	releases, known1 := stringsOf(m.Releases)
 	architectures, known2 := stringsOf(m.Architectures)
 	words, known3 := stringsOf(m.Contexts)
@@ -116,7 +116,7 @@ func wantedQueues(ctx context.Context, m *requestQueuesModel) []string {
 }
 
 func (requestQueuesKind) plan(ctx context.Context, p *planning[requestQueuesModel]) {
-	wanted := wantedQueues(ctx, p.model)
+	wanted := wantedQueues(p.model)
 	if wanted == nil {
 		p.model.Names = types.SetUnknown(types.StringType)
 		return
@@ -125,18 +125,18 @@ func (requestQueuesKind) plan(ctx context.Context, p *planning[requestQueuesMode
 	if p.state == nil || p.model.AllowMessageLoss.ValueBool() {
 		return
 	}
-	dropped := droppedQueues(ctx, p.state, wanted)
+	dropped := droppedQueues(p.state, wanted)
 	refuseLoss(ctx, p.settings, p.state, dropped, path.Root("releases"), p.diags)
 }
 
 func (requestQueuesKind) planRemoval(ctx context.Context, c *call[requestQueuesModel]) {
 	if !c.model.AllowMessageLoss.ValueBool() {
-		refuseLoss(ctx, c.settings, c.model, droppedQueues(ctx, c.model, nil), path.Empty(), c.diags)
+		refuseLoss(ctx, c.settings, c.model, droppedQueues(c.model, nil), path.Empty(), c.diags)
 	}
 }
 
 // droppedQueues are the queues of a state that are wanted no more.
-func droppedQueues(ctx context.Context, state *requestQueuesModel, wanted []string) []string {
+func droppedQueues(state *requestQueuesModel, wanted []string) []string {
 	had, _ := stringsOf(state.Names)
 	return slices.DeleteFunc(had, func(name string) bool { return slices.Contains(wanted, name) })
 }
@@ -145,8 +145,8 @@ func droppedQueues(ctx context.Context, state *requestQueuesModel, wanted []stri
 // plan: the apply looks again.
 func refuseLoss(ctx context.Context, s *settings, state *requestQueuesModel, dropped []string, where path.Path,
 	diags *diag.Diagnostics) {
-	b, _ := brokerOf(ctx, state.Broker)
-	client, err := s.broker(b)
+	b := brokerOf(ctx, state.Broker)
+	client, err := s.broker(ctx, b)
 	if err != nil || len(dropped) == 0 {
 		return
 	}
@@ -183,12 +183,12 @@ func checkEmpty(ctx context.Context, client *rabbitmq.Management, names []string
 }
 
 func (requestQueuesKind) ensure(ctx context.Context, c *call[requestQueuesModel]) error {
-	b, _ := brokerOf(ctx, c.model.Broker)
+	b := brokerOf(ctx, c.model.Broker)
 	client, err := c.readyBroker(ctx, b)
 	if err != nil {
 		return err
 	}
-	wanted := wantedQueues(ctx, c.model)
+	wanted := wantedQueues(c.model)
 	queues, err := client.Queues(ctx)
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (requestQueuesKind) ensure(ctx context.Context, c *call[requestQueuesModel]
 		}
 	}
 	if c.prior != nil {
-		if err := removeQueues(ctx, client, droppedQueues(ctx, c.prior, wanted), loss); err != nil {
+		if err := removeQueues(ctx, client, droppedQueues(c.prior, wanted), loss); err != nil {
 			return err
 		}
 	}
@@ -246,8 +246,8 @@ func removeQueue(ctx context.Context, client *rabbitmq.Management, name string, 
 func (requestQueuesKind) inspect(ctx context.Context, c *call[requestQueuesModel]) (finding, error) {
 	names, _ := stringsOf(c.model.Names)
 	what := "the queues " + strings.Join(names, ", ")
-	b, _ := brokerOf(ctx, c.model.Broker)
-	client, err := c.broker(b)
+	b := brokerOf(ctx, c.model.Broker)
+	client, err := c.broker(ctx, b)
 	if err != nil {
 		return unseenBroker(err, what)
 	}
@@ -275,8 +275,8 @@ func (requestQueuesKind) inspect(ctx context.Context, c *call[requestQueuesModel
 
 func (requestQueuesKind) remove(ctx context.Context, c *call[requestQueuesModel]) error {
 	names, _ := stringsOf(c.model.Names)
-	b, _ := brokerOf(ctx, c.model.Broker)
-	client, err := c.broker(b)
+	b := brokerOf(ctx, c.model.Broker)
+	client, err := c.broker(ctx, b)
 	if err == nil {
 		err = removeQueues(ctx, client, names, c.model.AllowMessageLoss.ValueBool())
 	}

@@ -113,7 +113,7 @@ func TestAccRequestQueues(t *testing.T) {
 		},
 		resource.TestStep{Config: queuesConfiguration(s, both, ""), Check: there(append(all(one), all(two)...)...)},
 		resource.TestStep{ // a destroy is refused as well
-			Config: queuesConfiguration(s, both, ""), Destroy: true, ExpectError: regexp.MustCompile("1\\s+request"),
+			Config: queuesConfiguration(s, both, ""), Destroy: true, ExpectError: regexp.MustCompile(`1\s+request`),
 		},
 		resource.TestStep{ // contexts can be chosen, and the loss allowed
 			Config: queuesConfiguration(s, fmt.Sprintf("%q", one), "contexts = [\"normal\", \"ppa\"]\n  allow_message_loss = true"),

@@ -207,21 +207,27 @@ func (testbedImageKind) inspect(ctx context.Context, c *call[testbedImageModel])
 	c.model.Binary = types.StringValue(found.Binary)
 	image := imagePath(d, c.model.Release.ValueString(), c.model.Architecture.ValueString())
 	c.model.Path = types.StringValue(image)
-	if result := serviceFinding(found, imageFormat); result.Problem != "" {
+	if result := serviceFinding(found); result.Problem != "" {
 		return result, nil
 	}
-	info, err := imageState(image)
-	switch {
-	case errors.Is(err, errNotBuilt):
-		return finding{Problem: "the image " + image + " is missing"}, nil
-	case err != nil:
-		return finding{Problem: "the image " + image + " is missing: " + err.Error()}, nil
-	case info.Phase == testbed.PhaseFailed:
+	info, missing := imageState(image)
+	if missing != nil {
+		return imageMissing(image, missing), nil
+	}
+	if info.Phase == testbed.PhaseFailed {
 		c.diags.AddWarning("A testbed image is not renewed", fmt.Sprintf(
 			"Tests go on with %s of %s; the last attempt to build a new one failed on %s: %s", c.model.what(),
 			info.Built.Format(time.RFC1123), info.Since.Format(time.RFC1123), info.Error))
 	}
 	return finding{}, nil
+}
+
+func imageMissing(image string, why error) finding {
+	problem := "the image " + image + " is missing"
+	if !errors.Is(why, errNotBuilt) {
+		problem += ": " + why.Error()
+	}
+	return finding{Problem: problem, Absent: true}
 }
 
 func (testbedImageKind) remove(ctx context.Context, c *call[testbedImageModel]) error {

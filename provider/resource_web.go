@@ -156,17 +156,14 @@ func (webKind) inspect(ctx context.Context, c *call[webModel]) (finding, error) 
 		return absentService("website", d.ServicePath(webService)), nil
 	}
 	c.model.Binary = types.StringValue(found.Binary)
-	if result := serviceFinding(found, webFormat); result.Problem != "" {
+	if result := serviceFinding(found); result.Problem != "" {
 		return result, nil
 	}
 	conf, err := config.LoadCollector(d.ServicePath(webService, collectorConf))
 	if err != nil {
 		return finding{}, err
 	}
-	if err := alive(ctx, conf.Listen); err != nil {
-		return finding{Problem: "the website does not answer: " + err.Error()}, nil
-	}
-	return finding{}, nil
+	return healthFinding(ctx, "the website", conf.Listen), nil
 }
 
 func (webKind) remove(ctx context.Context, c *call[webModel]) error {

@@ -68,8 +68,8 @@ func (workerKind) schema(ctx context.Context) schema.Schema {
 			},
 			"images": schema.SetAttribute{
 				Required: true, ElementType: types.StringType,
-				MarkdownDescription: "Paths of the testbed images, as `autopkgtest_testbed_image` makes them; all in one folder. They are " +
-					"opened anew for each test.",
+				MarkdownDescription: "Paths of the testbed images, as `autopkgtest_testbed_image` makes them; all in one folder. " +
+					"They are opened anew for each test.",
 				Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(absolutePath())},
 			},
 			"releases":      releasesAttribute(),
@@ -82,8 +82,9 @@ func (workerKind) schema(ctx context.Context) schema.Schema {
 			},
 			"timeout": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(durationText(config.DefaultTimeout)),
-				MarkdownDescription: "The longest that the tests of one package may run. Default: `" + durationText(config.DefaultTimeout) + "`.",
-				Validators:          []validator.String{durationAtLeast(time.Minute)},
+				MarkdownDescription: "The longest that the tests of one package may run. Default: `" +
+					durationText(config.DefaultTimeout) + "`.",
+				Validators: []validator.String{durationAtLeast(time.Minute)},
 			},
 			"drain_timeout": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(durationText(defaultDrain)),
@@ -191,13 +192,10 @@ func (workerKind) inspect(ctx context.Context, c *call[workerModel]) (finding, e
 		return absentService("worker", d.ServicePath(workerService)), nil
 	}
 	c.model.Binary = types.StringValue(found.Binary)
-	if result := serviceFinding(found, workerFormat); result.Problem != "" {
+	if result := serviceFinding(found); result.Problem != "" {
 		return result, nil
 	}
-	if err := alive(ctx, workerHealth(d)); err != nil {
-		return finding{Problem: "the worker does not answer: " + err.Error()}, nil
-	}
-	return finding{}, nil
+	return healthFinding(ctx, "the worker", workerHealth(d)), nil
 }
 
 func (workerKind) remove(ctx context.Context, c *call[workerModel]) error {

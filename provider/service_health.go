@@ -32,6 +32,14 @@ func alive(ctx context.Context, address string) error {
 	return err
 }
 
+// healthFinding is what a plan says of a service whose processes run.
+func healthFinding(ctx context.Context, what, address string) finding {
+	if err := alive(ctx, address); err != nil {
+		return finding{Problem: what + " does not answer: " + err.Error()}
+	}
+	return finding{}
+}
+
 // ready is the check that an apply waits for: the service is of use, with all that it needs.
 func ready(address string) func(context.Context) error {
 	return func(ctx context.Context) error {

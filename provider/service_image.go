@@ -14,10 +14,8 @@ import (
 )
 
 const (
-	imageConf = "etc/image.conf"
-	// imageFormat is the version of what imageDefinition lays out.
-	imageFormat = 1
-	imagesPath  = "images"
+	imageConf  = "etc/image.conf"
+	imagesPath = "images"
 )
 
 // imageService names the service that keeps an image, and its process.
@@ -30,7 +28,7 @@ func imageDefinition(d *host.Directory, conf config.Image, binary host.Binary) h
 	name := imageService(conf.Release, conf.Architecture)
 	return host.Service{
 		Name:   name,
-		Format: imageFormat,
+		Format: definitionFormat,
 		Files:  []host.File{{Name: imageConf, Content: conf.Bytes()}},
 		Binary: &binary,
 		Processes: []host.Process{{

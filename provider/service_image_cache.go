@@ -52,12 +52,9 @@ func copyIn(ctx context.Context, d *host.Directory, from, to string) error {
 
 // keepInCache puts the image into the cache, unless that has it already.
 func keepInCache(ctx context.Context, d *host.Directory, cache, image string) error {
-	if cache == "" {
+	info, good := goodImage(image)
+	if cache == "" || !good {
 		return nil
-	}
-	info, err := imageState(image)
-	if err != nil {
-		return nil // nothing worth keeping
 	}
 	cached := filepath.Join(cache, filepath.Base(image))
 	if old, err := testbed.ReadImageInfo(cached); err == nil && old.SHA256 == info.SHA256 {
@@ -73,6 +70,12 @@ func keepInCache(ctx context.Context, d *host.Directory, cache, image string) er
 		}
 	}
 	return nil
+}
+
+// goodImage says whether there is an image that has passed its canary.
+func goodImage(image string) (testbed.ImageInfo, bool) {
+	info, err := imageState(image)
+	return info, err == nil
 }
 
 func copyOut(ctx context.Context, d *host.Directory, from, to string) (err error) {

@@ -69,7 +69,7 @@ func TestServiceFinding(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := serviceFinding(tc.found, 1).Problem; !strings.Contains(got, tc.want) || (got == "") != (tc.want == "") {
+			if got := serviceFinding(tc.found).Problem; !strings.Contains(got, tc.want) || (got == "") != (tc.want == "") {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})

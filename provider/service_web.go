@@ -13,8 +13,6 @@ const (
 	collectorName = "autopkgtest-collector"
 	collectorConf = "etc/collector.conf"
 	operatorConf  = "etc/autopkgtest-cloud.conf"
-	// webFormat is the version of what webDefinition lays out.
-	webFormat = 1
 )
 
 // webSettings are what a website is made of.
@@ -43,7 +41,7 @@ func webAddress(d *host.Directory, listen string, port int64, external string) (
 func webDefinition(d *host.Directory, s webSettings) host.Service {
 	return host.Service{
 		Name:   webService,
-		Format: webFormat,
+		Format: definitionFormat,
 		Files: []host.File{
 			{Name: collectorConf, Content: s.Collector.Bytes()},
 			{Name: operatorConf, Content: s.Operator.Bytes(), Perm: 0o644},

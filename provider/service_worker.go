@@ -13,8 +13,6 @@ const (
 	workerService = "worker"
 	workerName    = "autopkgtest-worker"
 	workerConf    = "etc/worker.conf"
-	// workerFormat is the version of what workerDefinition lays out.
-	workerFormat = 1
 	// stopMargin is what a worker may take beyond its drain: it kills the tests, gives their requests back and removes
 	// their testbeds.
 	stopMargin = 20 * time.Second
@@ -24,7 +22,7 @@ const (
 func workerDefinition(d *host.Directory, conf config.Worker, binary host.Binary) host.Service {
 	return host.Service{
 		Name:    workerService,
-		Format:  workerFormat,
+		Format:  definitionFormat,
 		Files:   []host.File{{Name: workerConf, Content: conf.Bytes()}},
 		Folders: []string{"state"},
 		Binary:  &binary,
