@@ -4,8 +4,10 @@ package examples
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -101,6 +103,7 @@ func TestLocal(t *testing.T) {
 	if after := passwordsOf(t, directory); fmt.Sprint(after) != fmt.Sprint(passwords) {
 		t.Error("the apply after a lost state changed a password")
 	}
+	importImage(t, c, directory+","+release+","+architecture)
 	request()
 
 	logs, err := filepath.Glob(filepath.Join(directory, "log", "*", "*"))
@@ -140,9 +143,22 @@ func killAll(t *testing.T, directory string) {
 func loseState(t *testing.T, c *cli) {
 	t.Helper()
 	for _, name := range []string{"terraform.tfstate", "terraform.tfstate.backup"} {
-		if err := os.Remove(filepath.Join(c.work, name)); err != nil {
+		if err := os.Remove(filepath.Join(c.work, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Error(err)
 		}
+	}
+	c.run("apply")
+	c.planIsEmpty()
+}
+
+// importImage forgets the image and imports it. Where its cache is, only the configuration knows.
+func importImage(t *testing.T, c *cli, id string) {
+	t.Helper()
+	const address = "autopkgtest_testbed_image.image"
+	c.run("state", "rm", address)
+	c.run(append(append([]string{"import", "-input=false", "-no-color"}, c.args...), address, id)...)
+	if plan := c.run("plan"); !strings.Contains(plan, "0 to add, 1 to change, 0 to destroy") {
+		t.Errorf("the plan after an import:\n%s", plan)
 	}
 	c.run("apply")
 	c.planIsEmpty()
