@@ -85,7 +85,7 @@ resource "autopkgtest_testbed_image" "test" {
 		"an archive that is not there": {func(d string) string { return image(d, "rel", `mirror = "http://archive.invalid/debian"`) },
 			`Could not build the image of rel for \w+ from http://archive.invalid/debian`},
 		"a release that is not there": {func(d string) string { return image(d, "nosuchrelease", "") },
-			`Could not build the image of nosuchrelease(.|\n)*no such release`},
+			`There is no release nosuchrelease at the archives that apt on this machine uses(.|\n)*no such release`},
 		"a release with a dash": {func(d string) string { return image(d, "focal-updates", "") }, `queue names are split on dashes`},
 		"images in two folders": {func(d string) string {
 			return providerBlock("acc", d) + `

@@ -61,7 +61,9 @@ func (testbedImageKind) schema(ctx context.Context) schema.Schema {
 		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
 			"binary": binaryAttribute(workerName),
 			"release": schema.StringAttribute{
-				Required: true, MarkdownDescription: "Release, as the archive calls it; one word without a dash.",
+				Required: true,
+				MarkdownDescription: "Release, as the archive calls it; one word without a dash. The plan of a new image asks the " +
+					"archive whether it has the release, and refuses what it has not.",
 				Validators:    []validator.String{releaseName()},
 				PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
 			},
@@ -120,9 +122,12 @@ func (m *testbedImageModel) what() string {
 	return fmt.Sprintf("the image of %s for %s", m.Release.ValueString(), m.Architecture.ValueString())
 }
 
-func (testbedImageKind) plan(_ context.Context, p *planning[testbedImageModel]) {
+func (testbedImageKind) plan(ctx context.Context, p *planning[testbedImageModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
 	p.planBinary(&p.model.Binary, workerName, p.diags)
+	if !p.diags.HasError() {
+		planRelease(ctx, p)
+	}
 }
 
 func (testbedImageKind) ensure(ctx context.Context, c *call[testbedImageModel]) error {

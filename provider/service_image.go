@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,10 +91,14 @@ func imagePaths(conf config.Worker) []string {
 	return paths
 }
 
-// describeMirror names where an image comes from.
+// describeMirror names where an image comes from, without a password.
 func describeMirror(mirror string) string {
 	if mirror == "" {
 		return "the archives that apt on this machine uses"
 	}
-	return strings.TrimRight(mirror, "/")
+	address, err := url.Parse(mirror)
+	if err != nil {
+		return "an address that cannot be read"
+	}
+	return strings.TrimRight(address.Redacted(), "/")
 }

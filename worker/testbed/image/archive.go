@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -36,7 +37,7 @@ const mostMirrors = 4
 // uses for the release, or else an archive that this machine uses for another release of the same distribution.
 func findArchive(ctx context.Context, fetch *fetcher, cfg config.Image, host []source) (archive, error) {
 	if cfg.Mirror != "" {
-		main := source{URI: strings.TrimRight(cfg.Mirror, "/"), Suite: cfg.Release, SignedBy: signedBy(host, cfg.Mirror)}
+		main := mirrorSource(cfg, host)
 		a, err := inspect(ctx, fetch, cfg, main)
 		if err != nil {
 			return archive{}, fmt.Errorf("release %s at the mirror %s: %w", cfg.Release, main.shown(), err)
@@ -70,12 +71,21 @@ func findArchive(ctx context.Context, fetch *fetcher, cfg config.Image, host []s
 		return archive{}, fmt.Errorf("release %s: %w", cfg.Release, failed)
 	case other != nil:
 		return *other, nil
-	case len(tried) == 0:
-		return archive{}, fmt.Errorf("%w: %s: this machine's apt has no source to build an image from; name a mirror for it",
-			ErrRelease, cfg.Release)
 	}
-	return archive{}, fmt.Errorf("%w: %s for %s is not at %s; is its name right? Otherwise name a mirror that has it",
-		ErrRelease, cfg.Release, cfg.Architecture, strings.Join(tried, ", "))
+	return archive{}, fmt.Errorf("%w; is its name right? Otherwise name a mirror that has it", nowhere(cfg, tried))
+}
+
+// mirrorSource is the source that the configuration names.
+func mirrorSource(cfg config.Image, host []source) source {
+	return source{URI: strings.TrimRight(cfg.Mirror, "/"), Suite: cfg.Release, SignedBy: signedBy(host, cfg.Mirror)}
+}
+
+// nowhere says that none of the archives that were asked has the release.
+func nowhere(cfg config.Image, asked []string) error {
+	if len(asked) == 0 {
+		return fmt.Errorf("%w: %s: this machine's apt has no source to build an image from", ErrRelease, cfg.Release)
+	}
+	return fmt.Errorf("%w: %s for %s is not at %s", ErrRelease, cfg.Release, cfg.Architecture, strings.Join(asked, ", "))
 }
 
 // distribution tells the archive of a distribution from one that offers a few packages for it under the same name, as
@@ -153,14 +163,9 @@ func inspect(ctx context.Context, fetch *fetcher, cfg config.Image, s source) (a
 	if err := fetch.reachable(ctx, s.URI); err != nil {
 		return archive{}, err
 	}
-	fields, err := fetch.release(ctx, s.URI, s.Suite)
+	fields, err := fetch.releaseFor(ctx, cfg, s)
 	if err != nil {
 		return archive{}, err
-	}
-	architectures := strings.Fields(fields["architectures"])
-	if !slices.Contains(architectures, cfg.Architecture) {
-		return archive{}, fmt.Errorf("%w: %s has %s, not %s", ErrRelease, s.Suite, strings.Join(architectures, ", "),
-			cfg.Architecture)
 	}
 	a := archive{origin: fields["origin"]}
 	if len(s.Components) == 0 {
@@ -198,7 +203,12 @@ const fetchTimeout = 15 * time.Second
 func newFetcher(proxy string) *fetcher {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
 	if address, err := url.Parse(proxy); proxy != "" && err == nil {
-		transport.Proxy = http.ProxyURL(address)
+		transport.Proxy = func(r *http.Request) (*url.URL, error) {
+			if ip, err := netip.ParseAddr(r.URL.Hostname()); err == nil && ip.IsLoopback() {
+				return nil, nil // the proxy would take it for an address of its own machine
+			}
+			return address, nil
+		}
 	}
 	return &fetcher{client: &http.Client{Transport: transport, Timeout: fetchTimeout}, reachable: checkReachable,
 		own: hostDistribution("/")}
@@ -207,10 +217,32 @@ func newFetcher(proxy string) *fetcher {
 // maxReleaseHead is enough for the fields before the checksums.
 const maxReleaseHead = 64 << 10
 
-// release reads the head of dists/SUITE/InRelease. Its signature is not checked here: the build does that, this only
-// finds the mistakes that people make.
+// releaseFor reads the release file of a source, which must have the architecture that is wanted.
+func (f *fetcher) releaseFor(ctx context.Context, cfg config.Image, s source) (map[string]string, error) {
+	fields, err := f.release(ctx, s.URI, s.Suite)
+	if err != nil {
+		return nil, err
+	}
+	architectures := strings.Fields(fields["architectures"])
+	if !slices.Contains(architectures, cfg.Architecture) {
+		return nil, fmt.Errorf("%w: %s has %s, not %s", ErrRelease, s.Suite, strings.Join(architectures, ", "),
+			cfg.Architecture)
+	}
+	return fields, nil
+}
+
+// release reads the head of dists/SUITE/InRelease, or where there is none, of Release, whose signature is a file of its
+// own. The signature is not checked here: the build does that, this only finds the mistakes that people make.
 func (f *fetcher) release(ctx context.Context, uri, suite string) (map[string]string, error) {
-	address := uri + "/dists/" + suite + "/InRelease"
+	fields, err := f.head(ctx, uri+"/dists/"+suite+"/InRelease")
+	if errors.Is(err, ErrRelease) {
+		return f.head(ctx, uri+"/dists/"+suite+"/Release")
+	}
+	return fields, err
+}
+
+// head reads the head of one release file.
+func (f *fetcher) head(ctx context.Context, address string) (map[string]string, error) {
 	shown := source{URI: address}.shown()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
