@@ -46,19 +46,44 @@ func create(ctx context.Context, o Options, free func(path string) (uint64, erro
 		return nil, fmt.Errorf("look for the stack's folder: %w", err)
 	}
 	d := &Directory{path: path, stack: o.Stack, account: o.Account}
+	there := existing(path) == path
 	if err := d.makeFolder(ctx); err != nil {
 		return nil, err
 	}
 	if err := d.refuseForeign(); err != nil {
 		return nil, err
 	}
-	if err := d.reach(ctx, d.path); err != nil {
-		return nil, err
+	err = d.reach(ctx, d.path)
+	if err == nil {
+		err = d.claim(ctx, free)
 	}
-	if err := d.claim(ctx, free); err != nil {
+	if err != nil {
+		d.abandon(there)
 		return nil, err
 	}
 	return d, nil
+}
+
+// abandon takes away what a refused Create has made: its lock, and the folder unless that was there before. Whoever has
+// begun to use the folder meanwhile keeps it.
+func (d *Directory) abandon(there bool) {
+	lock, err := d.tryLock(lockStructure)
+	if err != nil || lock == nil {
+		return
+	}
+	defer unlockFile(lock)
+	root, err := d.open()
+	if err != nil {
+		return
+	}
+	defer root.Close()
+	if blank, err := isBlank(root); err != nil || !blank {
+		return
+	}
+	_ = root.Remove(lockStructure)
+	if !there {
+		_ = os.Remove(d.path) // refused while anything is in it
+	}
 }
 
 // makeFolder makes the folder and gives it to the account. The account makes it itself where it can: root then never

@@ -232,11 +232,31 @@ func TestCreateNeedsRoom(t *testing.T) {
 	if !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "500 MiB left, and 1024") {
 		t.Errorf("error %v", err)
 	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the refused folder is left behind: %v", err)
+	}
 	if _, err := Create(t.Context(), options(t, path)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := create(t.Context(), options(t, path), nearlyFull); err != nil {
 		t.Errorf("a stack that is there cannot be repaired: %v", err)
+	}
+}
+
+// TestCreateRefusedInAFolderThatIsThere: the folder is somebody else's idea, and stays as it was.
+func TestCreateRefusedInAFolderThatIsThere(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(place(t), "stack")
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	full := func(string) (uint64, error) { return 0, nil }
+	if _, err := create(t.Context(), options(t, path), full); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("error %v", err)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil || len(entries) > 0 {
+		t.Errorf("left in the folder: %v, %v", entries, err)
 	}
 }
 
