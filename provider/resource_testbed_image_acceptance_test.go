@@ -14,7 +14,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
@@ -79,14 +78,7 @@ func TestAccImageWithoutItsArchive(t *testing.T) {
 // giveImage makes a stack that holds nothing but a finished image.
 func giveImage(t *testing.T, directory, release string) {
 	t.Helper()
-	account, err := host.Choose("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := host.Create(t.Context(), host.Options{Path: directory, Stack: "acc", Account: account})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := makeStack(t, directory)
 	info, err := json.Marshal(testbed.ImageInfo{
 		Release: release, Architecture: hostArchitecture(), Phase: testbed.PhaseReady, Canary: testbed.CanaryPassed,
 		Built: time.Now().UTC(),
