@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -42,6 +43,11 @@ func TestAccRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	sealed := filepath.Join(filepath.Dir(newStack(t)), "sealed")
+	if err := os.Mkdir(sealed, 0o555); err != nil {
+		t.Fatal(err)
+	}
+
 	web := func(directory, extra string) string {
 		return providerBlock("acc", directory) + fmt.Sprintf(`
 resource "autopkgtest_web" "test" {
@@ -68,6 +74,8 @@ resource "autopkgtest_testbed_image" "test" {
 		"a taken port": {func(d string) string { return web(d, fmt.Sprintf("port = %d", taken)) },
 			fmt.Sprintf(`the port 127.0.0.1:%d is taken by`, taken)},
 		"a folder that the account cannot enter": {func(string) string { return web(closed+"/stack", "") }, `stands in the way`},
+		"a folder that the account cannot write to": {func(string) string { return web(sealed, "") },
+			`the folder ` + sealed + ` cannot be used by(.|\n)*` + sealed + ` stands in the way(.|\n)*or open ` + sealed + ` to it`},
 		"a folder with other things": {func(string) string { return web(full, "") },
 			`holds other things and no stack.json(.|\n)*empty it by hand`},
 		"a relative folder": {func(string) string { return web("stack", "") }, `abspath\("stack"\)`},
@@ -127,4 +135,45 @@ resource "autopkgtest_worker" "test" {
 			}
 		})
 	}
+}
+
+// TestAccSecondStack: a folder has one stack. The second one is told whose it is, and the first does not notice.
+func TestAccSecondStack(t *testing.T) {
+	t.Parallel()
+	directory := newStack(t)
+	makeStack(t, directory)
+	before := listing(t, directory)
+	for _, kind := range []string{"rabbitmq_server", "swift_server"} {
+		resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
+			Config: providerBlock("other", directory) + fmt.Sprintf("resource \"autopkgtest_%s\" \"test\" {}\n", kind),
+			ExpectError: words(`the stack "other" cannot have the folder ` + directory + `: it belongs to the stack "acc"(.|\n)*` +
+				`Give each stack a folder of its own`),
+		}}})
+	}
+	if after := listing(t, directory); after != before {
+		t.Errorf("the second stack has touched the first one's folder:\n%s\nbefore:\n%s", after, before)
+	}
+	if pids := processes(directory, ""); len(pids) > 0 {
+		t.Errorf("a refused creation left the processes %v behind", pids)
+	}
+}
+
+// listing is all there is below a folder, with modes, sizes and times.
+func listing(t *testing.T, folder string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			fmt.Fprintln(&all, path, info.Mode(), info.Size(), info.ModTime())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
 }
