@@ -42,28 +42,6 @@ func TestQueuesOf(t *testing.T) {
 	}
 }
 
-func TestDurationText(t *testing.T) {
-	t.Parallel()
-	for d, want := range map[time.Duration]string{
-		48 * time.Hour:                  "48h",
-		90 * time.Minute:                "1h30m",
-		10 * time.Minute:                "10m",
-		90 * time.Second:                "1m30s",
-		30 * time.Second:                "30s",
-		time.Hour + 30*time.Second:      "1h0m30s",
-		100 * time.Hour:                 "100h",
-		1500 * time.Millisecond:         "1.5s",
-		20*time.Hour + 10*time.Minute:   "20h10m",
-		10*time.Minute + 10*time.Second: "10m10s",
-	} {
-		got := durationText(d)
-		back, err := time.ParseDuration(got)
-		if got != want || err != nil || back != d {
-			t.Errorf("%s: got %q, want %q", d, got, want)
-		}
-	}
-}
-
 func TestSplitImportID(t *testing.T) {
 	t.Parallel()
 	names := []identityValue{{name: "directory"}, {name: "release"}, {name: "architecture"}}

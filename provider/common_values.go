@@ -2,7 +2,6 @@ package provider
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -44,18 +43,6 @@ type values = map[string]attr.Value
 // object makes a value whose attributes are those of its types, which is a fact of the code and not of any input.
 func object(kinds map[string]attr.Type, v values) types.Object {
 	return types.ObjectValueMust(kinds, v)
-}
-
-// durationText writes a duration as people do: 48h and not 48h0m0s.
-func durationText(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }
 
 func textOrNull(text string) types.String {

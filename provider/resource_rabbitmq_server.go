@@ -16,6 +16,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
 type rabbitMQServerModel struct {
@@ -47,7 +48,7 @@ func (rabbitMQServerKind) schema(ctx context.Context) schema.Schema {
 			"data is what one backs up.",
 		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
 			"delivery_timeout": schema.StringAttribute{
-				Optional: true, Computed: true, Default: stringdefault.StaticString(durationText(rabbitmq.DefaultDeliveryTimeout)),
+				Optional: true, Computed: true, Default: stringdefault.StaticString(config.DurationText(rabbitmq.DefaultDeliveryTimeout)),
 				MarkdownDescription: "How long a worker may hold a request before the broker takes it away and hands it to another: more " +
 					"than the longest test takes. The value is read back from the running node. Default: `48h`.",
 				Validators: []validator.String{durationAtLeast(time.Minute)},
@@ -143,7 +144,7 @@ func (rabbitMQServerKind) inspect(ctx context.Context, c *call[rabbitMQServerMod
 		return absentService("broker", d.ServicePath(rabbitmq.Service)), nil
 	}
 	if c.model.DeliveryTimeout.IsNull() { // after an import
-		c.model.DeliveryTimeout = types.StringValue(durationText(info.DeliveryTimeout))
+		c.model.DeliveryTimeout = types.StringValue(config.DurationText(info.DeliveryTimeout))
 	}
 	c.model.Broker = brokerObject(info)
 	if info.Problem == "" {

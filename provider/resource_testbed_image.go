@@ -79,8 +79,8 @@ func (testbedImageKind) schema(ctx context.Context) schema.Schema {
 					"another release of the same distribution.",
 			},
 			"refresh_every": schema.StringAttribute{
-				Optional: true, Computed: true, Default: stringdefault.StaticString(durationText(config.DefaultEvery)),
-				MarkdownDescription: "Age at which the image is built anew. Default: `" + durationText(config.DefaultEvery) + "`.",
+				Optional: true, Computed: true, Default: stringdefault.StaticString(config.DurationText(config.DefaultEvery)),
+				MarkdownDescription: "Age at which the image is built anew. Default: `" + config.DurationText(config.DefaultEvery) + "`.",
 				Validators:          []validator.String{durationAtLeast(time.Minute)},
 			},
 			"include": schema.SetAttribute{
@@ -275,7 +275,7 @@ func (testbedImageKind) imported(_ context.Context, c *call[testbedImageModel]) 
 		return notThere(err)
 	}
 	c.model.Mirror = textOrNull(conf.Mirror)
-	c.model.RefreshEvery = types.StringValue(durationText(conf.Every))
+	c.model.RefreshEvery = types.StringValue(config.DurationText(conf.Every))
 	c.model.Include = types.SetNull(types.StringType)
 	if len(conf.Include) > 0 {
 		c.model.Include = stringSet(conf.Include)

@@ -81,15 +81,15 @@ func (workerKind) schema(ctx context.Context) schema.Schema {
 				Validators:          []validator.Int64{int64validator.Between(1, 1000)},
 			},
 			"timeout": schema.StringAttribute{
-				Optional: true, Computed: true, Default: stringdefault.StaticString(durationText(config.DefaultTimeout)),
+				Optional: true, Computed: true, Default: stringdefault.StaticString(config.DurationText(config.DefaultTimeout)),
 				MarkdownDescription: "The longest that the tests of one package may run. Default: `" +
-					durationText(config.DefaultTimeout) + "`.",
+					config.DurationText(config.DefaultTimeout) + "`.",
 				Validators: []validator.String{durationAtLeast(time.Minute)},
 			},
 			"drain_timeout": schema.StringAttribute{
-				Optional: true, Computed: true, Default: stringdefault.StaticString(durationText(defaultDrain)),
+				Optional: true, Computed: true, Default: stringdefault.StaticString(config.DurationText(defaultDrain)),
 				MarkdownDescription: "How long a stop waits for running tests. Those that take longer are ended, and their requests go " +
-					"back into the queue. Default: `" + durationText(defaultDrain) + "`.",
+					"back into the queue. Default: `" + config.DurationText(defaultDrain) + "`.",
 				Validators: []validator.String{durationAtLeast(time.Second)},
 			},
 			"delivery_timeout": schema.StringAttribute{
@@ -115,7 +115,7 @@ func (workerKind) plan(_ context.Context, p *planning[workerModel]) {
 	if limit != 0 && longest >= limit {
 		p.diags.AddAttributeError(path.Root("timeout"), "A test may outlive the broker's patience", fmt.Sprintf(
 			"A test may run for %s, and after %s the broker hands its request to another worker. Raise the broker's "+
-				"delivery_timeout or lower the worker's timeout.", durationText(longest), durationText(limit)))
+				"delivery_timeout or lower the worker's timeout.", config.DurationText(longest), config.DurationText(limit)))
 	}
 	images, known := stringsOf(p.model.Images)
 	if _, err := imageFolder(images); known && err != nil {
@@ -218,8 +218,8 @@ func (workerKind) imported(_ context.Context, c *call[workerModel]) error {
 	c.model.Architectures = stringSet(conf.Architectures)
 	c.model.Contexts = stringSet(contextWords(conf.Contexts))
 	c.model.Slots = types.Int64Value(int64(conf.Slots))
-	c.model.Timeout = types.StringValue(durationText(conf.Timeout))
-	c.model.DrainTimeout = types.StringValue(durationText(conf.DrainTimeout))
+	c.model.Timeout = types.StringValue(config.DurationText(conf.Timeout))
+	c.model.DrainTimeout = types.StringValue(config.DurationText(conf.DrainTimeout))
 	c.model.Images = stringSet(imagePaths(conf))
 	return nil
 }

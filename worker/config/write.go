@@ -33,12 +33,12 @@ func (w *writer) list(name string, values []string) { w.key(name, strings.Join(v
 
 func (w *writer) duration(name string, value time.Duration) {
 	if value > 0 {
-		w.key(name, shortDuration(value))
+		w.key(name, DurationText(value))
 	}
 }
 
-// shortDuration is what time.ParseDuration reads back, without the zeroes: 8h, not 8h0m0s.
-func shortDuration(d time.Duration) string {
+// DurationText writes a duration as people do, 8h and not 8h0m0s; time.ParseDuration reads it back.
+func DurationText(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")
