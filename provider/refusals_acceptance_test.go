@@ -114,11 +114,11 @@ resource "autopkgtest_worker" "test" {
   images                  = ["/a/rel-amd64.tar.zst"]
   releases                = ["rel"]
   architectures           = ["amd64"]
-  timeout                 = "48h"
+  timeout                 = "20h"
   delivery_timeout        = "48h"
 }
 `
-		}, `after 48h the broker hands its request to another worker`},
+		}, `a request may be held for 60h15m(.|\n)*after 48h the broker takes it away(.|\n)*raise the broker's delivery timeout`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

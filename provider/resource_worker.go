@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/run"
 )
 
 // defaultDrain is what an update or a removal waits for running tests. Those that take longer are run again elsewhere.
@@ -94,8 +94,10 @@ func (workerKind) schema(ctx context.Context) schema.Schema {
 			},
 			"delivery_timeout": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{durationAtLeast(time.Minute)},
-				MarkdownDescription: "The broker's delivery timeout, as `autopkgtest_rabbitmq_server` has it. When it is given, the plan " +
-					"refuses a `timeout` that reaches it: the broker would hand the request of a running test to another worker.",
+				MarkdownDescription: "The broker's delivery timeout, as `autopkgtest_rabbitmq_server` has it. Neither a plan nor the " +
+					"worker accepts one that is shorter than a request may be held, which is three times the `timeout` and some " +
+					"minutes: the broker would hand the request of a running test to another worker. Without it nothing is " +
+					"compared, and the worker's log says so.",
 			},
 		}),
 	}
@@ -111,15 +113,20 @@ func (m *workerModel) service() *serviceModel {
 func (workerKind) plan(_ context.Context, p *planning[workerModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
 	p.planBinary(&p.model.Binary, workerName, p.diags)
-	longest, limit := durationOf(p.model.Timeout), durationOf(p.model.DeliveryTimeout)
-	if limit != 0 && longest >= limit {
-		p.diags.AddAttributeError(path.Root("timeout"), "A test may outlive the broker's patience", fmt.Sprintf(
-			"A test may run for %s, and after %s the broker hands its request to another worker. Raise the broker's "+
-				"delivery_timeout or lower the worker's timeout.", config.DurationText(longest), config.DurationText(limit)))
-	}
+	planTimeout(p)
 	images, known := stringsOf(p.model.Images)
 	if _, err := imageFolder(images); known && err != nil {
 		p.diags.AddAttributeError(path.Root("images"), "The images are in different folders", err.Error())
+	}
+}
+
+// planTimeout refuses what the worker itself refuses when it starts, where both values are known.
+func planTimeout(p *planning[workerModel]) {
+	if p.model.Timeout.IsUnknown() || p.model.DeliveryTimeout.IsUnknown() {
+		return
+	}
+	if err := run.CheckDeliveryTimeout(durationOf(p.model.DeliveryTimeout), durationOf(p.model.Timeout)); err != nil {
+		p.diags.AddAttributeError(path.Root("timeout"), "A test may outlive the broker's patience", err.Error())
 	}
 }
 
@@ -155,6 +162,7 @@ func workerConfiguration(m *workerModel, d *host.Directory) (config.Worker, erro
 	}
 	conf := config.Worker{
 		BrokerCredentials: m.BrokerCredentials.ValueString(),
+		DeliveryTimeout:   durationOf(m.DeliveryTimeout),
 		StoreCredentials:  m.StoreCredentials.ValueString(),
 		Slots:             int(m.Slots.ValueInt64()),
 		StateDirectory:    d.ServicePath(workerService, "state"),
@@ -214,6 +222,9 @@ func (workerKind) imported(_ context.Context, c *call[workerModel]) error {
 	}
 	c.model.BrokerCredentials = types.StringValue(conf.BrokerCredentials)
 	c.model.StoreCredentials = types.StringValue(conf.StoreCredentials)
+	if conf.DeliveryTimeout > 0 {
+		c.model.DeliveryTimeout = types.StringValue(config.DurationText(conf.DeliveryTimeout))
+	}
 	c.model.Releases = stringSet(conf.Releases)
 	c.model.Architectures = stringSet(conf.Architectures)
 	c.model.Contexts = stringSet(contextWords(conf.Contexts))

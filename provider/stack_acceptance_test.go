@@ -75,6 +75,7 @@ resource "autopkgtest_result_containers" "results" {
 resource "autopkgtest_worker" "worker" {
   broker_credentials_file = autopkgtest_broker_user.worker.credentials_file
   store_credentials_file  = autopkgtest_swift_server.store.store.credentials_file
+  delivery_timeout        = autopkgtest_rabbitmq_server.broker.delivery_timeout
   images                  = [%q]
   releases                = ["rel"]
   architectures           = ["amd64"]
@@ -172,7 +173,9 @@ func TestAccStack(t *testing.T) {
 	configuration := stackConfiguration("acc", directory, place, image, "")
 	kept := &remembered{directory: directory}
 
-	steps := []resource.TestStep{{Config: configuration, Check: kept.remember}}
+	steps := []resource.TestStep{{Config: configuration, Check: resource.ComposeTestCheckFunc(kept.remember, func(*terraform.State) error {
+		return contains(filepath.Join(directory, "services/worker/etc/worker.conf"), "delivery_timeout = 48h")
+	})}}
 	damage := func(what string, changes []string, do func() error) {
 		steps = append(steps, resource.TestStep{
 			PreConfig: func() {
@@ -236,7 +239,6 @@ func TestAccStack(t *testing.T) {
 		steps = append(steps, resource.TestStep{
 			ResourceName: address, ImportState: true, ImportStateId: directory, ImportStateVerify: true,
 			ImportStateVerifyIdentifierAttribute: "directory",
-			ImportStateVerifyIgnore:              []string{"delivery_timeout"},
 		})
 	}
 	steps = append(steps, lostState(configuration)...)

@@ -20,7 +20,7 @@ import (
 // Service is the name of the service in the stack's folder.
 const Service = "rabbitmq"
 
-// DefaultDeliveryTimeout is far above the longest run that a worker allows.
+// DefaultDeliveryTimeout is far above what a worker with the default timeout may take for a request.
 const DefaultDeliveryTimeout = 48 * time.Hour
 
 // shortestDeliveryTimeout is the interval at which a node looks for overdue deliveries.

@@ -34,7 +34,7 @@ func files() map[string]file {
 		BrokerCredentials: "/srv/stack/credentials/worker", StoreCredentials: "/srv/my stack/credentials/swift",
 		Releases: []string{"bookworm", "noble"}, Architectures: []string{"amd64", "i386"}, Contexts: []string{"", "huge"},
 		Slots: 4, StateDirectory: "/srv/stack/services/worker/data", Timeout: 8 * time.Hour, DrainTimeout: 90 * time.Minute,
-		Images: "/srv/stack/images", HealthListen: "127.0.0.1:20490",
+		Images: "/srv/stack/images", HealthListen: "127.0.0.1:20490", DeliveryTimeout: 48 * time.Hour,
 	}
 	collector := Collector{
 		BrokerCredentials: "/srv/stack/credentials/web", StoreURL: "http://127.0.0.1:20484/v1/AUTH_autopkgtest",
@@ -219,6 +219,7 @@ func TestRefuses(t *testing.T) {
 		"too small a number":    {replace("slots = 1", "slots = 0"), ":8:", "at least 1"},
 		"no duration":           {replace("slots = 1", "slots = 1\ntimeout = 8"), ":9:", "is not a duration"},
 		"negative duration":     {replace("slots = 1", "slots = 1\ndrain_timeout = -1h"), ":9:", "is not a duration"},
+		"delivery at once":      {replace("credentials_file = /a", "credentials_file = /a\ndelivery_timeout = 0s"), ":3:", "is not a duration"},
 		"release with a dash":   {replace("noble", "trixie-backports"), ":6:", "has a dash"},
 		"release twice":         {replace("noble", "noble noble"), ":6:", "there twice"},
 		"release of a path":     {replace("noble", "../noble"), ":6:", "is not a word"},

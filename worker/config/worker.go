@@ -9,8 +9,9 @@ import (
 
 // Worker is worker.conf.
 type Worker struct {
-	BrokerCredentials string // [amqp] credentials_file
-	StoreCredentials  string // [swift] credentials_file
+	BrokerCredentials string        // [amqp] credentials_file
+	DeliveryTimeout   time.Duration // [amqp] delivery_timeout: how long the broker lets us hold a request; 0 for unknown
+	StoreCredentials  string        // [swift] credentials_file
 
 	// [autopkgtest]
 	Releases       []string
@@ -35,7 +36,7 @@ const normalContext = "normal"
 var contexts = []string{"", "huge", "ppa", "upstream"}
 
 var workerSchema = schema{
-	"amqp":  {"credentials_file"},
+	"amqp":  {"credentials_file", "delivery_timeout"},
 	"swift": {"credentials_file"},
 	"autopkgtest": {
 		"releases", "architectures", "contexts", "slots", "state_directory", "timeout", "drain_timeout",
@@ -52,6 +53,7 @@ func LoadWorker(path string) (Worker, error) {
 	}
 	w := Worker{
 		BrokerCredentials: d.text("amqp", "credentials_file"),
+		DeliveryTimeout:   d.duration("amqp", "delivery_timeout", 0),
 		StoreCredentials:  d.text("swift", "credentials_file"),
 		Releases:          d.words("autopkgtest", "releases"),
 		Architectures:     d.words("autopkgtest", "architectures"),
@@ -74,6 +76,7 @@ func (w Worker) Bytes() []byte {
 	out := newWriter("autopkgtest-worker's configuration")
 	out.section("amqp")
 	out.key("credentials_file", w.BrokerCredentials)
+	out.duration("delivery_timeout", w.DeliveryTimeout)
 	out.section("swift")
 	out.key("credentials_file", w.StoreCredentials)
 	out.section("autopkgtest")

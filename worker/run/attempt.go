@@ -47,7 +47,7 @@ func (l *life) run(ctx context.Context) State {
 			if broken == maxBroken {
 				return Handback
 			}
-			if err := l.again(ctx, a.folder, min(firstPause<<broken, longestPause)); err != nil {
+			if err := l.again(ctx, a.folder, brokenPause(broken)); err != nil {
 				return Handback
 			}
 			continue
@@ -59,7 +59,7 @@ func (l *life) run(ctx context.Context) State {
 		if !ourFailure(outcome) || len(l.attempts) == maxAttempts {
 			return Collect
 		}
-		if !sleep(ctx, l.worker.settings.RetryPause<<(len(l.attempts)-1)) {
+		if !sleep(ctx, retryPause(l.worker.settings.RetryPause, len(l.attempts))) {
 			return Handback
 		}
 	}

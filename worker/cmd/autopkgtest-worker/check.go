@@ -21,7 +21,7 @@ import (
 // checkConfiguration tells what a worker with this configuration would consume and run, and tries everything that can be
 // tried without taking a request. It fails when something is wrong.
 func checkConfiguration(ctx context.Context, path string, out io.Writer) error {
-	conf, err := config.LoadWorker(path)
+	conf, err := loadConfiguration(path)
 	if err != nil {
 		return usage(err)
 	}
@@ -35,6 +35,7 @@ func checkConfiguration(ctx context.Context, path string, out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(table, "configuration\t%s\n", path)
 	fmt.Fprintf(table, "slots\t%d tests at a time, at most %s each, %s to finish when stopped\n", conf.Slots, conf.Timeout, conf.DrainTimeout)
+	fmt.Fprintf(table, "delivery timeout\t%s\n", describeDeliveryTimeout(conf))
 	fmt.Fprintf(table, "state directory\t%s\n", conf.StateDirectory)
 	fmt.Fprintf(table, "health checks\t%s\n", orNone(conf.HealthListen))
 	for _, q := range all {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,17 +18,20 @@ func TestExitCodes(t *testing.T) {
 	if err := os.WriteFile(wrong, []byte("[autopkgtest]\nslotz = 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	short := writeConfiguration(t, 20*time.Hour)
 	for name, test := range map[string]struct {
 		args []string
 		want int
 	}{
-		"help":               {[]string{"--help"}, exitOK},
-		"unknown flag":       {[]string{"--no-such-flag"}, exitUsage},
-		"no configuration":   {[]string{"--config", "/nowhere/worker.conf"}, exitUsage},
-		"wrong key":          {[]string{"--config", wrong}, exitUsage},
-		"wrong key, checked": {[]string{"--config", wrong, "--check"}, exitUsage},
-		"wrong log format":   {[]string{"--log-format", "xml"}, exitUsage},
-		"image, no file":     {[]string{"image", "--config", "/nowhere/image.conf"}, exitUsage},
+		"help":                {[]string{"--help"}, exitOK},
+		"unknown flag":        {[]string{"--no-such-flag"}, exitUsage},
+		"no configuration":    {[]string{"--config", "/nowhere/worker.conf"}, exitUsage},
+		"wrong key":           {[]string{"--config", wrong}, exitUsage},
+		"wrong key, checked":  {[]string{"--config", wrong, "--check"}, exitUsage},
+		"taken away":          {[]string{"--config", short}, exitUsage},
+		"taken away, checked": {[]string{"--config", short, "--check"}, exitUsage},
+		"wrong log format":    {[]string{"--log-format", "xml"}, exitUsage},
+		"image, no file":      {[]string{"image", "--config", "/nowhere/image.conf"}, exitUsage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

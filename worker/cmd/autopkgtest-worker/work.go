@@ -25,10 +25,11 @@ const backend = "unshare"
 
 // work runs a worker until it is told to stop.
 func work(ctx context.Context, path string, log *slog.Logger) error {
-	conf, err := config.LoadWorker(path)
+	conf, err := loadConfiguration(path)
 	if err != nil {
 		return usage(err)
 	}
+	warnOfUnknown(conf, log)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	testbeds, err := testbed.NewRunner(ctx, backend, log)
@@ -131,7 +132,7 @@ func obey(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os
 
 // reload applies a changed configuration to a running worker. One that is wrong changes nothing.
 func reload(worker *run.Worker, path string, log *slog.Logger) {
-	conf, err := config.LoadWorker(path)
+	conf, err := loadConfiguration(path)
 	if err == nil {
 		err = worker.Reconfigure(queues(conf), conf.Slots)
 	}
