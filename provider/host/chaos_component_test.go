@@ -99,6 +99,21 @@ func TestKilledRunsvIsRepairedByConverge(t *testing.T) {
 	}
 }
 
+// A runsv without its pipes runs its process for ever, and nobody can tell it anything.
+func TestDeafRunsvIsRepairedByConverge(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	s := toy(t, d, map[string]string{"toy-a": "stay"})
+	converge(t, d, s)
+	if err := d.Remove(t.Context(), "services/toy/runit/toy-a/supervise"); err != nil {
+		t.Fatal(err)
+	}
+	if difference := cmp.Diff(Report{Restarted: []string{"toy-a"}}, converge(t, d, s)); difference != "" {
+		t.Error(difference)
+	}
+	healthy(t, d, s)
+}
+
 func TestKilledSupervisorIsRepairedByConverge(t *testing.T) {
 	t.Parallel()
 	d := newDirectory(t)

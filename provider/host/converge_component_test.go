@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -247,6 +249,50 @@ func TestServicesSideBySide(t *testing.T) {
 	}
 	if _, err := Open(d.Path(), "test"); !errors.Is(err, ErrAbsent) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A first apply puts all services of a stack in place side by side, while the supervisor is only just starting. Nobody may
+// take a process that another one's call has brought up for a leftover.
+func TestServicesSideBySideStartOnce(t *testing.T) {
+	t.Parallel()
+	for round := range 5 {
+		t.Run(strconv.Itoa(round), func(t *testing.T) {
+			t.Parallel()
+			d := newDirectory(t)
+			var services []Service
+			var group sync.WaitGroup
+			for number := range 6 {
+				name := fmt.Sprintf("service-%d", number)
+				words := map[string]string{}
+				for _, process := range []string{name + "-a", name + "-b"} {
+					words[process] = "note " + d.ServicePath(name, "data", process)
+				}
+				s := toy(t, d, words)
+				s.Name = name
+				services = append(services, s)
+			}
+			for _, s := range services {
+				group.Go(func() {
+					if _, err := d.Converge(t.Context(), s); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			for _, s := range services {
+				healthy(t, d, s)
+				for _, p := range s.Processes {
+					notes, err := os.ReadFile(d.ServicePath(s.Name, "data", p.Name))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if starts := bytes.Count(notes, []byte("\n")); starts != 1 {
+						t.Errorf("process %s was started %d times", p.Name, starts)
+					}
+				}
+			}
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -37,6 +38,7 @@ func TestMain(m *testing.M) {
 //
 //	fds FILE       write the open descriptors into FILE, then stay until TERM
 //	stay           stay until TERM
+//	note FILE      write a line into FILE, then stay until TERM
 //	stubborn       stay, whatever TERM says
 //	drain FILE     on TERM, take a second and then write FILE
 //	converge STACK NUMBER   put a service into a stack's folder, as a provider does
@@ -52,6 +54,12 @@ func helper(words []string) int {
 		<-terms
 	case "stay":
 		fmt.Println("staying")
+		<-terms
+	case "note":
+		if err := note(words[1]); err != nil {
+			fmt.Println(err)
+			return 1
+		}
 		<-terms
 	case "stubborn":
 		for {
@@ -77,6 +85,16 @@ func helper(words []string) int {
 		return 2
 	}
 	return 0
+}
+
+// note adds a line to a file: so many lines, so many starts.
+func note(path string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(file, "started as", os.Getpid())
+	return errors.Join(err, file.Close())
 }
 
 // stackOfHelper makes or adopts a stack and defines a service for it, whose files hold the number.

@@ -15,6 +15,7 @@ import (
 
 const (
 	runsvLimit = 15 * time.Second // for runsvdir to start a runsv: 5 s if it was not to be woken
+	pipesLimit = 5 * time.Second  // for a runsv to make the pipes that it takes commands from
 	startLimit = 3 * time.Second  // for a runsv to start its process; one that dies at once is WaitReady's to report
 )
 
@@ -54,27 +55,62 @@ func list(root *os.Root, folder string) ([]string, error) {
 func (s supervised) runsv(all snapshot) (process, bool) {
 	var oldest process
 	for _, p := range all.choose(func(p process) bool { return p.command == "runsv" }) {
-		folder, err := os.Readlink("/proc/" + strconv.Itoa(p.pid) + "/cwd")
-		if err == nil && strings.TrimSuffix(folder, " (deleted)") == s.d.Path(s.folder) &&
-			(oldest.pid == 0 || p.start < oldest.start) {
+		if strings.TrimSuffix(p.folder(), deleted) == s.d.Path(s.folder) && (oldest.pid == 0 || p.start < oldest.start) {
 			oldest = p
 		}
 	}
 	return oldest, oldest.pid != 0
 }
 
-// proper finds the runsv if it belongs to the runsvdir of today.
+// deleted is what the kernel adds to the name of a folder that is gone.
+const deleted = " (deleted)"
+
+// folder is where a process works; empty when that cannot be seen.
+func (p process) folder() string {
+	folder, err := os.Readlink("/proc/" + strconv.Itoa(p.pid) + "/cwd")
+	if err != nil {
+		return ""
+	}
+	return folder
+}
+
+// proper finds the runsv if it belongs to the runsvdir of today and takes commands.
 func (s supervised) proper(all snapshot) (process, bool) {
 	runsv, ok := s.runsv(all)
 	if !ok || !s.alive() {
 		return process{}, false
 	}
-	return runsv, slices.ContainsFunc(all.supervisors(), func(p process) bool { return p.pid == runsv.parent })
+	return runsv, all.supervises(runsv)
+}
+
+// supervises says whether a runsv is a child of today's runsvdir.
+func (s snapshot) supervises(runsv process) bool {
+	return slices.ContainsFunc(s.supervisors(), func(p process) bool { return p.pid == runsv.parent })
+}
+
+// keeps says whether a runsv can go on. One of a runsvdir that was killed cannot, nor one whose folder was taken away. One
+// that takes no commands may just have been started, side by side with us, so it is given the time to.
+func (s supervised) keeps(ctx context.Context, all snapshot, runsv process) (bool, error) {
+	if !all.supervises(runsv) || strings.HasSuffix(runsv.folder(), deleted) {
+		return false, nil
+	}
+	for begin := time.Now(); runsv.exists() && !s.alive(); {
+		if time.Since(begin) > pipesLimit {
+			return false, nil
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return false, fmt.Errorf("wait for the supervision of process %s: %w", s.name, err)
+		}
+	}
+	return true, nil
 }
 
 // strays are the processes that bear the name but are not under a proper runsv: what is left of one that was killed.
-// While the process itself runs, only a twin of it counts: others may have detached themselves for good reasons.
+// While the process itself runs, only a twin of it counts: others may have detached themselves for good reasons. Where
+// there is no runsv, a child of today's runsvdir is none either: its runsv was not one yet when we came past it, because
+// processes are looked at one after the other.
 func (s supervised) strays(all snapshot) []process {
+	_, seen := s.runsv(all)
 	runsv, ok := s.proper(all)
 	twin := ""
 	if status, err := s.status(); ok && err == nil {
@@ -84,6 +120,9 @@ func (s supervised) strays(all snapshot) []process {
 	}
 	return all.choose(func(p process) bool {
 		if p.mark != s.name || ok && (p.session == runsv.session || all.descends(p, runsv.pid)) {
+			return false
+		}
+		if !seen && slices.ContainsFunc(all.supervisors(), func(q process) bool { return all.descends(p, q.pid) }) {
 			return false
 		}
 		return twin == "" || p.command == twin
@@ -107,8 +146,13 @@ func (s supervised) settle(ctx context.Context, stopWait time.Duration) (outcome
 	if len(s.strays(all)) > 0 {
 		done = restarted
 	}
-	if _, ok := s.proper(all); !ok {
-		if err := s.exit(ctx, stopWait); err != nil {
+	// Only the runsv that was looked at is ended: where there was none, one may have been started since.
+	if runsv, ok := s.runsv(all); ok {
+		kept, err := s.keeps(ctx, all, runsv)
+		if err == nil && !kept {
+			err = s.exit(ctx, runsv, stopWait)
+		}
+		if err != nil {
 			return done, err
 		}
 	}

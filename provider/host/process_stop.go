@@ -50,16 +50,12 @@ func (s supervised) down(ctx context.Context, stopWait time.Duration) error {
 	return s.endAll(ctx, mopUpGrace)
 }
 
-// exit stops the process, then its log and its runsv, if there is one. It holds on to the runsv and the process that it
-// finds: as soon as they are gone, runsvdir may start others.
-func (s supervised) exit(ctx context.Context, stopWait time.Duration) error {
+// exit stops a runsv's process, then its log and the runsv. It holds on to the runsv that it is given and the process
+// that it finds: as soon as they are gone, runsvdir may start others.
+func (s supervised) exit(ctx context.Context, runsv process, stopWait time.Duration) error {
 	all, err := s.d.processes()
 	if err != nil {
 		return err
-	}
-	runsv, ok := s.runsv(all)
-	if !ok {
-		return nil
 	}
 	inSession := func(p process) bool {
 		return p.session == runsv.session && p.pid != runsv.pid && p.mark != logMark(s.name)
@@ -132,14 +128,19 @@ func (d *Directory) halt(ctx context.Context, root *os.Root, service, name strin
 	s := d.supervised(root, service, name)
 	stopWait := s.stopWait()
 	for {
-		if err := s.exit(ctx, stopWait); err != nil {
+		all, err := d.processes()
+		if err != nil {
 			return err
+		}
+		if runsv, ok := s.runsv(all); ok {
+			if err := s.exit(ctx, runsv, stopWait); err != nil {
+				return err
+			}
 		}
 		if err := s.endAll(ctx, stopWait); err != nil {
 			return err
 		}
-		all, err := d.processes()
-		if err != nil {
+		if all, err = d.processes(); err != nil {
 			return err
 		}
 		d.nudge(all)
