@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -15,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
@@ -124,6 +126,12 @@ func (s *settings) broker(ctx context.Context, b brokerModel) (*rabbitmq.Managem
 	client, err := rabbitmq.NewManagement(key.endpoint, credentials.Username, credentials.Password)
 	if err != nil {
 		return nil, at(path.Root("broker").AtName("management_url"), err)
+	}
+	// The credentials file of a node that we run lies in its stack's folder; anybody else's is somewhere else.
+	file := b.CredentialsFile.ValueString()
+	d, err := host.Open(filepath.Dir(filepath.Dir(file)), s.stack)
+	if err == nil && rabbitmq.Runs(d, key.endpoint, file) {
+		client.RunsIn(d)
 	}
 	s.clients[key] = client
 	return client, nil

@@ -95,7 +95,10 @@ func (brokerKind) ensure(ctx context.Context, c *call[brokerResourceModel]) erro
 		}
 	}
 	// Last, when every call above has proven that our own administrator does not need it.
-	return client.DeleteUser(ctx, guest)
+	if err := client.DeleteUser(ctx, guest); err != nil {
+		return err
+	}
+	return client.Sync(ctx)
 }
 
 // ensureExchange declares an exchange. One with other settings is in the way of all clients, so it is replaced: messages

@@ -130,6 +130,9 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 	if err := ensureUser(ctx, client, account, role); err != nil {
 		return err
 	}
+	if err := client.Sync(ctx); err != nil {
+		return err
+	}
 	if c.prior != nil && !c.prior.CredentialsFile.Equal(c.model.CredentialsFile) {
 		return c.removeFile(ctx, c.prior.CredentialsFile.ValueString())
 	}

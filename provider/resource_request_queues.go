@@ -210,7 +210,7 @@ func (requestQueuesKind) ensure(ctx context.Context, c *call[requestQueuesModel]
 		}
 	}
 	c.model.Names = stringSet(wanted)
-	return nil
+	return client.Sync(ctx)
 }
 
 // removeQueues looks at all of them before it removes the first.

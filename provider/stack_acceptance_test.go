@@ -173,9 +173,12 @@ func TestAccStack(t *testing.T) {
 	configuration := stackConfiguration("acc", directory, place, image, "")
 	kept := &remembered{directory: directory}
 
-	steps := []resource.TestStep{{Config: configuration, Check: resource.ComposeTestCheckFunc(kept.remember, func(*terraform.State) error {
-		return contains(filepath.Join(directory, "services/worker/etc/worker.conf"), "delivery_timeout = 48h")
-	})}}
+	steps := []resource.TestStep{{
+		Config: configuration,
+		Check: resource.ComposeTestCheckFunc(kept.remember, outlivesTheBroker(directory, "debci-rel-amd64"), func(*terraform.State) error {
+			return contains(filepath.Join(directory, "services/worker/etc/worker.conf"), "delivery_timeout = 48h")
+		}),
+	}}
 	damage := func(what string, changes []string, do func() error) {
 		steps = append(steps, resource.TestStep{
 			PreConfig: func() {
@@ -250,6 +253,22 @@ func TestAccStack(t *testing.T) {
 	}
 	if pids := processes(directory, ""); len(pids) > 0 {
 		t.Errorf("the destroyed stack's processes %v still run", pids)
+	}
+}
+
+// outlivesTheBroker looks for a queue where a broker that is killed surely finds it: in its tables, not only in its log.
+func outlivesTheBroker(directory, queue string) resource.TestCheckFunc {
+	return func(*terraform.State) error {
+		paths, err := filepath.Glob(filepath.Join(directory, "services/rabbitmq/data/*/rabbit_durable_queue.DC?"))
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			if content, err := os.ReadFile(path); err != nil || bytes.Contains(content, []byte(queue)) {
+				return err
+			}
+		}
+		return fmt.Errorf("the queue %s is in none of %q", queue, paths)
 	}
 }
 

@@ -38,6 +38,7 @@ type Management struct {
 	password config.Secret
 	base     *http.Transport
 	slots    chan struct{}
+	syncs    syncs
 }
 
 // NewManagement returns a client of the API at endpoint (http://HOST:PORT). It does not connect.
@@ -56,6 +57,7 @@ func NewManagement(endpoint, username string, password config.Secret) (*Manageme
 		password: password,
 		base:     &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: parallelCalls},
 		slots:    make(chan struct{}, parallelCalls),
+		syncs:    syncs{turn: make(chan struct{}, 1)},
 	}, nil
 }
 

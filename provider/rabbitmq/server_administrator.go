@@ -108,13 +108,16 @@ func ensureAdministrator(ctx context.Context, d *host.Directory, n node, i Info,
 	}
 	// The import goes on after rabbitmqctl has ended.
 	what := "the login of the broker's user " + administratorName
-	return d.WaitReady(ctx, what, "rabbitmq", administratorLimit, func(ctx context.Context) error {
+	if err := d.WaitReady(ctx, what, "rabbitmq", administratorLimit, func(ctx context.Context) error {
 		ok, err := administratorServes(ctx, i, password)
 		if err == nil && !ok {
 			err = errors.New("the broker does not know the new password yet")
 		}
 		return err
-	})
+	}); err != nil {
+		return err
+	}
+	return Sync(ctx, d)
 }
 
 // retry calls f until it succeeds, at most for limit. A node takes connections a moment before it has told itself that it
