@@ -54,10 +54,10 @@ func (c *convergence) runScript(p Process, contents [][]byte) error {
 	if err != nil {
 		return err
 	}
-	print := fingerprint(blank, contents)
+	now := fingerprint(blank, contents)
 	inputs := c.of(p).inputs()
-	if !sameInputs(inputs, print) {
-		inputs = newInputs(print)
+	if !sameInputs(inputs, now) {
+		inputs = newInputs(now)
 	}
 	script, err := c.d.render(c.s.Name, p, inputs)
 	if err != nil {

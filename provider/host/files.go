@@ -45,7 +45,13 @@ func (d *Directory) open() (*os.Root, error) {
 }
 
 // ownerOf is the user id of a file's owner.
-func ownerOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
+func ownerOf(info fs.FileInfo) int {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1 // nobody's; files of this machine always tell
+	}
+	return int(stat.Uid)
+}
 
 func local(name string) error {
 	if !filepath.IsLocal(name) {

@@ -70,7 +70,7 @@ func readMark(root *os.Root, path string) (mark, error) {
 	if m.Format != markFormat {
 		return mark{}, foreign(path, fmt.Sprintf("has the format %d, and this version knows %d", m.Format, markFormat), nil)
 	}
-	if _, err := blockOf(m.Ports.Base); err != nil {
+	if err := checkBase(m.Ports.Base); err != nil {
 		return mark{}, foreign(path, "has a "+markName+" with a wrong port", err)
 	}
 	return m, nil

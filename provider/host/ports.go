@@ -41,12 +41,11 @@ const (
 	blocks    = 768
 )
 
-func blockOf(base int) (int, error) {
-	block := (base - firstPort) / blockSize
-	if base < firstPort || block >= blocks || (base-firstPort)%blockSize != 0 {
-		return 0, fmt.Errorf("%d is not the first port of a block", base)
+func checkBase(base int) error {
+	if base < firstPort || base >= firstPort+blocks*blockSize || (base-firstPort)%blockSize != 0 {
+		return fmt.Errorf("%d is not the first port of a block", base)
 	}
-	return block, nil
+	return nil
 }
 
 // chooseBlock begins at a block that the path gives, so that a stack made again in the same place gets the same ports, and

@@ -30,10 +30,10 @@ func TestPortsOfABlock(t *testing.T) {
 	}
 }
 
-func TestBlockOf(t *testing.T) {
+func TestCheckBase(t *testing.T) {
 	t.Parallel()
 	for base, good := range map[int]bool{20000: true, 20016: true, 32272: true, 0: false, 20001: false, 32288: false, -16: false} {
-		if _, err := blockOf(base); (err == nil) != good {
+		if err := checkBase(base); (err == nil) != good {
 			t.Errorf("%d: %v", base, err)
 		}
 	}

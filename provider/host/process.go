@@ -153,8 +153,8 @@ func readProcess(pid int) (process, bool) {
 // blind is the error for a root that is less than that, as in a container.
 func (d *Directory) blind(err error) error {
 	return &Problem{Kind: ErrAccount, Thing: "root",
-		Cause: fmt.Sprintf("may not look at the processes of %q here", d.account.Name), Err: err, WayOut: fmt.Sprintf("Run this as %q itself; or, in a container, give root the capability SYS_PTRACE.",
-			d.account.Name)}
+		Cause: fmt.Sprintf("may not look at the processes of %q here", d.account.Name), Err: err,
+		WayOut: fmt.Sprintf("Run this as %q itself; or, in a container, give root the capability SYS_PTRACE.", d.account.Name)}
 }
 
 // readMarks reads the environment. That of other users is closed to a plain user, and a process that is gone has none;

@@ -87,7 +87,7 @@ func (d *Directory) haltAll(ctx context.Context, root *os.Root, service string) 
 			names = appendNew(names, name)
 		}
 	}
-	errs := make([]error, len(names))
+	errs := make([]error, len(names)+1)
 	for i, name := range names {
 		errs[i] = d.unlink(root, service, name)
 	}
@@ -102,7 +102,7 @@ func (d *Directory) haltAll(ctx context.Context, root *os.Root, service string) 
 	group.Wait()
 	// What a testbed of the service left, and nothing but its place gives away.
 	folder := d.ServicePath(service) + "/"
-	errs = append(errs, d.end(ctx, 0, func(_ snapshot, p process) bool { return strings.HasPrefix(p.where, folder) }))
+	errs[len(names)] = d.end(ctx, 0, func(_ snapshot, p process) bool { return strings.HasPrefix(p.where, folder) })
 	return names, errors.Join(errs...)
 }
 
