@@ -469,7 +469,7 @@ func (s *storeTest) header(t *testing.T, path, token, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer.Header.Get(name)
+	return answer.header.Get(name)
 }
 
 // do makes public what is called autopkgtest-, as the contract of the store has it.

@@ -74,9 +74,9 @@ func logIn(ctx context.Context, c config.Store) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	token := answer.Header.Get("X-Auth-Token")
-	if answer.StatusCode != http.StatusOK || token == "" {
-		return "", fmt.Errorf("GET %s answers %s", c.AuthURL, answer.Status)
+	token := answer.header.Get("X-Auth-Token")
+	if answer.code != http.StatusOK || token == "" {
+		return "", fmt.Errorf("GET %s answers %s", c.AuthURL, answer.status)
 	}
 	header = http.Header{"X-Auth-Token": {token}}
 	return token, expect(ctx, c.StorageURL+"?limit=1", header, http.StatusOK, http.StatusNoContent)
@@ -88,27 +88,34 @@ func expect(ctx context.Context, url string, header http.Header, statuses ...int
 		return err
 	}
 	for _, status := range statuses {
-		if answer.StatusCode == status {
+		if answer.code == status {
 			return nil
 		}
 	}
-	return fmt.Errorf("GET %s answers %s", url, answer.Status)
+	return fmt.Errorf("GET %s answers %s", url, answer.status)
 }
 
-// call returns an answer whose body has been read and closed.
-func call(ctx context.Context, url string, header http.Header) (*http.Response, error) {
+// answer is what matters of an HTTP answer once its body has been read and closed.
+type answer struct {
+	code   int
+	status string
+	header http.Header
+}
+
+// call gets an address, and reads the body so that the connection can be used again.
+func call(ctx context.Context, url string, header http.Header) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	request.Header = header.Clone()
-	answer, err := client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
-	defer answer.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20)); err != nil {
-		return nil, fmt.Errorf("GET %s: %w", url, err)
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20)); err != nil {
+		return answer{}, fmt.Errorf("GET %s: %w", url, err)
 	}
-	return answer, nil
+	return answer{response.StatusCode, response.Status, response.Header}, nil
 }
