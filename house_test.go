@@ -68,11 +68,7 @@ func importTable(t *testing.T) map[string][]string {
 			continue
 		}
 		name := strings.Trim(strings.TrimSpace(cells[1]), "`")
-		var allowed []string
-		for _, word := range strings.FieldsFunc(cells[3], func(r rune) bool { return strings.ContainsRune(" ,`\n", r) }) {
-			allowed = append(allowed, word)
-		}
-		table[name] = allowed
+		table[name] = strings.FieldsFunc(cells[3], func(r rune) bool { return strings.ContainsRune(" ,`\n", r) })
 	}
 	return table
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -69,7 +70,8 @@ func measureMemory(ctx context.Context, s *stack, table *report) error {
 		table.rows = append(table.rows, [4]string{"resident, idle: " + name, fmt.Sprintf("%.1f MB", float64(resident)/1024), "", ""})
 		total += resident
 	}
-	table.add("resident, idle: together", fmt.Sprintf("%.1f MB", float64(total)/1024), fmt.Sprintf("%d MB", memoryLimit/1024), total <= memoryLimit)
+	table.add("resident, idle: together", fmt.Sprintf("%.1f MB", float64(total)/1024),
+		fmt.Sprintf("%d MB", memoryLimit/1024), total <= memoryLimit)
 	return nil
 }
 
@@ -203,7 +205,8 @@ func answers(ctx context.Context, url string, status int) error {
 	if err != nil {
 		return err
 	}
-	defer drain(response.Body)
+	defer response.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20)) // so that its connection can be used again
 	if status != 0 && response.StatusCode != status {
 		return fmt.Errorf("GET %s: %s", url, response.Status)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,8 +42,11 @@ func (s *stack) prepare() error {
 	}
 	s.work = work
 	files, err := filepath.Glob(filepath.Join(s.example, "*.tf"))
-	if err != nil || len(files) == 0 {
-		return fmt.Errorf("no *.tf in %s (%v)", s.example, err)
+	if err != nil {
+		return fmt.Errorf("list *.tf in %s: %w", s.example, err)
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no *.tf in %s", s.example)
 	}
 	for _, file := range files {
 		content, err := os.ReadFile(file)
@@ -94,9 +96,3 @@ func (s *stack) remove(ctx context.Context) error {
 
 // open gives the stack's folder.
 func (s *stack) open() (*host.Directory, error) { return host.Open(s.directory, stackName) }
-
-// drain reads the rest of an answer, so that its connection can be used again.
-func drain(body io.ReadCloser) {
-	_, _ = io.Copy(io.Discard, io.LimitReader(body, 1<<20))
-	_ = body.Close()
-}

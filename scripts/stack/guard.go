@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ func startGuard(path string) (dismiss func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("start a guard for %s: %w", path, err)
 	}
-	guard := exec.Command(self, "guard", path)
+	guard := exec.CommandContext(context.Background(), self, "guard", path) // no context of ours ends it: it outlives us
 	guard.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	pipe, err := guard.StdinPipe()
 	if err != nil {
