@@ -189,11 +189,11 @@ func TestForms(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	t.Parallel()
-	replace := func(old, new string) string {
-		if !strings.Contains(minimalWorker, old) {
-			t.Fatalf("%q is not in the example", old)
+	replace := func(part, by string) string {
+		if !strings.Contains(minimalWorker, part) {
+			t.Fatalf("%q is not in the example", part)
 		}
-		return strings.Replace(minimalWorker, old, new, 1)
+		return strings.Replace(minimalWorker, part, by, 1)
 	}
 	for name, test := range map[string]struct {
 		content string

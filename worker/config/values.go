@@ -20,9 +20,6 @@ func (s schema) sections() string {
 	return strings.Join(names, ", ")
 }
 
-// has says whether the key is there with a value.
-func (d *document) has(section, key string) bool { return d.value(section, key) != "" }
-
 func (d *document) value(section, key string) string {
 	s, err := d.file.GetSection(section)
 	if err != nil || !s.HasKey(key) {

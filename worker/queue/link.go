@@ -38,14 +38,14 @@ type link struct {
 // dialLink connects and logs in. No URI is ever built: a password may hold any character.
 func dialLink(ctx context.Context, broker config.Broker, name string, limit time.Duration) (*link, error) {
 	address := broker.Address()
-	fail := func(err error) (*link, error) {
-		return nil, fmt.Errorf("connect to the broker at %s as user %s: %w", address, broker.Username, err)
+	failed := func(err error) error {
+		return fmt.Errorf("connect to the broker at %s as user %s: %w", address, broker.Username, err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
 	defer cancel()
 	tcp, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return fail(fmt.Errorf("%w: %w", ErrUnreachable, err))
+		return nil, failed(fmt.Errorf("%w: %w", ErrUnreachable, err))
 	}
 	stop := context.AfterFunc(ctx, func() { _ = tcp.Close() })
 	defer stop()
@@ -60,9 +60,9 @@ func dialLink(ctx context.Context, broker config.Broker, name string, limit time
 		_ = tcp.Close() // ends the library's reader, too
 		if ctx.Err() != nil {
 			// The library takes any end of the login for bad credentials, also ours.
-			return fail(fmt.Errorf("%w: %w", ErrUnreachable, errCause(ctx)))
+			return nil, failed(fmt.Errorf("%w: %w", ErrUnreachable, errCause(ctx)))
 		}
-		return fail(categorise(err))
+		return nil, failed(categorise(err))
 	}
 	l := &link{limit: limit, tcp: tcp, amqp: connection, done: make(chan struct{})}
 	// Made before anything else, with room: a notice that nobody takes would stall the connection's reader.
@@ -76,7 +76,7 @@ func dialLink(ctx context.Context, broker config.Broker, name string, limit time
 	if !stop() {
 		l.sever() // the context ended while the login succeeded
 		l.wait()
-		return fail(fmt.Errorf("%w: %w", ErrUnreachable, errCause(ctx)))
+		return nil, failed(fmt.Errorf("%w: %w", ErrUnreachable, errCause(ctx)))
 	}
 	return l, nil
 }

@@ -82,16 +82,16 @@ func randomRequest(random *rand.Rand) Request {
 		}
 		return b.String()
 	}
-	maybe := func(make func() string) string {
+	maybe := func(entry func() string) string {
 		if random.IntN(2) == 0 {
 			return ""
 		}
-		return make()
+		return entry()
 	}
-	list := func(make func() string) []string {
+	list := func(entry func() string) []string {
 		var entries []string
 		for range random.IntN(4) {
-			entries = append(entries, make())
+			entries = append(entries, entry())
 		}
 		return entries
 	}

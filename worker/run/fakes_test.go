@@ -67,7 +67,6 @@ func (m *fakeMessage) settled() [3]int {
 var (
 	acked     = [3]int{1, 0, 0}
 	requeued  = [3]int{0, 1, 0}
-	rejected  = [3]int{0, 0, 1}
 	unsettled = [3]int{0, 0, 0}
 )
 
@@ -375,7 +374,7 @@ func (b *bench) foreign(t *testing.T, at time.Time, text string) result.RunID {
 	}
 	where := result.Location{Container: "autopkgtest-noble", Release: "noble", Architecture: "amd64", Package: pkg, RunID: id}
 	err := errors.Join(
-		b.store.Store.CreateContainer(t.Context(), where.Container, true),
+		b.store.CreateContainer(t.Context(), where.Container, true),
 		b.store.Store.Put(t.Context(), where.Container, where.Object(result.TarObject), bytes.NewReader(tar.Bytes()), int64(tar.Len()), store.Properties{}))
 	if err != nil {
 		t.Fatal(err)

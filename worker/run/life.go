@@ -81,7 +81,10 @@ func (w *Worker) newLife(d Delivery, s *state) *life {
 	return l
 }
 
-func (l *life) current() State { return l.now.Load().(State) }
+func (l *life) current() State {
+	now, _ := l.now.Load().(State) // newLife has stored one
+	return now
+}
 
 // live goes from state to state until the end.
 func (l *life) live(ctx context.Context) {

@@ -111,7 +111,8 @@ func (l *life) lookup(ctx context.Context) (found bool, rivals []result.RunID, e
 		if err != nil {
 			return false, nil, err
 		}
-		if !bytes.Equal(stored.Request, l.delivery.Body) && !(len(stored.Request) == 0 && l.secretBody()) {
+		secret := len(stored.Request) == 0 && l.secretBody()
+		if !secret && !bytes.Equal(stored.Request, l.delivery.Body) {
 			continue
 		}
 		l.at, l.result = at, stored

@@ -34,7 +34,8 @@ func checkConfiguration(ctx context.Context, path string, out io.Writer) error {
 	broker, brokerErr := config.ReadBroker(conf.BrokerCredentials)
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(table, "configuration\t%s\n", path)
-	fmt.Fprintf(table, "slots\t%d tests at a time, at most %s each, %s to finish when stopped\n", conf.Slots, conf.Timeout, conf.DrainTimeout)
+	fmt.Fprintf(table, "slots\t%d tests at a time, at most %s each, %s to finish when stopped\n",
+		conf.Slots, conf.Timeout, conf.DrainTimeout)
 	fmt.Fprintf(table, "delivery timeout\t%s\n", describeDeliveryTimeout(conf))
 	fmt.Fprintf(table, "state directory\t%s\n", conf.StateDirectory)
 	fmt.Fprintf(table, "health checks\t%s\n", orNone(conf.HealthListen))

@@ -51,7 +51,7 @@ func work(ctx context.Context, path string, log *slog.Logger) error {
 	defer beside.Wait()
 	defer cancel(nil)
 	if conf.HealthListen != "" {
-		stop, err := listenHealth(conf.HealthListen, worker.Checks(), log, &beside)
+		stop, err := listenHealth(ctx, conf.HealthListen, worker.Checks(), log, &beside)
 		if err != nil {
 			return err
 		}
@@ -145,8 +145,9 @@ func reload(worker *run.Worker, path string, log *slog.Logger) {
 }
 
 // listenHealth answers health checks until stop is called.
-func listenHealth(address string, checks []run.Check, log *slog.Logger, owner *sync.WaitGroup) (stop func(), err error) {
-	listener, err := net.Listen("tcp", address)
+func listenHealth(ctx context.Context, address string, checks []run.Check, log *slog.Logger, owner *sync.WaitGroup,
+) (stop func(), err error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for health checks ([health] listen): %w", err)
 	}

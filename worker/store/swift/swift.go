@@ -139,7 +139,8 @@ func (s *Store) call(ctx context.Context, what string, send func(context.Context
 		pause := firstPause << (2 * (try - 1))
 		try++
 		if ended := s.pause(ctx, pause/2+rand.N(pause)); ended != nil {
-			return fmt.Errorf("%s at %s: %w (last error: %v)", what, s.name, ended, err)
+			// Said but not wrapped: to callers the end of the context decides, not what was tried last.
+			return fmt.Errorf("%s at %s: %w (last error: %v)", what, s.name, ended, err) //nolint:errorlint // on purpose
 		}
 	}
 }
