@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,6 +24,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue/queuetest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/run"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 // machine is a folder in which an account without privileges runs the real program.
@@ -94,19 +94,13 @@ func (m *machine) giveAway(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return
 	}
-	name := os.Getenv("AUTOPKGTEST_TEST_ACCOUNT")
-	if name == "" {
-		name = "autopkgtest-cloud"
-	}
-	account, err := user.Lookup(name)
+	account, err := testbedtest.FindAccount()
 	if err != nil {
-		t.Fatalf("the worker runs without privileges: %v; `make setup` makes the account", err)
+		t.Fatal(err)
 	}
-	uid, _ := strconv.Atoi(account.Uid)
-	gid, _ := strconv.Atoi(account.Gid)
-	m.credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	m.credential = account.Credential()
 	err = filepath.WalkDir(m.folder, func(path string, _ os.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(path, uid, gid))
+		return errors.Join(err, os.Lchown(path, account.UID, account.GID))
 	})
 	if err != nil {
 		t.Fatal(err)

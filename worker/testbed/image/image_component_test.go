@@ -3,14 +3,12 @@
 package image
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,29 +18,15 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/unshare"
 )
 
-// thisMachine is the configuration for this machine's own release, for which there is a mirror.
+// thisMachine is the configuration for this machine's own release, with images in a folder.
 func thisMachine(t *testing.T, folder string) config.Image {
 	t.Helper()
-	file, err := os.Open("/etc/os-release")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	cfg := config.Image{Directory: folder}
-	for scanner := bufio.NewScanner(file); scanner.Scan(); {
-		if name, found := strings.CutPrefix(scanner.Text(), "VERSION_CODENAME="); found {
-			cfg.Release = strings.Trim(name, `"`)
-		}
-	}
-	out, err := exec.Command("dpkg", "--print-architecture").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Architecture = strings.TrimSpace(string(out))
-	return cfg
+	queue := testbedtest.ThisMachine(t)
+	return config.Image{Release: queue.Release, Architecture: queue.Architecture, Directory: folder}
 }
 
 func imagePath(cfg config.Image) string {
@@ -54,11 +38,7 @@ func testLog(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.
 // keptImage builds this machine's image, or finds it where tests keep it.
 func keptImage(t *testing.T) config.Image {
 	t.Helper()
-	folder := os.Getenv("AUTOPKGTEST_TEST_IMAGES")
-	if folder == "" {
-		t.Fatal("AUTOPKGTEST_TEST_IMAGES is not set: it is the folder in which images are kept between tests; `make test` sets it")
-	}
-	cfg := thisMachine(t, folder)
+	cfg := thisMachine(t, testbedtest.Images(t))
 	if err := Once(t.Context(), cfg, testLog(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +172,7 @@ func TestStop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- Keep(ctx, cfg, testLog(t)) }()
-	await(t, "the build to unpack files", func() bool {
+	testbedtest.Await(t, "the build to unpack files", func() bool {
 		programs, _ := filepath.Glob(filepath.Join(filepath.Dir(left), "tmp/*/usr/bin/dpkg"))
 		return len(programs) > 0
 	})
@@ -220,24 +200,6 @@ func TestStop(t *testing.T) {
 	}
 	if info, err := testbed.ReadImageInfo(imagePath(cfg)); err != nil || info.Phase != testbed.PhaseStopped {
 		t.Errorf("%+v, %v", info, err)
-	}
-}
-
-// patience is for a machine that is busy with other tests: a testbed that takes three seconds may then take a minute.
-const patience = 5 * time.Minute
-
-// await waits for something that only shows by looking.
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited %s for %s", patience, what)
-		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 // clinging is a test that leaves processes in other sessions and does not end by itself. Its processes have a word in
@@ -178,7 +179,7 @@ func TestKilledWorker(t *testing.T) {
 	}
 	_ = victim.Wait() // killed
 	started := time.Now()
-	await(t, "everything of the run to end", func() bool { return len(processes(word)) == 0 })
+	testbedtest.Await(t, "everything of the run to end", func() bool { return len(processes(word)) == 0 })
 	t.Logf("gone after %s", time.Since(started))
 	if err := os.RemoveAll(job.WorkDir); err == nil {
 		t.Log("the account itself could remove the folder")
@@ -204,11 +205,8 @@ func TestVictim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	queue, err := thisMachine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	job := testbed.Job{WorkDir: fields[0], Image: fields[1], Source: fields[2], Queue: queue, OutputDir: filepath.Join(fields[0], "out")}
+	job := testbed.Job{WorkDir: fields[0], Image: fields[1], Source: fields[2], Queue: testbedtest.ThisMachine(t),
+		OutputDir: filepath.Join(fields[0], "out")}
 	job.Request.Package, job.Request.Env = "tiny", []string{"WORD=" + fields[3]}
 	_, err = runner.Run(t.Context(), job)
 	t.Fatalf("ended by itself: %v", err)

@@ -3,14 +3,11 @@
 package unshare_test
 
 import (
-	"bufio"
 	"bytes"
 	"log/slog"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,40 +16,16 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/image"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/unshare"
 )
 
-// thisMachine is the queue of this machine's own release, for which there is a mirror.
-var thisMachine = sync.OnceValues(func() (request.Queue, error) {
-	queue := request.Queue{}
-	file, err := os.Open("/etc/os-release")
-	if err != nil {
-		return queue, err
-	}
-	defer file.Close()
-	for scanner := bufio.NewScanner(file); scanner.Scan(); {
-		if name, found := strings.CutPrefix(scanner.Text(), "VERSION_CODENAME="); found {
-			queue.Release = strings.Trim(name, `"`)
-		}
-	}
-	out, err := exec.Command("dpkg", "--print-architecture").Output()
-	queue.Architecture = strings.TrimSpace(string(out))
-	return queue, err
-})
-
 var buildOnce sync.Mutex
 
-// testImage returns the image of this machine's release. It is kept between test runs in AUTOPKGTEST_TEST_IMAGES.
+// testImage returns the image of this machine's release. It is kept between test runs.
 func testImage(t *testing.T) (string, request.Queue) {
 	t.Helper()
-	folder := os.Getenv("AUTOPKGTEST_TEST_IMAGES")
-	if folder == "" {
-		t.Fatal("AUTOPKGTEST_TEST_IMAGES is not set: it is the folder in which images are kept between tests; `make test` sets it")
-	}
-	queue, err := thisMachine()
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, queue := testbedtest.Images(t), testbedtest.ThisMachine(t)
 	buildOnce.Lock()
 	defer buildOnce.Unlock()
 	cfg := config.Image{Release: queue.Release, Architecture: queue.Architecture, Directory: folder}
@@ -122,28 +95,10 @@ func readLog(t *testing.T, job testbed.Job) string {
 // awaitLog waits until the log of a run holds a text.
 func awaitLog(t *testing.T, job testbed.Job, text string) {
 	t.Helper()
-	await(t, "the log to say "+text, func() bool {
+	testbedtest.Await(t, "the log to say "+text, func() bool {
 		log, err := os.ReadFile(filepath.Join(job.OutputDir, "log"))
 		return err == nil && bytes.Contains(log, []byte(text))
 	})
-}
-
-// patience is for a machine that is busy with other tests: a testbed that takes three seconds may then take a minute.
-const patience = 5 * time.Minute
-
-// await waits for something that only shows by looking.
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited %s for %s", patience, what)
-		}
-	}
 }
 
 // processes returns the command lines of all processes that have a word in their command line or their environment.

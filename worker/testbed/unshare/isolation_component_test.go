@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 // bait listens like a service that is not for tests, and counts who comes.
@@ -141,7 +143,7 @@ func TestIsolation(t *testing.T) {
 		}
 		connection.Close()
 	}
-	await(t, "our own visits to the bait", func() bool { return int(everywhere.visits.Load()) == len(hostAddresses(t)) })
+	testbedtest.Await(t, "our own visits to the bait", func() bool { return int(everywhere.visits.Load()) == len(hostAddresses(t)) })
 	own := everywhere.visits.Load()
 	secret := filepath.Join(t.TempDir(), "credentials")
 	if err := os.WriteFile(secret, []byte("S3KRIT"), 0o600); err != nil {
