@@ -13,13 +13,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
 )
 
 // address is the provider's, as configurations write it.
@@ -41,30 +39,8 @@ func program(t *testing.T, name string) string {
 	return filepath.Join(binaries(t), "linux_"+runtime.GOARCH, name)
 }
 
-// newStack names a folder for a stack of the test's own, and ends whatever is in it when the test ends. It is not
-// t.TempDir(), which only its owner may enter: as root the services run as another account.
-func newStack(t *testing.T) string {
-	t.Helper()
-	parent, err := os.MkdirTemp("", "autopkgtest-e2e-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	account, err := host.Choose("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.Chmod(parent, 0o755), os.Chown(parent, account.UID, account.GID)); err != nil {
-		t.Fatal(err)
-	}
-	directory := filepath.Join(parent, "stack")
-	t.Cleanup(func() {
-		if err := host.Sweep(context.Background(), directory); err != nil {
-			t.Errorf("the stack is left behind: %v", err)
-		}
-		_ = os.RemoveAll(parent)
-	})
-	return directory
-}
+// newStack names a folder for a stack of the test's own, and ends whatever is in it when the test ends.
+func newStack(t *testing.T) string { return hosttest.Folder(t, "") }
 
 // cli is the real terraform in a working folder of its own.
 type cli struct {
@@ -191,25 +167,7 @@ func nothingIsLeft(t *testing.T, directory string) {
 }
 
 // processes finds the processes of a stack by their marks.
-func processes(directory, name string) []int {
-	var pids []int
-	entries, _ := os.ReadDir("/proc")
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
-		}
-		environment, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ"))
-		marks := bytes.Split(environment, []byte{0})
-		has := func(key, value string) bool {
-			return slices.ContainsFunc(marks, func(mark []byte) bool { return string(mark) == key+"="+value })
-		}
-		if has(host.DirectoryMark, directory) && (name == "" || has(host.ProcessMark, name)) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
+func processes(directory, name string) []int { return hosttest.Processes(directory, name) }
 
 // passwordsOf collects the passwords in a stack's credentials files.
 func passwordsOf(t *testing.T, directory string) []string {

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/swift"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
@@ -75,28 +76,7 @@ var factories = map[string]func() (tfprotov6.ProviderServer, error){
 }
 
 // newStack names a folder for a stack of the test's own, and ends whatever is in it when the test ends.
-func newStack(t *testing.T) string {
-	t.Helper()
-	parent, err := os.MkdirTemp(scratch, "stack-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	account, err := host.Choose("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.Chmod(parent, 0o755), os.Chown(parent, account.UID, account.GID)); err != nil {
-		t.Fatal(err)
-	}
-	directory := filepath.Join(parent, "stack")
-	t.Cleanup(func() {
-		if err := host.Sweep(context.Background(), directory); err != nil {
-			t.Errorf("the stack is left behind: %v", err)
-		}
-		_ = os.RemoveAll(parent)
-	})
-	return directory
-}
+func newStack(t *testing.T) string { return hosttest.Folder(t, scratch) }
 
 // shared is a stack with a broker and a store, for the tests of what lives in them. Each uses names of its own.
 type sharedStack struct {

@@ -21,7 +21,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
 )
 
 // stackConfiguration is a whole stack but for the testbed image, for which a file stands in: nothing is tested in it.
@@ -133,25 +133,7 @@ func (want onlyUpdates) CheckPlan(_ context.Context, req plancheck.CheckPlanRequ
 }
 
 // processes finds the processes of a stack by their marks.
-func processes(directory, name string) []int {
-	var pids []int
-	entries, _ := os.ReadDir("/proc")
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
-		}
-		environment, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ"))
-		marks := bytes.Split(environment, []byte{0})
-		has := func(key, value string) bool {
-			return slices.ContainsFunc(marks, func(mark []byte) bool { return string(mark) == key+"="+value })
-		}
-		if has(host.DirectoryMark, directory) && (name == "" || has(host.ProcessMark, name)) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
+func processes(directory, name string) []int { return hosttest.Processes(directory, name) }
 
 func TestAccStack(t *testing.T) {
 	t.Parallel()

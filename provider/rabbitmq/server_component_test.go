@@ -17,6 +17,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
@@ -31,33 +32,10 @@ type nodeTest struct {
 	i        Info
 }
 
-func newDirectory(t *testing.T) *host.Directory {
-	t.Helper()
-	account, err := host.Choose("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Not t.TempDir: root's cannot be reached by the account.
-	path, err := os.MkdirTemp("", "rabbitmq-server-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := host.Create(t.Context(), host.Options{Path: path, Stack: "test", Account: account})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := host.Sweep(context.WithoutCancel(t.Context()), path); err != nil {
-			t.Error(err)
-		}
-	})
-	return d
-}
-
 // TestServer is the life of one node, in order: a start takes seconds, so the parts share it.
 func TestServer(t *testing.T) {
 	t.Parallel()
-	n := &nodeTest{d: newDirectory(t)}
+	n := &nodeTest{d: hosttest.NewDirectory(t)}
 	for _, part := range []struct {
 		name string
 		test func(*testing.T, *nodeTest)
@@ -87,27 +65,11 @@ func refuses(t *testing.T, n *nodeTest) {
 		t.Errorf("with too little room: %v, want ErrNoSpace", err)
 	}
 	address, port, _ := n.d.AMQP()
-	taken, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(port)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = Apply(t.Context(), n.d, n.settings)
-	if !errors.Is(err, host.ErrPortTaken) || !strings.Contains(err.Error(), strconv.Itoa(port)) {
-		t.Errorf("with a taken port: %v, want ErrPortTaken with its number", err)
-	}
-	if err := taken.Close(); err != nil {
-		t.Fatal(err)
-	}
+	hosttest.RefusesTakenPort(t, address, port, n.apply)
 }
 
 func interrupted(t *testing.T, n *nodeTest) {
-	for _, after := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 3 * time.Second} {
-		ctx, cancel := context.WithTimeout(t.Context(), after)
-		if _, err := Apply(ctx, n.d, n.settings); err == nil {
-			t.Errorf("serves after %s: too fast for this test, which wants to interrupt it", after)
-		}
-		cancel()
-	}
+	hosttest.Interrupt(t, n.apply, 50*time.Millisecond, 500*time.Millisecond, 3*time.Second)
 }
 
 func serves(t *testing.T, n *nodeTest) {
@@ -383,18 +345,7 @@ func lostData(t *testing.T, n *nodeTest) {
 }
 
 func withdrawn(t *testing.T, n *nodeTest) {
-	begin := time.Now()
-	for range 2 {
-		if err := Withdraw(t.Context(), n.d); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("withdrawn in %s", time.Since(begin).Round(10*time.Millisecond))
-	for _, name := range []string{n.d.ServicePath(Service), n.i.CredentialsFile} {
-		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is still there (%v)", name, err)
-		}
-	}
+	hosttest.Withdraw(t, n.d, Withdraw, n.d.ServicePath(Service), n.i.CredentialsFile)
 	if i, err := Inspect(t.Context(), n.d, n.settings); err != nil || i.Present {
 		t.Errorf("Inspect: %+v, %v", i, err)
 	}
@@ -402,6 +353,13 @@ func withdrawn(t *testing.T, n *nodeTest) {
 		t.Errorf("Release: %v, %v", gone, err)
 	}
 }
+
+func (n *nodeTest) apply(ctx context.Context) error {
+	_, err := Apply(ctx, n.d, n.settings)
+	return err
+}
+
+func (n *nodeTest) pids(t *testing.T) map[string]int { return hosttest.PIDs(t, n.d, Service) }
 
 // inspect wants a problem that says part, or none if part is empty.
 func (n *nodeTest) inspect(t *testing.T, part string) {
@@ -439,19 +397,6 @@ func (n *nodeTest) login(t *testing.T, user string, password config.Secret, work
 	if _, err := m.Identity(t.Context()); works && err != nil || !works && !errors.Is(err, ErrDenied) {
 		t.Errorf("login of %s works: want %v, got %v", user, works, err)
 	}
-}
-
-func (n *nodeTest) pids(t *testing.T) map[string]int {
-	t.Helper()
-	found, err := n.d.Inspect(t.Context(), Service)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pids := map[string]int{}
-	for name, status := range found.Processes {
-		pids[name] = status.PID
-	}
-	return pids
 }
 
 func (n *nodeTest) channel() (*amqp.Channel, func() error, error) {

@@ -2,9 +2,7 @@ package rabbitmq
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,9 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func exampleNode() node {
 	return node{
@@ -38,7 +35,7 @@ func TestServerDefinitionIsGolden(t *testing.T) {
 	s := exampleDefinition(t, exampleNode())
 	for _, file := range s.Files {
 		if !file.Secret {
-			golden(t, filepath.Base(file.Name), file.Content)
+			hosttest.Golden(t, filepath.Join("testdata", "server", filepath.Base(file.Name)), file.Content)
 		}
 	}
 	var text strings.Builder
@@ -48,27 +45,7 @@ func TestServerDefinitionIsGolden(t *testing.T) {
 			fmt.Fprintf(&text, "  %s\n", variable)
 		}
 	}
-	golden(t, "processes", []byte(text.String()))
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", "server", name)
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (-want +got), run the test with -update if that is meant:\n%s", path, diff)
-	}
+	hosttest.Golden(t, filepath.Join("testdata", "server", "processes"), []byte(text.String()))
 }
 
 // Whatever is named in a file of definitions is put back at every start of the node: a user there would lose each later

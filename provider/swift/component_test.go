@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
@@ -38,33 +37,10 @@ type storeTest struct {
 	i Info
 }
 
-func newDirectory(t *testing.T) *host.Directory {
-	t.Helper()
-	account, err := host.Choose("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Not t.TempDir: root's cannot be reached by the account.
-	path, err := os.MkdirTemp("", "swift-server-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := host.Create(t.Context(), host.Options{Path: path, Stack: "test", Account: account})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := host.Sweep(context.WithoutCancel(t.Context()), path); err != nil {
-			t.Error(err)
-		}
-	})
-	return d
-}
-
 // TestStore is the life of one store, in order.
 func TestStore(t *testing.T) {
 	t.Parallel()
-	s := &storeTest{d: newDirectory(t)}
+	s := &storeTest{d: hosttest.NewDirectory(t)}
 	for _, part := range []struct {
 		name string
 		test func(*testing.T, *storeTest)
@@ -94,27 +70,11 @@ func refuses(t *testing.T, s *storeTest) {
 		t.Errorf("with too little room: %v, want ErrNoSpace", err)
 	}
 	port := s.d.Port(host.RoleSwiftObject)
-	taken, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = Apply(t.Context(), s.d, Settings{})
-	if !errors.Is(err, host.ErrPortTaken) || !strings.Contains(err.Error(), strconv.Itoa(port)) {
-		t.Errorf("with a taken port: %v, want ErrPortTaken with its number", err)
-	}
-	if err := taken.Close(); err != nil {
-		t.Fatal(err)
-	}
+	hosttest.RefusesTakenPort(t, "127.0.0.1", port, s.apply)
 }
 
 func interrupted(t *testing.T, s *storeTest) {
-	for _, after := range []time.Duration{20 * time.Millisecond, 300 * time.Millisecond} {
-		ctx, cancel := context.WithTimeout(t.Context(), after)
-		if _, err := Apply(ctx, s.d, Settings{}); err == nil {
-			t.Errorf("serves after %s: too fast for this test, which wants to interrupt it", after)
-		}
-		cancel()
-	}
+	hosttest.Interrupt(t, s.apply, 20*time.Millisecond, 300*time.Millisecond)
 }
 
 func serves(t *testing.T, s *storeTest) {
@@ -376,18 +336,7 @@ func lostData(t *testing.T, s *storeTest) {
 }
 
 func withdrawn(t *testing.T, s *storeTest) {
-	begin := time.Now()
-	for range 2 {
-		if err := Withdraw(t.Context(), s.d); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("withdrawn in %s", time.Since(begin).Round(10*time.Millisecond))
-	for _, name := range []string{s.d.ServicePath(Service), s.i.CredentialsFile} {
-		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is still there (%v)", name, err)
-		}
-	}
+	hosttest.Withdraw(t, s.d, Withdraw, s.d.ServicePath(Service), s.i.CredentialsFile)
 	if i, err := Inspect(t.Context(), s.d, Settings{}); err != nil || i.Present {
 		t.Errorf("Inspect: %+v, %v", i, err)
 	}
@@ -395,6 +344,13 @@ func withdrawn(t *testing.T, s *storeTest) {
 		t.Errorf("Release: %v, %v", gone, err)
 	}
 }
+
+func (s *storeTest) apply(ctx context.Context) error {
+	_, err := Apply(ctx, s.d, Settings{})
+	return err
+}
+
+func (s *storeTest) pids(t *testing.T) map[string]int { return hosttest.PIDs(t, s.d, Service) }
 
 // inspect wants a problem that says part, or none if part is empty.
 func (s *storeTest) inspect(t *testing.T, part string) {
@@ -408,19 +364,6 @@ func (s *storeTest) inspect(t *testing.T, part string) {
 	if part == "" && i != s.i || part != "" && !strings.Contains(i.Problem, part) {
 		t.Errorf("Inspect says %+v, want a problem with %q, else %+v", i, part, s.i)
 	}
-}
-
-func (s *storeTest) pids(t *testing.T) map[string]int {
-	t.Helper()
-	found, err := s.d.Inspect(t.Context(), Service)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pids := map[string]int{}
-	for name, status := range found.Processes {
-		pids[name] = status.PID
-	}
-	return pids
 }
 
 func (s *storeTest) await(t *testing.T, process string, limit time.Duration, check func(context.Context) error) {

@@ -1,9 +1,7 @@
 package swift
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,9 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func examplePlace() place {
 	return place{
@@ -36,7 +33,7 @@ func TestConfigurationIsGolden(t *testing.T) {
 	t.Parallel()
 	for _, file := range exampleDefinition(t, examplePlace()).Files {
 		if strings.HasSuffix(file.Name, ".conf") {
-			golden(t, filepath.Base(file.Name), file.Content)
+			hosttest.Golden(t, filepath.Join("testdata", filepath.Base(file.Name)), file.Content)
 		}
 	}
 }
@@ -48,27 +45,7 @@ func TestProcessesAreGolden(t *testing.T) {
 		fmt.Fprintf(&text, "%s\n  %s\n  environment: %s\n  reads: %s\n  listens: %s\n",
 			p.Name, strings.Join(p.Argv, " "), strings.Join(p.Env, " "), strings.Join(p.Reads, " "), strings.Join(p.Listen, " "))
 	}
-	golden(t, "processes", []byte(text.String()))
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (-want +got), run the test with -update if that is meant:\n%s", path, diff)
-	}
+	hosttest.Golden(t, filepath.Join("testdata", "processes"), []byte(text.String()))
 }
 
 func TestOnlySecretFilesHoldThePassword(t *testing.T) {
