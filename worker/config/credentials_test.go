@@ -188,7 +188,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("[amqp]\ncredentials_file = \"\"\"c\nd\"\"\"\n"))
 	f.Add([]byte("\ufeff[amqp]\r\ncredentials_file=`c`\\\n"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		d, err := parse("file", content, workerSchema)
+		d, err := parse("file", content, workerSchema, keysMayBeBare)
 		if err != nil {
 			if !errors.Is(err, ErrInvalid) {
 				t.Fatalf("error %v does not wrap ErrInvalid", err)

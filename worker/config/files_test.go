@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,7 +34,9 @@ func files() map[string]file {
 	worker := Worker{
 		BrokerCredentials: "/srv/stack/credentials/worker", StoreCredentials: "/srv/my stack/credentials/swift",
 		Releases: []string{"bookworm", "noble"}, Architectures: []string{"amd64", "i386"}, Contexts: []string{"", "huge"},
-		Slots: 4, StateDirectory: "/srv/stack/services/worker/data", Timeout: 8 * time.Hour, DrainTimeout: 90 * time.Minute,
+		Weights: map[string]int{"": 5, "ppa": 2, "huge": 1, "upstream": 1}, Slots: 4, SpoolLimit: 20,
+		StateDirectory: "/srv/stack/services/worker/data", Timeout: 8 * time.Hour, DrainTimeout: 90 * time.Minute,
+		Backend: "unshare", ListDirectory: "/srv/lists", PPA: DefaultPPA, Limits: DefaultLimits,
 		Images: "/srv/stack/images", HealthListen: "127.0.0.1:20490", DeliveryTimeout: 48 * time.Hour,
 	}
 	collector := Collector{
@@ -78,7 +81,7 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(f.value, got, reveal); diff != "" {
+			if diff := cmp.Diff(f.value, got, comparing); diff != "" {
 				t.Errorf("read back (-want +got):\n%s", diff)
 			}
 		})
@@ -87,6 +90,9 @@ func TestGolden(t *testing.T) {
 
 // reveal compares secrets by content; go-cmp would print them masked in any case.
 var reveal = cmp.Comparer(func(a, b Secret) bool { return a.Reveal() == b.Reveal() })
+
+// comparing is for what has addresses besides.
+var comparing = cmp.Options{reveal, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
 
 func write(t *testing.T, content string) string {
 	t.Helper()
@@ -118,10 +124,11 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Worker{
 		BrokerCredentials: "/a", StoreCredentials: "/b", Releases: []string{"noble"}, Architectures: []string{"amd64"},
-		Contexts: []string{"", "huge", "ppa", "upstream"}, Slots: 1, StateDirectory: "/c", Timeout: 8 * time.Hour,
-		DrainTimeout: 8 * time.Hour, Images: "/d",
+		Contexts: []string{"", "huge", "ppa", "upstream"}, Weights: DefaultWeights, Slots: 1, SpoolLimit: 16,
+		StateDirectory: "/c", Timeout: 8 * time.Hour, DrainTimeout: 8 * time.Hour, Backend: "unshare", Images: "/d",
+		PPA: DefaultPPA, Limits: DefaultLimits,
 	}
-	if diff := cmp.Diff(want, worker); diff != "" {
+	if diff := cmp.Diff(want, worker, comparing); diff != "" {
 		t.Errorf("worker (-want +got):\n%s", diff)
 	}
 	image, err := LoadImage(write(t, "[image]\nrelease = noble\narchitecture = amd64\ndirectory = /a\n"))
@@ -200,18 +207,20 @@ func TestRefuses(t *testing.T) {
 		line    string // ":LINE:" or empty when a line cannot be given
 		reason  string
 	}{
-		"unknown section":       {minimalWorker + "[nova]\nflavor = x\n", ":12:", "unknown section [nova]"},
+		"unknown section":       {minimalWorker + "[nove]\nflavor = x\n", ":12:", "unknown section [nove]"},
 		"unknown key":           {replace("slots", "slot"), ":8:", `unknown key "slot" in [autopkgtest]`},
 		"key of another case":   {replace("slots", "Slots"), ":8:", `unknown key "Slots"`},
 		"key twice":             {replace("slots = 1", "slots = 1\nslots = 2"), ":9:", "[autopkgtest] slots is already in line 8"},
 		"section twice":         {minimalWorker + "[amqp]\n", ":12:", "section [amqp] is already in line 1"},
 		"before any section":    {"slots = 1\n" + minimalWorker, ":1:", "before the first section"},
-		"no equals sign":        {replace("slots = 1", "slots"), ":8:", "neither a section, a comment nor KEY = VALUE"},
+		"no equals sign":        {replace("slots = 1", "slots 1"), ":8:", "neither a section, a comment nor KEY = VALUE"},
+		"unknown key alone":     {replace("slots = 1", "slot"), ":8:", `unknown key "slot"`},
 		"colon":                 {replace("slots = 1", "slots: 1"), ":8:", "neither a section, a comment nor KEY = VALUE"},
 		"open section":          {replace("[swift]", "[swift"), ":3:", "a section is [NAME]"},
-		"continued line":        {replace("releases = noble", "releases = noble\n  jammy"), ":7:", "neither a section"},
+		"continued line":        {replace("releases = noble", "releases = noble\n  jammy"), ":7:", `unknown key "jammy"`},
 		"quoted lines":          {replace("releases = noble", "releases = \"\"\"noble\njammy\"\"\""), ":6:", "one line without quotes"},
-		"missing key":           {replace("slots = 1\n", ""), "", "[autopkgtest] slots: missing"},
+		"missing key":           {replace("releases = noble\n", ""), "", "[autopkgtest] releases: missing"},
+		"key alone":             {replace("releases = noble", "releases"), ":6:", "[autopkgtest] releases: missing"},
 		"missing section":       {replace("[unshare]\nimages = /d\n", ""), "", "[unshare] images: missing"},
 		"empty value":           {replace("images = /d", "images ="), ":11:", "missing"},
 		"no number":             {replace("slots = 1", "slots = many"), ":8:", `"many" is not a number of at least 1`},

@@ -22,8 +22,9 @@ type schema map[string][]string
 type document struct {
 	path  string
 	file  *ini.File
-	lines map[string]int // where a "section" or "section/key" stands
-	err   error          // the first that was found by the getters
+	lines map[string]int  // where a "section" or "section/key" stands
+	bare  map[string]bool // which "section/key" stands alone on its line: present, without a value
+	err   error           // the first that was found by the getters
 }
 
 // load reads an INI file strictly.
@@ -32,8 +33,16 @@ func load(path string, known schema) (*document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return parse(path, content, known)
+	return parse(path, content, known, keysHaveValues)
 }
+
+// dialect says whether a line may be a key alone, which is the same as one with an empty value.
+type dialect bool
+
+const (
+	keysHaveValues dialect = false
+	keysMayBeBare  dialect = true
+)
 
 // loadLoosely reads a file of another program's, in the dialect of Python's configparser: unknown keys, colons, values
 // over several lines.
@@ -58,9 +67,9 @@ func loadLoosely(path string) (*document, error) {
 // namePattern keeps sections and keys to what every reader of INI understands in the same way.
 var namePattern = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
-func parse(path string, content []byte, known schema) (*document, error) {
-	d := &document{path: path, lines: map[string]int{}}
-	if err := d.scan(content, known); err != nil {
+func parse(path string, content []byte, known schema, form dialect) (*document, error) {
+	d := &document{path: path, lines: map[string]int{}, bare: map[string]bool{}}
+	if err := d.scan(content, known, form); err != nil {
 		return nil, err
 	}
 	file, err := ini.LoadSources(ini.LoadOptions{
@@ -69,6 +78,7 @@ func parse(path string, content []byte, known schema) (*document, error) {
 		IgnoreInlineComment:     true,
 		SkipUnrecognizableLines: false,
 		PreserveSurroundedQuote: true,
+		AllowBooleanKeys:        bool(form),
 	}, content)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, path, err)
@@ -78,7 +88,7 @@ func parse(path string, content []byte, known schema) (*document, error) {
 }
 
 // scan finds what package ini keeps to itself: the line of each key, and keys and sections that are there twice.
-func (d *document) scan(content []byte, known schema) error {
+func (d *document) scan(content []byte, known schema, form dialect) error {
 	section := ""
 	number := 0
 	for raw := range bytes.Lines(content) {
@@ -103,7 +113,7 @@ func (d *document) scan(content []byte, known schema) error {
 		}
 		key, value, found := strings.Cut(text, "=")
 		key = strings.TrimSpace(key)
-		if !found || !namePattern.MatchString(key) {
+		if (!found && form != keysMayBeBare) || !namePattern.MatchString(key) {
 			return d.errorAt(number, "neither a section, a comment nor KEY = VALUE")
 		}
 		if section == "" {
@@ -115,6 +125,7 @@ func (d *document) scan(content []byte, known schema) error {
 		if !known.has(section, key) {
 			return d.errorAt(number, "unknown key %q in [%s]: the keys are %s", key, section, strings.Join(known[section], ", "))
 		}
+		d.bare[section+"/"+key] = !found
 		if value = strings.TrimSpace(value); strings.HasPrefix(value, `"""`) || strings.HasPrefix(value, "`") {
 			return d.errorAt(number, "[%s] %s: a value is one line without quotes", section, key)
 		}

@@ -7,7 +7,13 @@ type Store struct {
 	AuthURL    string // where to log in, http://HOST:PORT/auth/v1.0
 	Username   string // ACCOUNT:USER
 	Password   Secret
-	StorageURL string // public base above the containers, http://HOST:PORT/v1/AUTH_ACCOUNT
+	StorageURL string // public base above the containers, http://HOST:PORT/v1/AUTH_ACCOUNT; Keystone tells it itself
+
+	// Of a Keystone account alone. A tenant without domains is version 2's, with them it is version 3's project.
+	Tenant        string
+	Region        string
+	UserDomain    string
+	ProjectDomain string
 }
 
 var storeSchema = schema{"swift": {"auth_url", "username", "password", "storage_url"}}
@@ -18,7 +24,7 @@ func ReadStore(path string) (Store, error) {
 	if err != nil {
 		return Store{}, err
 	}
-	d, err := parse(path, content, storeSchema)
+	d, err := parse(path, content, storeSchema, keysHaveValues)
 	if err != nil {
 		return Store{}, err
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"sort"
@@ -22,10 +23,16 @@ func (s schema) sections() string {
 
 func (d *document) value(section, key string) string {
 	s, err := d.file.GetSection(section)
-	if err != nil || !s.HasKey(key) {
+	if err != nil || !s.HasKey(key) || d.bare[section+"/"+key] { // package ini reads "true" for a bare key
 		return ""
 	}
 	return s.Key(key).Value()
+}
+
+// present says whether the key is there, with a value or without.
+func (d *document) present(section, key string) bool {
+	_, ok := d.lines[section+"/"+key]
+	return ok
 }
 
 // text is a value that must be there.
@@ -55,13 +62,48 @@ func (d *document) words(section, key string) []string {
 	return words
 }
 
-func (d *document) number(section, key string, least int) int {
-	text := d.text(section, key)
+// fields is a list of any words that may be missing.
+func (d *document) fields(section, key string) []string {
+	return append([]string(nil), strings.Fields(d.value(section, key))...)
+}
+
+func (d *document) numberOr(section, key string, least, otherwise int) int {
+	text := d.value(section, key)
+	if text == "" {
+		return otherwise
+	}
 	n, err := strconv.Atoi(text)
-	if text != "" && (err != nil || n < least) {
+	if err != nil || n < least || n > maxNumber {
 		d.fail(section, key, "%q is not a number of at least %d", text, least)
 	}
 	return n
+}
+
+// maxNumber keeps sums of numbers from a file away from overflow.
+const maxNumber = 1 << 30
+
+// boolean takes upstream's words for yes, and the opposites.
+func (d *document) boolean(section, key string) bool {
+	switch text := d.value(section, key); text {
+	case "1", "true", "yes":
+		return true
+	case "", "0", "false", "no":
+	default:
+		d.fail(section, key, "%q is neither true nor false", text)
+	}
+	return false
+}
+
+// folderOr is an absolute path: a relative one would mean another folder to each program that reads the file.
+func (d *document) folderOr(section, key, otherwise string) string {
+	text := d.value(section, key)
+	if text == "" {
+		return otherwise
+	}
+	if !filepath.IsAbs(text) {
+		d.fail(section, key, "%q is not an absolute path", text)
+	}
+	return text
 }
 
 // duration has a default; zero is not accepted, because it would mean either at once or never.
@@ -108,3 +150,6 @@ func (d *document) url(section, key string, required bool) string {
 	}
 	return strings.TrimRight(text, "/")
 }
+
+// has says whether the key is there with a value.
+func (d *document) has(section, key string) bool { return d.value(section, key) != "" }

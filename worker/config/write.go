@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,15 +22,25 @@ func newWriter(comment string) *writer {
 func (w *writer) section(name string) { w.pending = "\n[" + name + "]\n" }
 
 func (w *writer) key(name, value string) {
-	if value == "" {
-		return
+	if value != "" {
+		w.keyAlways(name, value)
 	}
+}
+
+// keyAlways writes a key whose empty value means something else than its absence.
+func (w *writer) keyAlways(name, value string) {
 	w.out.WriteString(w.pending)
 	w.pending = ""
-	fmt.Fprintf(&w.out, "%s = %s\n", name, value)
+	fmt.Fprintln(&w.out, strings.TrimRight(name+" = "+value, " "))
 }
 
 func (w *writer) list(name string, values []string) { w.key(name, strings.Join(values, " ")) }
+
+func (w *writer) number(name string, value int) {
+	if value != 0 {
+		w.key(name, strconv.Itoa(value))
+	}
+}
 
 func (w *writer) duration(name string, value time.Duration) {
 	if value > 0 {

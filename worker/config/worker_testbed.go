@@ -1,0 +1,203 @@
+package config
+
+import (
+	"regexp"
+	"runtime"
+	"strings"
+)
+
+// The backends that this package must know: the default, and the ones that the form of 2015 has sections for.
+const (
+	backendUnshare = "unshare"
+	backendNova    = "nova"
+	backendSSH     = "ssh"
+)
+
+// Virt is section [virt]: what follows `--` on autopkgtest's command line, as text with variables.
+type Virt struct {
+	Arguments          string // args; empty: the backend makes its own
+	PackageSizeDefault string // what $PACKAGESIZE stands for
+	PackageSizeBig     string // likewise, for big packages
+}
+
+// Nova is section [nova] of 2015: servers of an OpenStack cloud.
+type Nova struct {
+	ImagePattern string
+	Flavor       string
+	BigFlavor    string // default Flavor
+	Options      []string
+}
+
+// LXC is section [lxc] of 2015.
+type LXC struct {
+	Container string // name of the container to clone
+	Options   []string
+}
+
+// PPA is where extra archives lie. In the URLs, $OWNER and $NAME stand for the archive's.
+type PPA struct {
+	URL        string
+	PrivateURL string // for those with a password
+	Keys       string // folder of signing keys; empty: PPAs need an autopkgtest that fetches them itself
+}
+
+// DefaultPPA is Launchpad.
+var DefaultPPA = PPA{
+	URL:        "https://ppa.launchpadcontent.net/$OWNER/$NAME/ubuntu",
+	PrivateURL: "https://private-ppa.launchpadcontent.net/$OWNER/$NAME/ubuntu",
+}
+
+// Limits are those of one run, beside its time.
+type Limits struct {
+	Disk   Size
+	Log    Size // its head and its tail are kept
+	Memory Size
+}
+
+// DefaultLimits are above what the packages of a distribution need, and below what stops the machine.
+var DefaultLimits = Limits{Disk: 20 << 30, Log: 64 << 20, Memory: 8 << 30}
+
+// Network is what tests may reach besides DNS and public addresses.
+type Network struct {
+	Allow  []Destination
+	Mirror string // of the archive
+	Proxy  string
+}
+
+func (d *document) virt() Virt {
+	return Virt{
+		Arguments:          d.value("virt", "args"),
+		PackageSizeDefault: d.value("virt", "package_size_default"),
+		PackageSizeBig:     d.value("virt", "package_size_big"),
+	}
+}
+
+func (v Virt) write(out *writer) {
+	out.section("virt")
+	out.key("args", v.Arguments)
+	out.key("package_size_default", v.PackageSizeDefault)
+	out.key("package_size_big", v.PackageSizeBig)
+}
+
+func (d *document) nova() Nova {
+	n := Nova{
+		ImagePattern: d.value("nova", "image_pattern"), Flavor: d.value("nova", "flavor"),
+		BigFlavor: d.value("nova", "big_flavor"), Options: d.quoted("nova", "novaopts"),
+	}
+	if n.BigFlavor == "" {
+		n.BigFlavor = n.Flavor
+	}
+	return n
+}
+
+func (n Nova) write(out *writer) {
+	out.section("nova")
+	out.key("image_pattern", n.ImagePattern)
+	out.key("flavor", n.Flavor)
+	out.key("big_flavor", n.BigFlavor)
+	out.key("novaopts", JoinQuoted(n.Options))
+}
+
+func (d *document) lxc() LXC {
+	return LXC{Container: d.value("lxc", "container"), Options: d.quoted("lxc", "lxcopts")}
+}
+
+func (l LXC) write(out *writer) {
+	out.section("lxc")
+	out.key("container", l.Container)
+	out.key("lxcopts", JoinQuoted(l.Options))
+}
+
+func (d *document) ppa() PPA {
+	p := PPA{URL: d.url("ppa", "url", false), PrivateURL: d.url("ppa", "private_url", false), Keys: d.folderOr("ppa", "keys", "")}
+	p.URL = either(p.URL, DefaultPPA.URL)
+	p.PrivateURL = either(p.PrivateURL, DefaultPPA.PrivateURL)
+	return p
+}
+
+func (p PPA) write(out *writer) {
+	out.section("ppa")
+	out.key("url", p.URL)
+	out.key("private_url", p.PrivateURL)
+	out.key("keys", p.Keys)
+}
+
+func (d *document) limits() Limits {
+	return Limits{
+		Disk:   d.size("limits", "disk", DefaultLimits.Disk),
+		Log:    d.size("limits", "log", DefaultLimits.Log),
+		Memory: d.size("limits", "memory", DefaultLimits.Memory),
+	}
+}
+
+func (l Limits) write(out *writer) {
+	out.section("limits")
+	out.key("disk", l.Disk.String())
+	out.key("log", l.Log.String())
+	out.key("memory", l.Memory.String())
+}
+
+func (d *document) network() Network {
+	n := Network{
+		Allow: d.destinations("network", "allow"), Mirror: d.url("network", "mirror", false), Proxy: d.url("network", "proxy", false),
+	}
+	if strings.Contains(n.Proxy, "@") {
+		d.fail("network", "proxy", "every test would see the password in this URL; let the proxy know this machine by its address")
+	}
+	return n
+}
+
+func (n Network) write(out *writer) {
+	out.section("network")
+	words := make([]string, len(n.Allow))
+	for i, destination := range n.Allow {
+		words[i] = destination.String()
+	}
+	out.list("allow", words)
+	out.key("mirror", n.Mirror)
+	out.key("proxy", n.Proxy)
+}
+
+var backendPattern = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// backend names the backend, and checks that its part of the file is there.
+func (d *document) backend(w Worker) string {
+	name := d.value("autopkgtest", "backend")
+	if name != "" && !backendPattern.MatchString(name) {
+		d.fail("autopkgtest", "backend", "%q is not a backend's name", name)
+	}
+	if words := strings.Fields(w.Virt.Arguments); len(words) > 0 {
+		if !backendPattern.MatchString(words[0]) {
+			d.fail("virt", "args", "%q, the first word, is not a backend's name", words[0])
+		}
+		if name != "" && name != words[0] && (name != backendNova || words[0] != backendSSH) {
+			d.fail("virt", "args", "the first word is %q, but [autopkgtest] backend is %q", words[0], name)
+		}
+		return either(name, words[0])
+	}
+	name = either(name, backendUnshare)
+	switch {
+	case name == backendUnshare:
+		d.text("unshare", "images")
+	case name == backendNova:
+		d.text("nova", "image_pattern")
+		d.text("nova", "flavor")
+	}
+	return name
+}
+
+// architectures default to this machine's, which is what an upstream worker serves.
+func (d *document) architectures(section, key string) []string {
+	if !d.has(section, key) {
+		return []string{HostArchitecture()}
+	}
+	return d.words(section, key)
+}
+
+// HostArchitecture is Debian's name of this machine's architecture.
+func HostArchitecture() string {
+	if name, ok := map[string]string{"386": "i386", "arm": "armhf", "ppc64le": "ppc64el"}[runtime.GOARCH]; ok {
+		return name
+	}
+	return runtime.GOARCH
+}
