@@ -49,9 +49,12 @@ func files() map[string]file {
 		Every: 36 * time.Hour, Include: []string{"eatmydata", "dpkg-dev"},
 	}
 	operator := Operator{WebURL: "http://127.0.0.1:20489", BrokerCredentials: "/srv/stack/credentials/britney"}
+	checkout := worker
+	checkout.CheckoutDir = "/srv/autopkgtest"
 	inline := Operator{WebURL: "http://127.0.0.1:20489", BrokerURI: "amqp://test_request:hunter2@127.77.0.1"}
 	return map[string]file{
 		"worker":            {"worker.conf", worker, worker.Bytes(), loader(LoadWorker)},
+		"worker, checkout":  {"worker-checkout.conf", checkout, checkout.Bytes(), loader(LoadWorker)},
 		"collector":         {"collector.conf", collector, collector.Bytes(), loader(LoadCollector)},
 		"image":             {"image.conf", image, image.Bytes(), loader(LoadImage)},
 		"operator":          {"autopkgtest-cloud.conf", operator, operator.Bytes(), loader(LoadOperator)},

@@ -30,12 +30,12 @@ type Worker struct {
 	Timeout        time.Duration  // the longest that one test may run; default 8 h
 	DrainTimeout   time.Duration  // how long SIGTERM lets tests run on; default Timeout
 
-	Backend           string   // a testbed backend's name; default the first word of [virt] args, else unshare
-	CheckoutDirectory string   // of autopkgtest; empty for the installed one
-	ExtraArguments    []string // for autopkgtest
-	SetupCommand      string   // run in each new testbed
-	SetupCommand2     string   // after it
-	Debug             bool     // autopkgtest is to say more
+	Backend        string   // a testbed backend's name; default the first word of [virt] args, else unshare
+	CheckoutDir    string   // of autopkgtest; empty for the installed one
+	ExtraArguments []string // for autopkgtest
+	SetupCommand   string   // run in each new testbed
+	SetupCommand2  string   // after it
+	Debug          bool     // autopkgtest is to say more
 
 	ListDirectory string   // [autopkgtest] per_package_config_dir: big_packages, long_tests, never_run, vm_packages
 	BigPackages   []string // [autopkgtest] big_packages, the list itself in the form of 2015
@@ -116,7 +116,7 @@ func parseWorker(path string, content []byte) (Worker, error) {
 		Slots:             d.numberOr(section, "slots", 1, 1),
 		StateDirectory:    d.folderOr(section, "state_directory", DefaultStateDirectory),
 		Timeout:           d.duration(section, "timeout", DefaultTimeout),
-		CheckoutDirectory: d.folderOr(section, "checkout_dir", ""),
+		CheckoutDir:       d.folderOr(section, "checkout_dir", ""),
 		ExtraArguments:    d.quoted(section, "extra_args"),
 		SetupCommand:      d.value(section, "setup_command"),
 		SetupCommand2:     d.value(section, "setup_command2"),
@@ -164,7 +164,7 @@ func (w Worker) Bytes() []byte {
 	out.duration("timeout", w.Timeout)
 	out.duration("drain_timeout", w.DrainTimeout)
 	out.key("backend", w.Backend)
-	out.key("checkout_dir", w.CheckoutDirectory)
+	out.key("checkout_dir", w.CheckoutDir)
 	out.key("extra_args", JoinQuoted(w.ExtraArguments))
 	out.key("setup_command", w.SetupCommand)
 	out.key("setup_command2", w.SetupCommand2)

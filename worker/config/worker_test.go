@@ -36,7 +36,7 @@ func TestWorkerOf2015(t *testing.T) {
 		Releases: []string{"precise", "trusty", "vivid", "wily"}, Architectures: []string{"i386", "amd64"},
 		Contexts: []string{"", "huge", "ppa", "upstream"}, Weights: DefaultWeights, Slots: 1, SpoolLimit: 16,
 		StateDirectory: DefaultStateDirectory, Timeout: DefaultTimeout, DrainTimeout: DefaultTimeout,
-		Backend: "nova", CheckoutDirectory: "/home/ubuntu/autopkgtest",
+		Backend: "nova", CheckoutDir: "/home/ubuntu/autopkgtest",
 		SetupCommand: "if grep -q trusty /etc/lsb-release; then apt-get install -y build-essential; fi",
 		BigPackages: []string{
 			"binutils", "chromium-browser", "glibc", "libreoffice", "linux", "python2.7", "python3.4", "tdb", "firefox", "akonadi",
@@ -101,7 +101,7 @@ func whole() Worker {
 		},
 		Releases: []string{"noble"}, Architectures: []string{"arm64"}, Contexts: []string{"ppa", ""},
 		Weights: map[string]int{"": 1, "ppa": 2, "huge": 3, "upstream": 1000}, Slots: 7, SpoolLimit: 3, StateDirectory: "/s",
-		Timeout: time.Hour, DrainTimeout: 90 * time.Second, Backend: "ssh", CheckoutDirectory: "/check out",
+		Timeout: time.Hour, DrainTimeout: 90 * time.Second, Backend: "ssh", CheckoutDir: "/check out",
 		ExtraArguments: []string{"--a", "b c", "", "it's", `"`, `\`, "ä"}, SetupCommand: "one; two", SetupCommand2: "three", Debug: true,
 		ListDirectory: "/l", BigPackages: []string{"a", "b"}, LongTests: []string{"c*"},
 		Virt:   Virt{Arguments: "ssh -s x -- $PACKAGESIZE", PackageSizeDefault: "small", PackageSizeBig: "large"},

@@ -13,11 +13,15 @@ import (
 
 // The places of a run's folders as autopkgtest sees them. They stand in the public log: they say nothing of this machine.
 const (
-	outputInside = "/out"
-	imagesInside = "/images"
-	sourceInside = "/source"
-	emptyInside  = "/cwd" // autopkgtest takes a name for a folder before it takes it for a package
+	outputInside   = "/out"
+	imagesInside   = "/images"
+	sourceInside   = "/source"
+	checkoutInside = "/checkout"
+	emptyInside    = "/cwd" // autopkgtest takes a name for a folder before it takes it for a package
 )
+
+// checkoutProgram is autopkgtest in a checkout of its source.
+const checkoutProgram = "runner/autopkgtest"
 
 // errTimeout is the cause of the end of a run that took longer than its limit.
 var errTimeout = errors.New("the run took longer than its limit")
@@ -71,6 +75,9 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 		bind{From: job.OutputDir, To: outputInside, Write: true})
 	if job.Image != "" {
 		view.Binds = append(view.Binds, bind{From: job.Image, To: filepath.Join(imagesInside, filepath.Base(job.Image))})
+	}
+	if r.checkout != "" {
+		view.Binds = append(view.Binds, bind{From: r.checkout, To: checkoutInside})
 	}
 	if job.Source != "" {
 		view.Binds = append(view.Binds, bind{From: job.Source, To: filepath.Join(sourceInside, filepath.Base(job.Source))})

@@ -13,35 +13,63 @@ import (
 // Runner runs jobs with one backend. Its methods may be called from several goroutines; runs do not see each other.
 type Runner struct {
 	backend  Backend
-	program  string
+	program  string // as its runs see it
+	checkout string // of autopkgtest's own source, shown to runs; empty for the installed one
 	features Features
 	log      *slog.Logger
 }
 
+// Option changes how a Runner is made.
+type Option func(*Runner)
+
+// WithCheckout uses the autopkgtest of a checkout of its source, FOLDER/runner/autopkgtest, instead of the installed one. An
+// empty folder changes nothing.
+func WithCheckout(folder string) Option { return func(r *Runner) { r.checkout = folder } }
+
 // NewRunner prepares a backend and finds out what this machine's autopkgtest can do. It fails if something that every
 // run needs is not installed.
-func NewRunner(ctx context.Context, backend string, log *slog.Logger) (*Runner, error) {
+func NewRunner(ctx context.Context, backend string, log *slog.Logger, with ...Option) (*Runner, error) {
 	b, err := Lookup(backend)
 	if err != nil {
 		return nil, err
 	}
-	needed := map[string]string{"autopkgtest": "autopkgtest", "ip": "iproute2", "slirp4netns": "slirp4netns",
+	r := &Runner{backend: b, log: log}
+	for _, option := range with {
+		option(r)
+	}
+	needed := map[string]string{"ip": "iproute2", "slirp4netns": "slirp4netns",
 		"newuidmap": "uidmap", "newgidmap": "uidmap", "rm": "coreutils"}
+	if r.checkout == "" {
+		needed["autopkgtest"] = "autopkgtest"
+	}
 	for name, debianPackage := range b.Properties().Commands {
 		needed[name] = debianPackage
 	}
 	if err := findCommands(needed); err != nil {
 		return nil, fmt.Errorf("backend %s: %w", backend, err)
 	}
-	program, err := findCommand("autopkgtest", "autopkgtest")
+	program, err := r.findProgram()
 	if err != nil {
 		return nil, err
 	}
-	features, err := probeFeatures(ctx, program)
-	if err != nil {
+	if r.features, err = probeFeatures(ctx, program); err != nil {
 		return nil, err
 	}
-	return &Runner{backend: b, program: program, features: features, log: log}, nil
+	return r, nil
+}
+
+// findProgram returns autopkgtest's path on this machine, and sets the one that runs see.
+func (r *Runner) findProgram() (path string, err error) {
+	if r.checkout == "" {
+		r.program, err = findCommand("autopkgtest", "autopkgtest")
+		return r.program, err
+	}
+	path = filepath.Join(r.checkout, checkoutProgram)
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		return "", fmt.Errorf("%s is %w: checkout_dir is to name a checkout of autopkgtest's source", path, ErrMissing)
+	}
+	r.program = filepath.Join(checkoutInside, checkoutProgram)
+	return path, nil
 }
 
 // Backend is the runner's backend.

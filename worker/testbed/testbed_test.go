@@ -265,3 +265,21 @@ func TestAwaitByte(t *testing.T) {
 		})
 	}
 }
+
+// A checkout's autopkgtest is used instead of the installed one, and a folder that is none is told by its path.
+func TestCheckout(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	r := &Runner{}
+	WithCheckout(folder)(r)
+	program := filepath.Join(folder, "runner", "autopkgtest")
+	if _, err := r.findProgram(); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), program) {
+		t.Errorf("an empty folder: %v, want ErrMissing with the path %s", err, program)
+	}
+	if err := errors.Join(os.Mkdir(filepath.Dir(program), 0o755), os.WriteFile(program, nil, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := r.findProgram(); err != nil || found != program || r.program != "/checkout/runner/autopkgtest" {
+		t.Errorf("found %q, %v; runs see %q", found, err, r.program)
+	}
+}

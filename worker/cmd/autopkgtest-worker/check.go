@@ -48,7 +48,7 @@ func checkConfiguration(ctx context.Context, path string, out io.Writer) error {
 		}},
 		{ID: "store", Title: "the store accepts us", Check: func(ctx context.Context) error { return tryStore(ctx, conf) }},
 		{ID: "images", Title: "the testbed images are there", Check: func(context.Context) error { return tryImages(conf, all) }},
-		{ID: "testbeds", Title: "tests can be run on this machine", Check: tryTestbeds},
+		{ID: "testbeds", Title: "tests can be run on this machine", Check: func(ctx context.Context) error { return tryTestbeds(ctx, conf) }},
 		{ID: "state", Title: "the state directory can be written", Check: func(context.Context) error { return tryState(conf) }},
 	})
 	for _, f := range findings {
@@ -119,8 +119,8 @@ func tryImages(conf config.Worker, all []request.Queue) error {
 	return errors.Join(missing...)
 }
 
-func tryTestbeds(ctx context.Context) error {
-	runner, err := testbed.NewRunner(ctx, backend, slog.New(slog.DiscardHandler))
+func tryTestbeds(ctx context.Context, conf config.Worker) error {
+	runner, err := testbed.NewRunner(ctx, backend, slog.New(slog.DiscardHandler), testbed.WithCheckout(conf.CheckoutDir))
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func work(ctx context.Context, path string, log *slog.Logger) error {
 	warnOfUnknown(conf, log)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	testbeds, err := testbed.NewRunner(ctx, backend, log)
+	testbeds, err := testbed.NewRunner(ctx, backend, log, testbed.WithCheckout(conf.CheckoutDir))
 	if err != nil {
 		return err
 	}
