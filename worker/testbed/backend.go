@@ -32,6 +32,10 @@ type Testbed struct {
 
 	// Image is the path of the testbed's image as autopkgtest sees it, which is not the path on this machine.
 	Image string
+
+	// Given are the operator's own arguments, without the backend's name: they replace those that the backend would make.
+	// Nil means that there are none.
+	Given []string
 }
 
 // Properties is what a backend declares instead of being asked for its name.

@@ -3,6 +3,7 @@ package testbed
 import (
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,6 +30,9 @@ type Invocation struct {
 
 	ExtraArguments []string // the operator's
 	SetupCommands  []string // the operator's, run in the new testbed; empty ones are left out
+
+	// Sources are the request's PPAs, see sourcesOf.
+	Sources Sources
 
 	// Pockets are the archive's pockets beside the release itself, for example "proposed". A Debian release has no
 	// such pocket, and asking autopkgtest for one would break apt in the testbed. See ImageInfo.
@@ -62,11 +66,7 @@ func (i Invocation) Arguments() ([]string, error) {
 			args = append(args, "--setup-commands", command)
 		}
 	}
-	ppas, err := i.ppas()
-	if err != nil {
-		return nil, err
-	}
-	args = append(args, ppas...)
+	args = append(args, i.sources()...)
 	args = append(args, i.pockets()...)
 	subject, err := i.subject()
 	if err != nil {
@@ -76,7 +76,7 @@ func (i Invocation) Arguments() ([]string, error) {
 	if i.Debug {
 		args = append(args, "--debug")
 	}
-	args = append(args, i.Timeouts.forArchitecture(i.Queue.Architecture).arguments()...)
+	args = append(args, i.Timeouts.arguments()...)
 	args = append(args, i.environment()...)
 	args = append(args, "--")
 	args = append(args, i.Backend...)
@@ -115,20 +115,20 @@ func (i Invocation) architecture() ([]string, error) {
 	return args, nil
 }
 
-func (i Invocation) ppas() ([]string, error) {
-	var args []string
-	for _, ppa := range i.Request.PPAs {
-		if strings.Contains(ppa, "@") {
-			// The command line is readable for every account of this machine, and autopkgtest copies it into the log.
-			return nil, fmt.Errorf("%w: a PPA with a password would show it on the command line and in the log", ErrUnsupported)
+// sources adds the extra archives. The copies are there before autopkgtest lets apt read the first line.
+func (i Invocation) sources() []string {
+	var args, after []string
+	for _, c := range i.Sources.Copies {
+		args = append(args, "--copy="+path.Join(setupInside, c.Name)+":"+c.To)
+		if c.Secret {
+			// Most backends copy the content alone, and leave it to everybody's eyes.
+			after = append(after, "--setup-commands", "chmod 0600 "+c.To)
 		}
-		if !i.Features.PPA {
-			return nil, fmt.Errorf("%w: the PPA %s needs an autopkgtest whose --add-apt-source takes ppa:OWNER/NAME; "+
-				"install a newer autopkgtest", ErrUnsupported, ppa)
-		}
-		args = append(args, "--add-apt-source=ppa:"+ppa)
 	}
-	return args, nil
+	for _, line := range i.Sources.Lines {
+		args = append(args, "--add-apt-source="+line)
+	}
+	return append(args, after...)
 }
 
 // sourceName is what may stand after `src:`. autopkgtest puts it into a shell script that it runs in the testbed.

@@ -3,6 +3,7 @@ package testbed
 import (
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 )
 
@@ -32,9 +33,22 @@ type Job struct {
 	// Source is an unpacked source tree to test instead of the request's package, whose name it should have.
 	Source string
 
+	// BackendArguments are the operator's own, as they follow `--`: the backend's name first. They replace those that the
+	// backend makes. Nil means that there are none.
+	BackendArguments []string
+
+	// TestbedArchitecture is the testbed's own where there is no image that tells it. Empty: the queue's.
+	TestbedArchitecture string
+
 	ExtraArguments []string // the operator's, for autopkgtest
 	SetupCommands  []string // the operator's, run in the testbed
 	Debug          bool
+
+	// Traits stretch the time limits of autopkgtest. What else they mean is in BackendArguments already.
+	Traits Traits
+
+	// PPA is where the request's PPAs lie, if it has any.
+	PPA config.PPA
 }
 
 // Outcome is how a run ended.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,7 +18,8 @@ const (
 	imagesInside   = "/images"
 	sourceInside   = "/source"
 	checkoutInside = "/checkout"
-	emptyInside    = "/cwd" // autopkgtest takes a name for a folder before it takes it for a package
+	setupInside    = "/setup" // what autopkgtest copies into the testbed
+	emptyInside    = "/cwd"   // autopkgtest takes a name for a folder before it takes it for a package
 )
 
 // checkoutProgram is autopkgtest in a checkout of its source.
@@ -30,29 +32,16 @@ var errTimeout = errors.New("the run took longer than its limit")
 const scratch = "testbed"
 
 func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Outcome, err error) {
-	testbed := Testbed{Release: job.Queue.Release, Architecture: job.Queue.Architecture}
-	var info ImageInfo
-	if job.Image != "" {
-		if info, err = DescribeImage(job.Image); err != nil {
-			return Outcome{}, err
-		}
-		testbed.Image = filepath.Join(imagesInside, filepath.Base(job.Image))
-	}
-	invocation := Invocation{
-		Program: r.program, OutputDir: outputInside, Request: job.Request, Queue: job.Queue,
-		ExtraArguments: job.ExtraArguments, SetupCommands: job.SetupCommands, Pockets: info.Pockets,
-		TestbedArchitecture: info.Architecture, Features: r.features, Timeouts: DefaultTimeouts,
-		Debug: job.Debug, Backend: r.backend.Arguments(testbed),
-	}
-	if job.Source != "" {
-		invocation.Source = filepath.Join(sourceInside, filepath.Base(job.Source))
+	invocation, err := r.invocation(job)
+	if err != nil {
+		return Outcome{}, err
 	}
 	argv, err := invocation.Arguments()
 	if err != nil {
 		return Outcome{}, err
 	}
 	folder := filepath.Join(job.WorkDir, scratch)
-	if err := makeScratch(folder); err != nil {
+	if err := makeScratch(folder, invocation.Sources.Copies); err != nil {
 		return Outcome{}, err
 	}
 	defer func() {
@@ -60,6 +49,46 @@ func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Ou
 		err = errors.Join(err, clean(context.WithoutCancel(ctx), folder, job.OutputDir, log))
 	}()
 	return r.execute(ctx, job, argv, folder, log)
+}
+
+// CommandLine is what Run would execute for a job, with the program and the folders as it sees them. It reads what is
+// known of the image and the signing keys of PPAs, and changes nothing.
+func (r *Runner) CommandLine(job Job) ([]string, error) {
+	invocation, err := r.invocation(job)
+	if err != nil {
+		return nil, err
+	}
+	return invocation.Arguments()
+}
+
+// invocation is a job's, in the testbeds of this runner.
+func (r *Runner) invocation(job Job) (Invocation, error) {
+	testbed := Testbed{Release: job.Queue.Release, Architecture: job.Queue.Architecture}
+	var err error
+	if testbed.Given, err = r.given(job); err != nil {
+		return Invocation{}, err
+	}
+	info := ImageInfo{Architecture: job.TestbedArchitecture, Pockets: usualPockets(job.Queue.Release)}
+	if job.Image != "" {
+		if info, err = DescribeImage(job.Image); err != nil {
+			return Invocation{}, err
+		}
+		testbed.Image = filepath.Join(imagesInside, filepath.Base(job.Image))
+	}
+	invocation := Invocation{
+		Program: r.program, OutputDir: outputInside, Request: job.Request, Queue: job.Queue,
+		ExtraArguments: job.ExtraArguments, SetupCommands: job.SetupCommands, Pockets: info.Pockets,
+		TestbedArchitecture: info.Architecture, Features: r.features,
+		Timeouts: DefaultTimeouts.For(job.Queue.Architecture, job.Traits),
+		Debug:    job.Debug, Backend: r.backend.Arguments(testbed),
+	}
+	if invocation.Sources, err = sourcesOf(job.Request.PPAs, job.Queue.Release, job.PPA, r.features); err != nil {
+		return Invocation{}, err
+	}
+	if job.Source != "" {
+		invocation.Source = filepath.Join(sourceInside, filepath.Base(job.Source))
+	}
+	return invocation, nil
 }
 
 // execute runs autopkgtest in its namespaces.
@@ -75,6 +104,9 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 		bind{From: job.OutputDir, To: outputInside, Write: true})
 	if job.Image != "" {
 		view.Binds = append(view.Binds, bind{From: job.Image, To: filepath.Join(imagesInside, filepath.Base(job.Image))})
+	}
+	if setup := filepath.Join(folder, setupFolder); exists(setup) {
+		view.Binds = append(view.Binds, bind{From: setup, To: setupInside})
 	}
 	if r.checkout != "" {
 		view.Binds = append(view.Binds, bind{From: r.checkout, To: checkoutInside})
@@ -112,7 +144,7 @@ const spaceNeeded = 2 << 30
 
 // makeScratch makes the folder in which a run unpacks its testbed. Nobody else may enter it: a test can make programs
 // in there that run with the account's rights.
-func makeScratch(folder string) error {
+func makeScratch(folder string, copies []Copy) error {
 	for _, dir := range []string{folder, filepath.Join(folder, "tmp"), filepath.Join(folder, "root")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make the work folder of a run: %w", err)
@@ -121,7 +153,40 @@ func makeScratch(folder string) error {
 	if err := os.Chmod(folder, 0o700); err != nil {
 		return err
 	}
+	if err := writeCopies(filepath.Join(folder, setupFolder), copies); err != nil {
+		return err
+	}
 	return CheckSpace(folder, spaceNeeded)
+}
+
+// setupFolder holds what is copied into the testbed. It goes with the run's folder.
+const setupFolder = "setup"
+
+func writeCopies(folder string, copies []Copy) error {
+	if len(copies) == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("make the folder of what goes into the testbed: %w", err)
+	}
+	for _, c := range copies {
+		mode := fs.FileMode(0o644) // apt reads keys as somebody else
+		if c.Secret {
+			mode = 0o600
+		}
+		if err := os.WriteFile(filepath.Join(folder, c.Name), c.Content, mode); err != nil {
+			return fmt.Errorf("write what goes into the testbed: %w", err)
+		}
+		if err := os.Chmod(filepath.Join(folder, c.Name), mode); err != nil { // whatever the umask is
+			return err
+		}
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // ErrSpace means that there is too little space for a testbed.
@@ -141,4 +206,15 @@ func CheckSpace(folder string, needed uint64) error {
 			ErrSpace, folder, free>>20, needed>>20)
 	}
 	return nil
+}
+
+// given are the operator's arguments without their first word, which must be the backend's.
+func (r *Runner) given(job Job) ([]string, error) {
+	if len(job.BackendArguments) == 0 {
+		return nil, nil
+	}
+	if name := job.BackendArguments[0]; name != r.backend.Name() {
+		return nil, fmt.Errorf("the arguments for the testbed begin with %q, but the backend is %s", name, r.backend.Name())
+	}
+	return append([]string{}, job.BackendArguments[1:]...), nil
 }

@@ -23,11 +23,19 @@ var DefaultTimeouts = Timeouts{
 // slowArchitectures are emulated or slow enough that every limit is multiplied.
 var slowArchitectures = map[string]int{"riscv64": 4}
 
-// forArchitecture stretches all limits for an architecture that is slow.
-func (t Timeouts) forArchitecture(arch string) Timeouts {
+// For stretches the limits for an architecture that is slow, and for packages that take long. One that is in both lists
+// has the long one's factors, not the product.
+func (t Timeouts) For(arch string, traits Traits) Timeouts {
 	factor := max(slowArchitectures[arch], 1)
 	for _, limit := range []*time.Duration{&t.Short, &t.Install, &t.Test, &t.Copy, &t.Build} {
 		*limit *= time.Duration(factor)
+	}
+	switch {
+	case traits.Long:
+		t.Test *= 4
+		t.Build *= 2
+	case traits.Big:
+		t.Test *= 2
 	}
 	return t
 }

@@ -21,6 +21,9 @@ func (backend) Name() string { return Name }
 
 // Arguments names release and architecture although the tarball decides: they appear in the log and in testinfo.json.
 func (backend) Arguments(t testbed.Testbed) []string {
+	if t.Given != nil {
+		return append([]string{Name}, t.Given...)
+	}
 	return []string{Name, "--release", t.Release, "--arch", t.Architecture, "--tarball", t.Image}
 }
 
