@@ -19,36 +19,54 @@ import (
 )
 
 // checkConfiguration tells what a worker with this configuration would consume and run, and tries everything that can be
-// tried without taking a request. It fails when something is wrong.
-func checkConfiguration(ctx context.Context, path string, out io.Writer) error {
-	conf, err := loadConfiguration(path)
+// tried without taking a request. With a request it also tells what would be executed for it. It fails when something is
+// wrong.
+func checkConfiguration(ctx context.Context, from source, requestFile string, in io.Reader, out io.Writer) error {
+	quiet := slog.New(slog.DiscardHandler)
+	loaded, err := from.load(nil, quiet)
 	if err != nil {
 		return usage(err)
 	}
+	conf := loaded.conf
 	all := queues(conf)
-	for _, q := range all {
-		if err := q.Validate(); err != nil {
-			return usage(fmt.Errorf("%s: %w", path, err))
+	var asked *request.Request
+	if requestFile != "" {
+		if asked, err = readRequest(requestFile, in); err != nil {
+			return usage(err)
 		}
 	}
-	broker, brokerErr := config.ReadBroker(conf.BrokerCredentials)
+	broker, brokerErr := conf.Broker()
+	runner, runnerErr := testbed.NewRunner(ctx, loaded.profile.Backend(), quiet, testbed.WithCheckout(conf.CheckoutDir))
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(table, "configuration\t%s\n", path)
+	fmt.Fprintf(table, "configuration\t%s\n", from.path)
+	if warning := from.exposed(conf); warning != "" {
+		fmt.Fprintf(table, "warning\t%s\n", warning)
+	}
 	fmt.Fprintf(table, "slots\t%d tests at a time, at most %s each, %s to finish when stopped\n",
 		conf.Slots, conf.Timeout, conf.DrainTimeout)
 	fmt.Fprintf(table, "delivery timeout\t%s\n", describeDeliveryTimeout(conf))
 	fmt.Fprintf(table, "state directory\t%s\n", conf.StateDirectory)
 	fmt.Fprintf(table, "health checks\t%s\n", orNone(conf.HealthListen))
+	describeRuns(table, loaded)
 	for _, q := range all {
-		fmt.Fprintf(table, "consumes\t%s\tin %s\n", q.Name(), testbed.ImagePath(conf.Images, q))
+		fmt.Fprintf(table, "consumes\t%s\t%s\n", q.Name(), describeQueue(loaded, q))
+	}
+	if asked != nil {
+		describeRequest(table, loaded, runner, runnerErr, *asked)
 	}
 	findings, ok := run.Examine(ctx, []run.Check{
 		{ID: "broker", Title: "the broker accepts us, the queues exist", Check: func(ctx context.Context) error {
 			return errors.Join(brokerErr, tryBroker(ctx, broker, brokerErr == nil, all))
 		}},
 		{ID: "store", Title: "the store accepts us", Check: func(ctx context.Context) error { return tryStore(ctx, conf) }},
-		{ID: "images", Title: "the testbed images are there", Check: func(context.Context) error { return tryImages(conf, all) }},
-		{ID: "testbeds", Title: "tests can be run on this machine", Check: func(ctx context.Context) error { return tryTestbeds(ctx, conf) }},
+		{ID: "images", Title: "the testbed images are there", Check: func(context.Context) error { return tryImages(loaded, all) }},
+		{ID: "testbeds", Title: "tests can be run on this machine", Check: func(ctx context.Context) error {
+			if runnerErr != nil {
+				return runnerErr
+			}
+			return runner.Check(ctx)
+		}},
+		{ID: "lists", Title: "the lists of packages can be read", Check: loaded.checkLists},
 		{ID: "state", Title: "the state directory can be written", Check: func(context.Context) error { return tryState(conf) }},
 	})
 	for _, f := range findings {
@@ -95,20 +113,22 @@ func tryBroker(ctx context.Context, broker config.Broker, known bool, all []requ
 }
 
 func tryStore(ctx context.Context, conf config.Worker) error {
-	results, err := openStore(conf.StoreCredentials)
+	results, closeStore, err := openStore(conf, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
+	defer closeStore()
 	_, err = results.Containers(ctx)
 	return err
 }
 
-func tryImages(conf config.Worker, all []request.Queue) error {
+// tryImages looks for the images of queues whose backend takes them from our folder.
+func tryImages(s *site, all []request.Queue) error {
 	var missing []error
 	var seen []string
 	for _, q := range all {
-		path := testbed.ImagePath(conf.Images, q)
-		if slices.Contains(seen, path) {
+		path := testbed.ImagePath(s.conf.Images, q)
+		if s.profile.BackendArguments(q) != nil || slices.Contains(seen, path) {
 			continue
 		}
 		seen = append(seen, path)
@@ -117,14 +137,6 @@ func tryImages(conf config.Worker, all []request.Queue) error {
 		}
 	}
 	return errors.Join(missing...)
-}
-
-func tryTestbeds(ctx context.Context, conf config.Worker) error {
-	runner, err := testbed.NewRunner(ctx, backend, slog.New(slog.DiscardHandler), testbed.WithCheckout(conf.CheckoutDir))
-	if err != nil {
-		return err
-	}
-	return runner.Check(ctx)
 }
 
 func tryState(conf config.Worker) error {

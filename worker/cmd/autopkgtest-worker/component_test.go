@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -347,6 +348,15 @@ func TestWorkerChecks(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), queueName) || strings.Contains(string(out), "WRONG") {
 		t.Errorf("--check: %v\n%s", err, out)
 	}
+	asked := m.command("--check", "--request", "-")
+	asked.Stdin = strings.NewReader("green\n" + `{"triggers": ["green/1"], "env": ["API_TOKEN=hunter2", "A=b c"]}`)
+	out, err = asked.CombinedOutput()
+	const line = "autopkgtest --output-dir /out --apt-upgrade green --timeout-short=300 --timeout-install=3000 --timeout-test=10000 " +
+		"--timeout-copy=900 --timeout-build=20000 '--env=API_TOKEN=***' '--env=A=b c' --env=ADT_TEST_TRIGGERS=green/1 -- " +
+		"unshare --release stone --arch amd64 --tarball /images/stone-amd64.tar.zst"
+	if err != nil || !strings.Contains(string(out), line) || strings.Contains(string(out), "hunter2") {
+		t.Errorf("--check with a request: %v, want %s\n%s", err, line, out)
+	}
 	if err := os.Remove(m.path("images/stone-amd64.tar.zst")); err != nil {
 		t.Fatal(err)
 	}
@@ -373,10 +383,11 @@ func TestStoreFollowsCredentials(t *testing.T) {
 	if err := os.WriteFile(changing, wrong.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := openStore(changing)
+	s, closeStore, err := openStore(config.Worker{StoreCredentials: changing}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer closeStore()
 	if _, err := s.Containers(t.Context()); err == nil {
 		t.Error("a wrong password is accepted")
 	}

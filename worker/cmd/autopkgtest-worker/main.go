@@ -2,6 +2,7 @@
 //
 //	autopkgtest-worker --config worker.conf            work until SIGTERM, then let running tests finish
 //	autopkgtest-worker --config worker.conf --check    say what would be consumed and run, and whether it can be
+//	… --check --request FILE                           and what would be executed for a request
 //	autopkgtest-worker image --config image.conf       keep a testbed image fresh
 //
 // This is wiring: what a worker does is in package run.
@@ -76,9 +77,10 @@ func (l logging) logger() (*slog.Logger, error) {
 
 func rootCommand() *cobra.Command {
 	var (
-		log   logging
-		path  string
-		check bool
+		log     logging
+		from    source
+		check   bool
+		request string
 	)
 	root := &cobra.Command{
 		Use:           "autopkgtest-worker",
@@ -92,17 +94,26 @@ func rootCommand() *cobra.Command {
 				return err
 			}
 			if check {
-				return checkConfiguration(cmd.Context(), path, cmd.OutOrStdout())
+				return checkConfiguration(cmd.Context(), from, request, cmd.InOrStdin(), cmd.OutOrStdout())
 			}
-			return work(cmd.Context(), path, logger)
+			if request != "" {
+				return usage(errors.New("--request is for --check: requests that are to be run come from the broker"))
+			}
+			return work(cmd.Context(), from, logger)
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.PersistentFlags().StringVar(&log.format, "log-format", "text", "form of the log on standard error: text or json")
-	root.PersistentFlags().BoolVarP(&log.verbose, "verbose", "v", false, "log every step")
-	root.Flags().StringVarP(&path, "config", "c", "/etc/autopkgtest-cloud/worker.conf", "configuration file")
+	root.PersistentFlags().BoolVarP(&log.verbose, "verbose", "d", false, "log every step")
+	root.Flags().StringVarP(&from.path, "config", "c", "/etc/autopkgtest-cloud/worker.conf", "configuration file")
+	root.Flags().StringArrayVarP(&from.architectures, "architecture", "a", nil,
+		"serve this architecture, and others that are named, instead of the configuration's")
+	root.Flags().StringArrayVarP(&from.variables, "variable", "v", nil,
+		"KEY=VALUE: what $KEY stands for in [virt] args and setup commands; may be repeated")
 	root.Flags().BoolVar(&check, "check", false, "check the configuration, print what would be consumed and run, and exit")
+	root.Flags().StringVar(&request, "request", "",
+		"with --check: print the command line for the request in this file, a message's body; - for standard input")
 	root.AddCommand(imageCommand(&log))
 	return root
 }

@@ -31,6 +31,8 @@ func TestExitCodes(t *testing.T) {
 		"taken away":          {[]string{"--config", short}, exitUsage},
 		"taken away, checked": {[]string{"--config", short, "--check"}, exitUsage},
 		"wrong log format":    {[]string{"--log-format", "xml"}, exitUsage},
+		"request alone":       {[]string{"--config", wrong, "--request", "-"}, exitUsage},
+		"no variable":         {[]string{"--config", wrong, "-v", "x"}, exitUsage},
 		"image, no file":      {[]string{"image", "--config", "/nowhere/image.conf"}, exitUsage},
 	} {
 		t.Run(name, func(t *testing.T) {

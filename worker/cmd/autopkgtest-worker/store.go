@@ -4,26 +4,41 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"path/filepath"
 	"sync"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/directory"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
 )
 
-// openStore opens the store whose account a file names. When the store no longer knows the account, the file is read
-// again: a password that was changed must not cost a running test its result.
-func openStore(path string) (store.Store, error) {
-	credentials, err := config.ReadStore(path)
+// openStore opens the store of a configuration. When the store no longer knows the account, the account is read again: a
+// password that was changed must not cost a running test its result.
+func openStore(conf config.Worker, log *slog.Logger) (results store.Store, closeStore func(), err error) {
+	credentials, local, err := conf.Store()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &account{path: path, credentials: credentials, store: swift.New(credentials)}, nil
+	if local {
+		path := localResults(conf)
+		log.Warn("no store is configured: results stay on this machine, and nobody but its users sees them", "directory", path)
+		results, err := directory.New(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		return results, func() { _ = results.Close() }, nil
+	}
+	return &account{conf: conf, credentials: credentials, store: swift.New(credentials)}, func() {}, nil
 }
+
+// localResults is the folder of results when there is no store.
+func localResults(conf config.Worker) string { return filepath.Join(conf.StateDirectory, "results") }
 
 // account is a store decorator that follows changed credentials.
 type account struct {
-	path string
+	conf config.Worker
 
 	mu          sync.Mutex
 	credentials config.Store
@@ -54,7 +69,7 @@ func (a *account) renew(refused store.Store) (fresh store.Store, changed bool) {
 	if a.store != refused {
 		return a.store, true // somebody else was faster
 	}
-	credentials, err := config.ReadStore(a.path)
+	credentials, _, err := a.conf.Store()
 	if err != nil || credentials == a.credentials {
 		return nil, false
 	}

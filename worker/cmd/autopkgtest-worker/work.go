@@ -20,30 +20,33 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
-// backend is the kind of testbed that is used.
-const backend = "unshare"
-
 // work runs a worker until it is told to stop.
-func work(ctx context.Context, path string, log *slog.Logger) error {
-	conf, err := loadConfiguration(path)
+func work(ctx context.Context, from source, log *slog.Logger) error {
+	loaded, err := from.load(nil, log)
 	if err != nil {
 		return usage(err)
 	}
+	conf := loaded.conf
+	if warning := from.exposed(conf); warning != "" {
+		log.Warn(warning)
+	}
 	warnOfUnknown(conf, log)
+	inForce := &current{site: loaded}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	testbeds, err := testbed.NewRunner(ctx, backend, log, testbed.WithCheckout(conf.CheckoutDir))
+	testbeds, err := testbed.NewRunner(ctx, loaded.profile.Backend(), log, testbed.WithCheckout(conf.CheckoutDir))
 	if err != nil {
 		return err
 	}
 	if err := testbeds.Check(ctx); err != nil {
 		return err
 	}
-	results, err := openStore(conf.StoreCredentials)
+	results, closeStore, err := openStore(conf, log)
 	if err != nil {
 		return err
 	}
-	worker, err := run.New(settings(conf), run.Confined{Runner: testbeds}, results, log)
+	defer closeStore()
+	worker, err := run.New(settings(conf), tailored{run.Confined{Runner: testbeds}, inForce}, results, log)
 	if err != nil {
 		return usage(err)
 	}
@@ -51,7 +54,7 @@ func work(ctx context.Context, path string, log *slog.Logger) error {
 	defer beside.Wait()
 	defer cancel(nil)
 	if conf.HealthListen != "" {
-		stop, err := listenHealth(ctx, conf.HealthListen, worker.Checks(), log, &beside)
+		stop, err := listenHealth(ctx, conf.HealthListen, append(worker.Checks(), inForce.check()), log, &beside)
 		if err != nil {
 			return err
 		}
@@ -61,10 +64,10 @@ func work(ctx context.Context, path string, log *slog.Logger) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	beside.Go(func() { obey(ctx, cancel, signals, worker, path, log) })
+	beside.Go(func() { obey(ctx, cancel, signals, worker, from, inForce, log) })
 	return worker.Run(ctx, func(ctx context.Context) (*queue.Session, error) {
 		// Read each time: the password may have been changed since.
-		broker, err := config.ReadBroker(conf.BrokerCredentials)
+		broker, err := inForce.get().conf.Broker()
 		if err != nil {
 			return nil, err
 		}
@@ -106,8 +109,8 @@ var errSecondSignal = errors.New("told to stop a second time")
 
 // obey does what signals ask for. The first SIGTERM or SIGINT lets running tests finish, the second kills them and gives
 // their requests back; SIGHUP reads the configuration again.
-func obey(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os.Signal, worker *run.Worker, path string,
-	log *slog.Logger,
+func obey(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os.Signal, worker *run.Worker, from source,
+	inForce *current, log *slog.Logger,
 ) {
 	draining := false
 	for {
@@ -117,7 +120,7 @@ func obey(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os
 		case got := <-signals:
 			switch {
 			case got == syscall.SIGHUP:
-				reload(worker, path, log)
+				reload(worker, from, inForce, log)
 			case draining:
 				log.Warn("second signal: killing running tests", "signal", got.String())
 				cancel(errSecondSignal)
@@ -131,17 +134,21 @@ func obey(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os
 }
 
 // reload applies a changed configuration to a running worker. One that is wrong changes nothing.
-func reload(worker *run.Worker, path string, log *slog.Logger) {
-	conf, err := loadConfiguration(path)
+func reload(worker *run.Worker, from source, inForce *current, log *slog.Logger) {
+	loaded, err := from.load(inForce.get(), log)
+	if err == nil && loaded.profile.Backend() != inForce.get().profile.Backend() {
+		err = fmt.Errorf("the backend is %s now: another one needs a restart", loaded.profile.Backend())
+	}
 	if err == nil {
-		err = worker.Reconfigure(queues(conf), conf.Slots)
+		err = worker.Reconfigure(queues(loaded.conf), loaded.conf.Slots)
 	}
 	if err != nil {
 		log.Error("the configuration was not reloaded; working on with the old one", "error", err)
 		return
 	}
-	log.Info("configuration reloaded: queues and slots are in force, credentials with the next session, the rest with the "+
-		"next start", "queues", len(queues(conf)), "slots", conf.Slots)
+	inForce.set(loaded)
+	log.Info("configuration reloaded: queues, slots and what autopkgtest is told are in force, the broker's credentials with "+
+		"the next session, the rest with the next start", "queues", len(queues(loaded.conf)), "slots", loaded.conf.Slots)
 }
 
 // listenHealth answers health checks until stop is called.

@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -58,7 +59,11 @@ func New(account config.Store) *Store {
 				AuthUrl:        account.AuthURL,
 				UserName:       account.Username,
 				ApiKey:         account.Password.Reveal(),
-				AuthVersion:    1,
+				AuthVersion:    authVersion(account),
+				Tenant:         account.Tenant,
+				TenantDomain:   account.ProjectDomain,
+				Domain:         account.UserDomain,
+				Region:         account.Region,
 				Retries:        -1, // none: see the package's comment
 				ConnectTimeout: quiet,
 				Timeout:        quiet,
@@ -67,6 +72,18 @@ func New(account config.Store) *Store {
 		}),
 		pause: sleep,
 	}
+}
+
+// authVersion is the protocol by which an account logs in: Keystone's if it has a tenant or a domain, of which version 2 has
+// no domains and version 3 cannot do without, else Swift's own.
+func authVersion(account config.Store) int {
+	switch {
+	case account.UserDomain != "" || account.ProjectDomain != "" || strings.HasSuffix(account.AuthURL, "/v3"):
+		return 3
+	case account.Tenant != "":
+		return 2
+	}
+	return 1
 }
 
 // Anonymous returns the store as somebody without an account sees it: public containers, read only. Swift answers an
