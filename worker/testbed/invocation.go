@@ -121,8 +121,8 @@ func (i Invocation) sources() []string {
 	for _, c := range i.Sources.Copies {
 		args = append(args, "--copy="+path.Join(setupInside, c.Name)+":"+c.To)
 		if c.Secret {
-			// Most backends copy the content alone, and leave it to everybody's eyes.
-			after = append(after, "--setup-commands", "chmod 0600 "+c.To)
+			// Backends copy the content alone, and autopkgtest then gives the file to the account that tests run as.
+			after = append(after, "--setup-commands", "chown 0:0 "+c.To+" && chmod 0600 "+c.To)
 		}
 	}
 	for _, line := range i.Sources.Lines {

@@ -132,7 +132,7 @@ func TestArguments(t *testing.T) {
 			i.Sources = Sources{Lines: []string{" deb x"}, Copies: []Copy{{Name: "k", To: "/etc/k"}, {Name: "a", To: "/etc/a", Secret: true}}}
 			i.Request.PPAs, i.SetupCommands = []string{"joe/foo"}, []string{"first"}
 		}, []string{"--setup-commands", "first", "--copy=/setup/k:/etc/k", "--copy=/setup/a:/etc/a", "--add-apt-source= deb x",
-			"--setup-commands", "chmod 0600 /etc/a", "--apt-upgrade"}, "--apt-pocket"},
+			"--setup-commands", "chown 0:0 /etc/a && chmod 0600 /etc/a", "--apt-upgrade"}, "--apt-pocket"},
 		"environment": {func(i *Invocation) { i.Request.Env = []string{"A=1 2", "B="} },
 			[]string{"--timeout-build=20000", "--env=A=1 2", "--env=B=", "--env=ADT_TEST_TRIGGERS=gzip/1.12-1 zlib/1:1.3+dfsg-1", "--"}, "-a"},
 		"test name": {func(i *Invocation) { i.Request.TestName = "smoke" },
