@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
@@ -113,6 +117,9 @@ func tryBroker(ctx context.Context, broker config.Broker, known bool, all []requ
 }
 
 func tryStore(ctx context.Context, conf config.Worker) error {
+	if _, local, err := conf.Store(); local || err != nil {
+		return err // a folder in the state directory is tried with that
+	}
 	results, closeStore, err := openStore(conf, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -139,13 +146,30 @@ func tryImages(s *site, all []request.Queue) error {
 	return errors.Join(missing...)
 }
 
+// tryState tries to write into the state directory. One that is not there is not made: a check may be run by another account
+// than the worker, which could then not use it.
 func tryState(conf config.Worker) error {
-	if err := os.MkdirAll(conf.StateDirectory, 0o700); err != nil {
-		return err
+	folder := conf.StateDirectory
+	for {
+		info, err := os.Stat(folder)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && folder != filepath.Dir(folder):
+			folder = filepath.Dir(folder)
+			continue
+		case err != nil:
+			return err
+		case !info.IsDir():
+			return fmt.Errorf("%s is not a directory", folder)
+		case folder != conf.StateDirectory:
+			if err := unix.Access(folder, unix.W_OK|unix.X_OK); err != nil {
+				return fmt.Errorf("%s does not exist and cannot be made: %s: %w", conf.StateDirectory, folder, err)
+			}
+			return nil
+		}
+		file, err := os.CreateTemp(folder, ".check-")
+		if err != nil {
+			return err
+		}
+		return errors.Join(file.Close(), os.Remove(file.Name()))
 	}
-	file, err := os.CreateTemp(conf.StateDirectory, ".check-")
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Close(), os.Remove(file.Name()))
 }

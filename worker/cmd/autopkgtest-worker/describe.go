@@ -51,7 +51,7 @@ func describeRuns(out io.Writer, s *site) {
 	}
 	if longest := testbed.DefaultTimeouts.For("", testbed.Traits{Long: true}).Test; longest > s.conf.Timeout {
 		fmt.Fprintf(out, "note\ta test of a package in %s may take %s, but [autopkgtest] timeout ends it after %s\n",
-			lists.Long, longest, s.conf.Timeout)
+			lists.Long, config.DurationText(longest), config.DurationText(s.conf.Timeout))
 	}
 }
 

@@ -258,3 +258,25 @@ func TestOpenStore(t *testing.T) {
 		t.Errorf("error %v, log %s", err, log.String())
 	}
 }
+
+// A check leaves no trace, least of all a state directory of the wrong account.
+func TestTryState(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, reason := range map[string]string{
+		folder: "", filepath.Join(folder, "a/b"): "", file: "is not a directory", filepath.Join(file, "a"): "not a directory",
+	} {
+		err := tryState(config.Worker{StateDirectory: path})
+		if (err == nil) != (reason == "") || err != nil && !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s: error %v, want %q", path, err, reason)
+		}
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
