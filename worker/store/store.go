@@ -47,6 +47,10 @@ type Store interface {
 	// stored: a content encoding is told, not undone. A connection that breaks is an error of Read, not an early end.
 	Get(ctx context.Context, container, object string) (io.ReadCloser, Properties, error)
 
+	// Delete removes an object. One that is not there, or whose container is not, is no error: it is gone. A listing may
+	// show it for a while.
+	Delete(ctx context.Context, container, object string) error
+
 	// List returns one page of a container's listing, in ascending byte order of names; fewer entries than asked for
 	// do not mean the end, only an empty page does. See Walk for all of them. ErrNotFound when there is no such container.
 	List(ctx context.Context, container string, query Query) ([]Entry, error)
@@ -75,5 +79,5 @@ type Entry struct {
 	Name         string
 	Subdirectory bool
 	Size         int64     // of an object
-	Modified     time.Time // of an object
+	Modified     time.Time // of an object: by the store's clock, as precise as it tells
 }

@@ -102,6 +102,10 @@ func (a *account) Get(ctx context.Context, container, object string) (body io.Re
 	return body, p, err
 }
 
+func (a *account) Delete(ctx context.Context, container, object string) error {
+	return a.use(func(s store.Store) error { return s.Delete(ctx, container, object) })
+}
+
 func (a *account) List(ctx context.Context, container string, query store.Query) (entries []store.Entry, err error) {
 	err = a.use(func(s store.Store) (err error) {
 		entries, err = s.List(ctx, container, query)

@@ -33,11 +33,20 @@ func (s *Store) Put(ctx context.Context, container, object string, body io.ReadS
 	if err != nil {
 		return failed(what, err)
 	}
-	if err := s.place(temporary, container, object, properties); err != nil {
-		return errors.Join(failed(what, err), s.remove(temporary))
+	for try := 1; ; try++ {
+		err := s.place(temporary, container, object, properties)
+		if err == nil {
+			return nil
+		}
+		// Another process may have removed the folder between our making it and our using it, with the last object in it.
+		if try == placeTries || !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(failed(what, err), s.remove(temporary))
+		}
 	}
-	return nil
 }
+
+// placeTries bounds a quarrel with a process that deletes beside us.
+const placeTries = 5
 
 // place moves a written file to its name, its properties first: an object is never seen without them.
 func (s *Store) place(temporary, container, object string, properties store.Properties) error {

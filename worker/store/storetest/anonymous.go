@@ -59,6 +59,9 @@ func RunAnonymous(t *testing.T, open, openAnonymous Factory) {
 		if err := anonymous.CreateContainer(t.Context(), container, true); !errors.Is(err, store.ErrDenied) {
 			t.Errorf("create: error %v, want ErrDenied", err)
 		}
+		if err := anonymous.Delete(t.Context(), container, run+"/log.gz"); !errors.Is(err, store.ErrDenied) {
+			t.Errorf("delete: error %v, want ErrDenied", err)
+		}
 		if _, err := anonymous.Containers(t.Context()); !errors.Is(err, store.ErrDenied) {
 			t.Errorf("containers: error %v, want ErrDenied", err)
 		}

@@ -40,6 +40,8 @@ func Run(t *testing.T, open Factory) {
 		{"odd names", oddNames},
 		{"bad names", badNames},
 		{"what is not there", notThere},
+		{"delete", deleted},
+		{"delete and put again", deletedAndPutAgain},
 		{"containers", containers},
 		{"runs by delimiter", runsByDelimiter},
 		{"prefix and marker", prefixAndMarker},
@@ -290,6 +292,7 @@ func endedContext(t *testing.T, s store.Store) {
 		"create":     s.CreateContainer(ctx, container, true),
 		"put":        s.Put(ctx, container, "other", strings.NewReader("x"), 1, store.Properties{}),
 		"get":        get,
+		"delete":     s.Delete(ctx, container, "object"),
 		"list":       list,
 		"containers": containers,
 	} {

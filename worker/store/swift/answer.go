@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	swiftlib "github.com/ncw/swift/v2"
 
@@ -50,6 +52,16 @@ func failed(what, where string, kind, err error) error {
 		return fmt.Errorf("%s at %s: %w", what, where, err)
 	}
 	return fmt.Errorf("%s at %s: %w: %w", what, where, kind, err)
+}
+
+// modified is when an object of a listing was put. The library drops the fraction of the second, which tells apart what two
+// workers put at the same time.
+func modified(object swiftlib.Object) time.Time {
+	exact, err := time.Parse("2006-01-02T15:04:05.999999999", strings.TrimSuffix(object.ServerLastModified, "Z"))
+	if err != nil {
+		return object.LastModified.UTC()
+	}
+	return exact.UTC()
 }
 
 func properties(headers swiftlib.Headers) store.Properties {

@@ -73,8 +73,17 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if f.etag != "" {
 			etag = f.etag
 		}
-		w.Header().Set("Etag", etag)
+		if etag != "none" {
+			w.Header().Set("Etag", etag)
+		}
 		w.WriteHeader(http.StatusCreated)
+	case http.MethodDelete:
+		if f.object == nil {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		f.object = nil
+		w.WriteHeader(http.StatusNoContent)
 	case http.MethodGet:
 		sum := md5.Sum(f.object)
 		w.Header().Set("Etag", hex.EncodeToString(sum[:]))
@@ -128,6 +137,7 @@ func TestPutThroughFaults(t *testing.T) {
 		"no container":       {faults: []http.HandlerFunc{status(404)}, kind: store.ErrNotFound, seen: []string{"PUT fault"}, logins: 1},
 		"refused":            {faults: []http.HandlerFunc{status(413)}, kind: store.ErrInvalid, seen: []string{"PUT fault"}, logins: 1},
 		"damaged on the way": {faults: []http.HandlerFunc{status(422)}, seen: []string{"PUT fault", "PUT"}, logins: 1, pauses: 1},
+		"no checksum":        {etag: "none", kind: store.ErrUnavailable, seen: []string{"PUT", "PUT", "PUT"}, logins: 1, pauses: 2},
 		"another checksum":   {etag: "00", kind: store.ErrUnavailable, seen: []string{"PUT", "PUT", "PUT"}, logins: 1, pauses: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -148,6 +158,44 @@ func TestPutThroughFaults(t *testing.T) {
 				t.Errorf("%d logins, %d pauses; want %d, %d", f.logins, len(*pauses), test.logins, test.pauses)
 			}
 		})
+	}
+}
+
+// A deletion whose answer got lost finds nothing when it is repeated, and that is what was wanted.
+func TestDeleteThroughFaults(t *testing.T) {
+	t.Parallel()
+	f := &faulty{object: []byte("content")}
+	f.faults = []http.HandlerFunc{func(http.ResponseWriter, *http.Request) {
+		f.object = nil
+		panic(http.ErrAbortHandler)
+	}, status(503)}
+	s, pauses := serve(t, f)
+	if err := s.Delete(t.Context(), "container", "object"); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"DELETE fault", "DELETE fault", "DELETE"}, f.seen); diff != "" || len(*pauses) != 2 {
+		t.Errorf("%d pauses, requests (-want +got):\n%s", len(*pauses), diff)
+	}
+	f.faults = []http.HandlerFunc{status(403), status(403)}
+	if err := s.Delete(t.Context(), "container", "object"); !errors.Is(err, store.ErrDenied) {
+		t.Errorf("error %v, want ErrDenied", err)
+	}
+}
+
+// Listings of two workers' uploads within one second must tell which came first.
+func TestListingKeepsFractions(t *testing.T) {
+	t.Parallel()
+	s, _ := serve(t, &faulty{faults: []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `[{"name": "a", "bytes": 1, "last_modified": "2026-11-25T12:00:01.250000"},
+			{"name": "b", "bytes": 1, "last_modified": "2026-11-25T12:00:01"}]`)
+	}}})
+	entries, err := s.List(t.Context(), "container", store.Query{})
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("%+v, %v", entries, err)
+	}
+	if got := entries[0].Modified.Sub(entries[1].Modified); got != 250*time.Millisecond {
+		t.Errorf("the first was put %s after the second, want 250ms", got)
 	}
 }
 

@@ -204,6 +204,21 @@ func (s *Store) Get(ctx context.Context, container, object string) (io.ReadClose
 	return body, properties(headers), nil
 }
 
+// Delete implements store.Store. A repetition whose first try was carried out finds nothing, which is in order.
+func (s *Store) Delete(ctx context.Context, container, object string) error {
+	what := "delete " + container + "/" + object
+	if err := store.CheckObject(container, object); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	err := s.call(ctx, what, func(ctx context.Context, c *swiftlib.Connection) error {
+		return c.ObjectDelete(ctx, container, object)
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // List implements store.Store.
 func (s *Store) List(ctx context.Context, container string, query store.Query) ([]store.Entry, error) {
 	what := "list " + container
@@ -231,7 +246,7 @@ func (s *Store) List(ctx context.Context, container string, query store.Query) (
 			entries = append(entries, store.Entry{Name: object.Name, Subdirectory: true})
 			continue
 		}
-		entries = append(entries, store.Entry{Name: object.Name, Size: object.Bytes, Modified: object.LastModified.UTC()})
+		entries = append(entries, store.Entry{Name: object.Name, Size: object.Bytes, Modified: modified(object)})
 	}
 	return entries, nil
 }
