@@ -74,6 +74,22 @@ func (s *Session) ConsumeWhen(ctx context.Context, queues []string, prefetch int
 	return c.out, nil
 }
 
+// SetPrefetch changes how many unsettled deliveries the broker may push, over all queues. What it has pushed already stays.
+func (s *Session) SetPrefetch(ctx context.Context, prefetch int) error {
+	fail := func(err error) error { return fmt.Errorf("let the broker push %d messages: %w", prefetch, err) }
+	if prefetch < 1 {
+		return fail(errors.New("without a bound on unsettled deliveries, the broker would push whole queues"))
+	}
+	channel, err := s.openConsumerChannel(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	if err := channel.limit(ctx, prefetch); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
 // Waiting tells which queues of the current Consume are not consumed yet, and why. It is empty when all is well.
 func (s *Session) Waiting() map[string]string {
 	s.mu.Lock()

@@ -169,12 +169,16 @@ type working struct {
 }
 
 // work starts a worker with the rights of one.
-func (c *cloud) work(t *testing.T, testbeds Testbeds, broker config.Broker, results store.Store, slots int) *working {
+func (c *cloud) work(t *testing.T, testbeds Testbeds, broker config.Broker, results store.Store, slots int, change ...func(*Settings)) *working {
 	t.Helper()
-	w, err := New(Settings{
+	settings := Settings{
 		Queues: []request.Queue{c.queue}, Slots: slots, StateDirectory: t.TempDir(), Images: c.images,
 		Timeout: time.Hour, DrainTimeout: time.Minute, RetryPause: 10 * time.Millisecond,
-	}, testbeds, results, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	}
+	for _, f := range change {
+		f(&settings)
+	}
+	w, err := New(settings, testbeds, results, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -34,7 +33,7 @@ const (
 // 1 MiB.
 const maxFile = 8 << 20
 
-// collect turns autopkgtest's output into a parcel, ready to be stored. It works on the disk alone; when that is full, it
+// collect turns autopkgtest's output into a parcel, ready to be spooled. It works on the disk alone; when that is full, it
 // waits for space.
 func (l *life) collect(ctx context.Context) State {
 	done := l.persist(ctx, "packing the result", never, func(context.Context) error {
@@ -53,7 +52,7 @@ func (l *life) collect(ctx context.Context) State {
 	if !done {
 		return Handback
 	}
-	return Store
+	return Spool
 }
 
 // readOutput makes the result of an attempt.
@@ -119,7 +118,7 @@ func readFile(root *os.Root, name string) ([]byte, error) {
 // pack makes the objects that are stored. It begins anew each time, so that it can be called again after a failure.
 func (l *life) pack(a attempt, outcome result.Result) (parcel, error) {
 	p := parcel{
-		folder: filepath.Join(l.folder, "parcel"),
+		folder: l.worker.spool.draft(l.id),
 		queue:  l.delivery.Queue, pkg: l.request.Package, body: l.delivery.Body,
 		container: result.Container(l.delivery.Queue.Release, l.request.PPAs, l.request.Private()),
 		public:    !l.request.Private(),

@@ -10,8 +10,9 @@ import (
 // errStopping is why lives are cancelled.
 var errStopping = errors.New("the worker stops and gives its requests back")
 
-// dispatch begins a life for each delivery as slots become free, until the worker is drained or the context ends. It
-// returns when the last life has ended.
+// dispatch begins a life for each delivery as slots become free and the spool has room, until the worker is drained or the
+// context ends. Results that the spool holds from before are stored beside them, without a slot. It returns when the last
+// life has ended.
 func (w *Worker) dispatch(ctx context.Context, state *state) {
 	lifetime, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
@@ -20,15 +21,32 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 
 	var (
 		waiting  []Delivery
-		busy     int
+		busy     int // slots
+		alive    int // lives, also those whose results wait in the spool
+		freed    = make(chan struct{})
 		finished = make(chan struct{})
 		drain    = w.drain
 		stop     = ctx.Done()
 		deadline <-chan time.Time
 	)
+	begin := func(l *life) {
+		alive++
+		lives.Go(func() {
+			defer func() { finished <- struct{}{} }()
+			l.live(lifetime)
+		})
+	}
+	for _, l := range w.revive(state) {
+		begin(l)
+	}
 	wanted, changed := w.current()
 	for {
+		var again <-chan time.Time
 		for len(waiting) > 0 && busy < wanted.slots {
+			if w.spoolRoom() != nil {
+				again = time.After(roomInterval)
+				break
+			}
 			next := waiting[0]
 			waiting = waiting[1:]
 			if next.Stale() {
@@ -36,12 +54,10 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 			}
 			busy++
 			l := w.newLife(next, state)
-			lives.Go(func() {
-				defer func() { finished <- struct{}{} }()
-				l.live(lifetime)
-			})
+			l.freed = func() { freed <- struct{}{} }
+			begin(l)
 		}
-		if drain == nil && busy == 0 {
+		if drain == nil && alive == 0 {
 			return
 		}
 		select {
@@ -54,12 +70,15 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 			default:
 				waiting = append(waiting, delivery)
 			}
-		case <-finished:
+		case <-freed:
 			busy--
+		case <-finished:
+			alive--
+		case <-again:
 		case <-changed:
 			wanted, changed = w.current()
 		case <-drain:
-			w.log.Info("draining: no new test begins", "running", busy, "given_back", len(waiting), "timeout", w.settings.DrainTimeout)
+			w.log.Info("draining: no new test begins", "running", busy, "spooled", w.spooled(), "given_back", len(waiting), "timeout", w.settings.DrainTimeout)
 			drain = nil
 			for _, delivery := range waiting {
 				w.giveBack(delivery)
@@ -78,6 +97,9 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 		}
 	}
 }
+
+// roomInterval is how often a worker with a full spool or a full disk looks whether there is room again.
+const roomInterval = 5 * time.Second
 
 // giveBack returns a request to its queue before anything was done with it.
 func (w *Worker) giveBack(d Delivery) {

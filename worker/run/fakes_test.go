@@ -299,6 +299,25 @@ func newBench(t *testing.T, script func(context.Context, testbed.Job) (testbed.O
 	return b
 }
 
+// restarted is the bench of the next worker in the same state directory, with the same store. The one before must have ended.
+func (b *bench) restarted(t *testing.T, script func(context.Context, testbed.Job) (testbed.Outcome, error)) *bench {
+	t.Helper()
+	b.state.close()
+	again := &bench{
+		testbeds: &fakeTestbeds{script: script}, session: &fakeSession{}, store: b.store, logged: b.logged,
+	}
+	var err error
+	if again.Worker, err = New(b.settings, again.testbeds, again.store, b.log); err != nil {
+		t.Fatal(err)
+	}
+	if again.state, err = openState(b.settings.StateDirectory); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.state.close)
+	again.broker.lend(again.session)
+	return again
+}
+
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -382,10 +401,15 @@ func (b *bench) foreign(t *testing.T, at time.Time, text string) result.RunID {
 	return id
 }
 
-// folders lists what is left of runs.
+// folders lists what is left of runs, and of results in the spool.
 func (b *bench) folders(t *testing.T) []string {
 	t.Helper()
-	found, err := os.ReadDir(b.state.runs)
+	return append(names(t, b.state.runs), names(t, b.spool.folder)...)
+}
+
+func names(t *testing.T, folder string) []string {
+	t.Helper()
+	found, err := os.ReadDir(folder)
 	if err != nil {
 		t.Fatal(err)
 	}

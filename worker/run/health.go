@@ -18,15 +18,17 @@ type Check struct {
 	ID    string // one word, for programs
 	Title string // for people
 	Check func(context.Context) error
+	Tell  func() string // what there is to say although all is well; nil for nothing
 }
 
 // Checks are the worker's: the same list serves the health listener and `autopkgtest-worker --check`.
 func (w *Worker) Checks() []Check {
 	return []Check{
-		{"broker", "There is a session with the broker", w.checkBroker},
-		{"queues", "All queues are consumed", w.checkQueues},
-		{"store", "The store answers", w.checkStore},
-		{"images", "Every release and architecture has a testbed image", w.checkImages},
+		{ID: "broker", Title: "There is a session with the broker", Check: w.checkBroker},
+		{ID: "queues", Title: "All queues are consumed", Check: w.checkQueues},
+		{ID: "store", Title: "The store answers", Check: w.checkStore},
+		{ID: "spool", Title: "There is room for results that wait for the store", Check: w.checkSpool, Tell: w.tellSpool},
+		{ID: "images", Title: "Every release and architecture has a testbed image", Check: w.checkImages},
 	}
 }
 
@@ -67,6 +69,16 @@ func (w *Worker) checkStore(ctx context.Context) error {
 	return nil
 }
 
+func (w *Worker) checkSpool(context.Context) error { return w.spoolRoom() }
+
+func (w *Worker) tellSpool() string {
+	results, oldest := w.spool.count()
+	if results == 0 {
+		return fmt.Sprintf("0 of %d results", w.spoolLimit())
+	}
+	return fmt.Sprintf("%d of %d results, the oldest since %s", results, w.spoolLimit(), oldest.UTC().Format(time.RFC3339))
+}
+
 func (w *Worker) checkImages(context.Context) error {
 	wanted, _ := w.current()
 	missing := map[string]struct{}{}
@@ -87,6 +99,7 @@ type Finding struct {
 	Title  string `json:"title"`
 	OK     bool   `json:"ok"`
 	Reason string `json:"reason,omitempty"`
+	Told   string `json:"told,omitempty"`
 }
 
 // checkLimit bounds all checks together: whoever asks wants an answer, also when the broker or the store gives none.
@@ -101,6 +114,9 @@ func Examine(ctx context.Context, checks []Check) (findings []Finding, ok bool) 
 	for i, check := range checks {
 		running.Go(func() {
 			findings[i] = Finding{ID: check.ID, Title: check.Title, OK: true}
+			if check.Tell != nil {
+				findings[i].Told = check.Tell()
+			}
 			if err := check.Check(ctx); err != nil {
 				findings[i].OK, findings[i].Reason = false, err.Error()
 			}

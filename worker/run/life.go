@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,16 +23,18 @@ const (
 	Prepare  State = "prepare"
 	Run      State = "run"
 	Collect  State = "collect"
+	Spool    State = "spool"
 	Store    State = "store"
 	Announce State = "announce"
 	Ack      State = "ack"
 	Reject   State = "reject"
 	Handback State = "handback"
+	Shelve   State = "shelve"
 	End      State = "end"
 )
 
 // step does what a state is for and returns the next one. When the context has ended, what it returns does not count: the
-// next state is Handback.
+// next state is Handback, or Shelve once the result lies in the spool.
 type step func(*life, context.Context) State
 
 // steps is the machine.
@@ -39,6 +43,7 @@ var steps = map[State]step{
 	Prepare:  (*life).prepare,
 	Run:      (*life).run,
 	Collect:  (*life).collect,
+	Spool:    (*life).spool,
 	Store:    (*life).store,
 	Announce: (*life).announce,
 }
@@ -48,6 +53,7 @@ var last = map[State]step{
 	Ack:      (*life).ack,
 	Reject:   (*life).reject,
 	Handback: (*life).handback,
+	Shelve:   (*life).shelve,
 }
 
 // life is one request in this worker.
@@ -59,7 +65,12 @@ type life struct {
 	entry    *entry
 	state    *state
 	began    time.Time
+	first    State
 	now      atomic.Value // State
+	spooled  atomic.Bool  // the result lies in the spool
+
+	freed    func() // told once, when the life no longer needs a slot; nil if it never had one
+	freeOnce sync.Once
 
 	request  request.Request // from accept on
 	refused  error           // why it is rejected
@@ -74,12 +85,14 @@ type life struct {
 // newLife begins the life of a delivery.
 func (w *Worker) newLife(d Delivery, s *state) *life {
 	l := &life{
-		worker: w, id: newID(), delivery: d, entry: w.ledger.open(d), state: s, began: time.Now(),
+		worker: w, id: newID(), delivery: d, entry: w.ledger.open(d), state: s, began: time.Now(), first: Accept,
 	}
 	l.log = w.log.With(append(d.attributes(), "run", l.id)...)
 	l.now.Store(Accept)
 	return l
 }
+
+func isStale(err error) bool { return errors.Is(err, queue.ErrStale) }
 
 func (l *life) current() State {
 	now, _ := l.now.Load().(State) // newLife has stored one
@@ -97,7 +110,8 @@ func (l *life) live(ctx context.Context) {
 		delete(w.lives, l)
 		w.mu.Unlock()
 	}()
-	for at := Accept; at != End; {
+	defer l.freeSlot()
+	for at := l.first; at != End; {
 		l.now.Store(at)
 		l.log.Debug("request", "state", at)
 		at = l.step(ctx, at)
@@ -111,10 +125,13 @@ func (l *life) step(ctx context.Context, at State) State {
 		return f(l, ctx)
 	}
 	next := steps[at](l, ctx)
-	if ctx.Err() != nil && last[next] == nil {
-		return Handback
+	switch {
+	case ctx.Err() == nil || last[next] != nil && next != Handback:
+		return next
+	case l.spooled.Load():
+		return Shelve
 	}
-	return next
+	return Handback
 }
 
 // accept reads the request, and finds out whether it was done before.
@@ -149,6 +166,7 @@ func (l *life) ack(context.Context) State {
 // reject gets rid of a request that can never be run. The log keeps its beginning, and a dead-letter policy of the queue,
 // if it has one, keeps the message.
 func (l *life) reject(context.Context) State {
+	l.unspool()
 	l.log.Error("request rejected: it can never be run", "reason", l.refused, "body", head(l.delivery.Body),
 		"bytes", len(l.delivery.Body))
 	if err := l.entry.drop().Reject(); err != nil {
@@ -173,6 +191,16 @@ func (l *life) handback(context.Context) State {
 // leave ends what the life started and removes what it made. It also does so when the context has ended, and then it
 // must be quick: a supervisor waits for us, and what stays behind is removed at the next start.
 func (l *life) leave(ctx context.Context) {
+	if !l.spooled.Load() && l.parcel.folder != "" {
+		if err := os.RemoveAll(l.worker.spool.draft(l.id)); err != nil {
+			l.log.Error("a result that is not needed is left behind; the next start of the worker removes it", "error", err)
+		}
+	}
+	l.clear(ctx)
+}
+
+// clear removes the run's folder.
+func (l *life) clear(ctx context.Context) {
 	if l.reporter != nil {
 		l.reporter.stop()
 	}
@@ -188,6 +216,7 @@ func (l *life) leave(ctx context.Context) {
 	if err := l.worker.testbeds.Remove(within, l.folder); err != nil {
 		l.log.Error("the run's folder is left behind; the next start of the worker removes it", "folder", l.folder, "error", err)
 	}
+	l.folder = ""
 }
 
 const (

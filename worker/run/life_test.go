@@ -43,6 +43,12 @@ func away(b *bench, call string, d time.Duration) {
 	})
 }
 
+// fullSpool puts a file where the spool's folder should be: nothing can be packed.
+func fullSpool(_ *testing.T, b *bench, _ *life) {
+	b.spool.folder = filepath.Join(b.settings.StateDirectory, "full")
+	output(b.settings.StateDirectory, map[string]string{"full": ""})
+}
+
 // TestSteps is the state machine as a table: from each state, with what may happen there, to the next.
 func TestSteps(t *testing.T) {
 	t.Parallel()
@@ -102,17 +108,21 @@ func TestSteps(t *testing.T) {
 		"run, must stop":         {from: Run, stop: time.Minute, with: nothing, want: Handback},
 		"run, no testbed at all": {from: Run, with: func(_ *testing.T, b *bench, _ *life) { b.testbeds.script = broken }, want: Handback},
 
-		"collect": {from: Collect, with: nothing, want: Store},
-		"collect, disk full": {from: Collect, stop: time.Hour, with: func(t *testing.T, _ *bench, l *life) {
-			// A file where the parcel's folder is to be made, in a folder that cannot be written: nothing can be packed.
-			l.folder = filepath.Join(l.folder, "full")
-			output(filepath.Dir(l.folder), map[string]string{"full": ""})
-		}, want: Handback},
+		"collect":            {from: Collect, with: nothing, want: Spool},
+		"collect, disk full": {from: Collect, stop: time.Hour, with: fullSpool, want: Handback},
+		"collect, disk full for a while": {from: Collect, with: func(t *testing.T, b *bench, l *life) {
+			folder := b.spool.folder
+			fullSpool(t, b, l)
+			time.AfterFunc(time.Hour, func() { b.spool.folder = folder })
+		}, want: Spool},
+
+		"spool":            {from: Spool, with: nothing, want: Store},
+		"spool, must stop": {from: Spool, stop: time.Hour, with: fullSpool, want: Handback},
 
 		"store":                       {from: Store, with: nothing, want: Announce},
 		"store, away for a day":       {from: Store, with: func(_ *testing.T, b *bench, _ *life) { away(b, "put", 24*time.Hour) }, want: Announce},
 		"store, no listing for a day": {from: Store, with: func(_ *testing.T, b *bench, _ *life) { away(b, "list", 24*time.Hour) }, want: Announce},
-		"store, away, must stop":      {from: Store, stop: time.Hour, with: func(_ *testing.T, b *bench, _ *life) { away(b, "put", 24*time.Hour) }, want: Handback},
+		"store, away, must stop":      {from: Store, stop: time.Hour, with: func(_ *testing.T, b *bench, _ *life) { away(b, "put", 24*time.Hour) }, want: Shelve},
 		"store, never": {from: Store, with: func(_ *testing.T, b *bench, _ *life) {
 			b.store.hook(func(call, _ string) error {
 				if call == "put" {
@@ -133,12 +143,13 @@ func TestSteps(t *testing.T) {
 		}, want: Ack},
 		"announce, no session, must stop": {from: Announce, stop: time.Hour, with: func(_ *testing.T, b *bench, _ *life) {
 			b.broker.withdraw(b.session)
-		}, want: Handback},
+		}, want: Shelve},
 
 		"ack":                      {from: Ack, with: nothing, want: End},
 		"ack, the session is gone": {from: Ack, with: func(_ *testing.T, _ *bench, l *life) { l.delivery.Message.(*fakeMessage).lose() }, want: End},
 		"reject":                   {from: Reject, with: nothing, want: End},
 		"handback":                 {from: Handback, with: nothing, want: End},
+		"shelve":                   {from: Shelve, with: nothing, want: End},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -152,7 +163,7 @@ func TestSteps(t *testing.T) {
 				d.Redelivered = test.again
 				l := b.newLife(d, b.state)
 				defer l.leave(t.Context())
-				if test.from != Reject && test.from != Handback {
+				if test.from != Reject && test.from != Handback && test.from != Shelve {
 					until(t.Context(), l, test.from)
 				}
 				test.with(t, b, l)

@@ -3,6 +3,8 @@ package run
 import (
 	"archive/tar"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +20,7 @@ import (
 )
 
 // parcel is a result packed for the store: its objects as files of one folder, and all that is needed to know where they
-// belong. Nothing of the run beside it is needed any more, so it could as well lie in a spool.
+// belong. Nothing of the run beside it is needed any more.
 type parcel struct {
 	folder    string
 	container string
@@ -33,6 +35,7 @@ type parcel struct {
 type object struct {
 	name       string
 	size       int64
+	sum        string // SHA-256
 	properties store.Properties
 }
 
@@ -47,14 +50,15 @@ func (p *parcel) add(name string, properties store.Properties, write func(io.Wri
 	if err != nil {
 		return fmt.Errorf("make %s: %w", name, err)
 	}
-	if err := errors.Join(write(file), file.Close()); err != nil {
+	hash := sha256.New()
+	if err := errors.Join(write(io.MultiWriter(file, hash)), file.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	info, err := os.Stat(p.path(name))
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	p.objects = append(p.objects, object{name, info.Size(), properties})
+	p.objects = append(p.objects, object{name, info.Size(), hex.EncodeToString(hash.Sum(nil)), properties})
 	return nil
 }
 

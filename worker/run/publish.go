@@ -15,8 +15,8 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 )
 
-// store puts the result where readers find it. It keeps trying for as long as the store is away; a spool that frees the
-// slot meanwhile would take the parcel here.
+// store puts the result where readers find it. It keeps trying for as long as the store is away; the result lies in the
+// spool meanwhile, and a crash at any point leaves it there.
 func (l *life) store(ctx context.Context) State {
 	done := l.persist(ctx, "storing the result", l.invalid, func(ctx context.Context) error {
 		if theirs, _, err := l.overtaken(ctx, ""); theirs || err != nil {
@@ -60,6 +60,7 @@ func (l *life) announce(ctx context.Context) State {
 	body, err := queue.NewCompletion(l.at, l.request, l.result).Body()
 	if err != nil {
 		l.log.Error("the completion message cannot be written; collectors find the result by listing the store", "error", err)
+		l.unspool()
 		return Ack
 	}
 	done := l.persist(ctx, "announcing the result", never, func(ctx context.Context) error {
@@ -78,6 +79,7 @@ func (l *life) announce(ctx context.Context) State {
 	if !done {
 		return Handback
 	}
+	l.unspool()
 	return Ack
 }
 

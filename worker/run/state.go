@@ -12,17 +12,22 @@ import (
 	"time"
 )
 
-// state is the worker's folder: a lock that says it is in use, and run/ID for each run.
+// state is the worker's folder: a lock that says it is in use, run/HANDLE for each run, and spool/HANDLE for each result that
+// waits for the store.
 type state struct {
 	lock *os.File
 	runs string
 }
 
+const spoolFolder = "spool"
+
 // openState takes the folder. Two workers in one would take each other's runs for leftovers.
 func openState(path string) (*state, error) {
 	runs := filepath.Join(path, "run")
-	if err := os.MkdirAll(runs, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state directory: %w", err)
+	for _, folder := range []string{runs, filepath.Join(path, spoolFolder)} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, fmt.Errorf("make the state directory: %w", err)
+		}
 	}
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
 	if err != nil {

@@ -33,6 +33,7 @@ type Settings struct {
 	Images         string          // folder of RELEASE-ARCH.tar.zst
 	Timeout        time.Duration   // the longest that one test may run
 	DrainTimeout   time.Duration   // how long a drain waits for running tests
+	SpoolLimit     int             // results that may wait for the store before no request is taken; 0: twice the slots, at least 16
 	RetryPause     time.Duration   // before a failed testbed is tried again; twice as long the second time
 }
 
@@ -55,6 +56,7 @@ type Worker struct {
 	broker   *lender // the current session, for whoever publishes
 	ledger   *ledger
 	order    *order
+	spool    *spool
 	incoming chan Delivery
 	drain    chan struct{} // closed by Drain
 	drainOne sync.Once
@@ -84,6 +86,7 @@ func New(settings Settings, testbeds Testbeds, results store.Store, log *slog.Lo
 	return &Worker{
 		settings: settings, testbeds: testbeds, store: results, log: log,
 		broker: newLender(), ledger: ledger, order: newOrder(ledger.own),
+		spool:    newSpool(filepath.Join(settings.StateDirectory, spoolFolder)),
 		incoming: make(chan Delivery), drain: make(chan struct{}),
 		wanted: wanted{settings.Queues, settings.Slots}, changed: make(chan struct{}),
 		lives: map[*life]struct{}{},
@@ -98,6 +101,8 @@ func (s Settings) validate() error {
 		return fmt.Errorf("%d slots, want at least one", s.Slots)
 	case s.StateDirectory == "" || !filepath.IsAbs(s.StateDirectory):
 		return fmt.Errorf("the state directory is %q, want an absolute path", s.StateDirectory)
+	case s.SpoolLimit < 0:
+		return fmt.Errorf("a spool limit of %d results, want at least one, or 0 for the usual", s.SpoolLimit)
 	case s.Timeout <= 0 || s.DrainTimeout < 0:
 		return fmt.Errorf("timeout %s, drain timeout %s", s.Timeout, s.DrainTimeout)
 	}
