@@ -35,6 +35,10 @@ type Result struct {
 	// as ADT_TEST_TRIGGERS=A/1 B/2 and the other entries as they are.
 	Triggers, Env []string
 
+	// Handle is the name of the life of the request that made the result, at the worker that ran it. It tells this result
+	// from those of equal requests; other workers' results have none.
+	Handle string
+
 	Request         []byte // the body of the request that was run, as it came
 	Summary         []byte // autopkgtest's own files, as it wrote them
 	TestbedPackages []byte

@@ -44,6 +44,7 @@ func ReadTar(r io.Reader) (Result, error) {
 		TestbedPackages: members[memberTestbedPackages],
 		TestInfo:        members[memberTestInfo],
 		Requester:       strings.TrimSpace(string(members[memberRequester])),
+		Handle:          strings.TrimSpace(string(members[memberHandle])),
 	}
 	for _, read := range []func(map[string][]byte) error{
 		result.readExitCode, result.readVersion, result.readDuration, result.readTestInfo,
@@ -77,7 +78,7 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 
 var memberLimits = map[string]int64{
 	memberExitCode: maxLine, memberVersion: maxLine, memberDuration: maxLine, memberRequester: maxLine,
-	memberTestInfo: maxMember, memberTestbedPackages: maxMember, memberSummary: maxMember, memberRequest: maxMember,
+	memberHandle: maxLine, memberTestInfo: maxMember, memberTestbedPackages: maxMember, memberSummary: maxMember, memberRequest: maxMember,
 }
 
 func readMembers(in *tar.Reader) (map[string][]byte, error) {

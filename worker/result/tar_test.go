@@ -47,6 +47,7 @@ func write(t *testing.T, r Result) []byte {
 var whole = Result{
 	ExitCode: 4, Source: "green", Version: "1:2.0-1", Duration: 123*time.Second + 900*time.Millisecond, Requester: "joe",
 	Triggers: []string{"green/1:2.0-1", "blue/1"}, Env: []string{"A=b c"},
+	Handle:          "20261125-152251-ab12cd34",
 	Request:         []byte("green\n{}"),
 	Summary:         []byte("smoke PASS\nall FAIL non-zero exit status 1\n"),
 	TestbedPackages: []byte("base-files\t12\n"),
@@ -59,6 +60,7 @@ func TestWriteTar(t *testing.T) {
 	names, members := unpack(t, content)
 	wantNames := []string{
 		"exitcode", "testpkg-version", "testinfo.json", "duration", "requester", "testbed-packages", "summary", "request",
+		"handle",
 	}
 	if diff := cmp.Diff(wantNames, names); diff != "" {
 		t.Errorf("members (-want +got):\n%s", diff)
@@ -66,6 +68,7 @@ func TestWriteTar(t *testing.T) {
 	want := map[string]string{
 		"exitcode": "4\n", "testpkg-version": "green 1:2.0-1\n", "duration": "123\n", "requester": "joe\n",
 		"testbed-packages": "base-files\t12\n", "summary": string(whole.Summary), "request": "green\n{}",
+		"handle": "20261125-152251-ab12cd34\n",
 		"testinfo.json": `{
   "custom_environment": [
     "A=b c",

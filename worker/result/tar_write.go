@@ -20,7 +20,8 @@ const (
 	memberRequester       = "requester"
 	memberTestbedPackages = "testbed-packages"
 	memberSummary         = "summary"
-	memberRequest         = "request" // ours; other readers ignore it
+	memberRequest         = "request" // this one and the next are ours; other readers ignore them
+	memberHandle          = "handle"
 )
 
 const (
@@ -55,6 +56,7 @@ func (r Result) WriteTar(w io.Writer) error {
 		{memberTestbedPackages, r.TestbedPackages},
 		{memberSummary, r.Summary},
 		{memberRequest, r.Request},
+		{memberHandle, line(r.Handle)},
 	} {
 		if len(member.content) == 0 {
 			continue
