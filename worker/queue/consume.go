@@ -235,7 +235,7 @@ func (c *consumption) forward(queue string, deliveries <-chan amqp.Delivery) {
 	parsed, _ := request.ParseQueue(queue) // the zero value for other queues, as documented
 	for d := range deliveries {
 		delivery := Delivery{
-			Queue: parsed, QueueName: queue, Body: d.Body, Redelivered: d.Redelivered,
+			Queue: parsed, QueueName: queue, Body: d.Body, Redelivered: redelivered(d),
 			tag: d.DeliveryTag, channel: c.channel, settled: new(atomic.Bool),
 		}
 		select {

@@ -64,7 +64,7 @@ func (l *life) readOutput(a attempt) (result.Result, error) {
 	defer func() { _ = root.Close() }()
 	r := result.Result{
 		ExitCode: published(a.outcome), Source: l.request.Package, Duration: a.outcome.Duration.Round(time.Second),
-		Requester: l.request.Requester, Triggers: l.request.Triggers, Env: l.request.Env,
+		Requester: l.request.Requester, Triggers: l.request.Triggers, Env: l.request.Env, Handle: l.id,
 	}
 	if !l.secretBody() {
 		r.Request = l.delivery.Body

@@ -170,7 +170,10 @@ func TestObjects(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got.TestInfo, got.TestbedPackages = nil, nil
+				if handleOf(got) == "" {
+					t.Errorf("the result names the life %q", got.Handle)
+				}
+				got.TestInfo, got.TestbedPackages, got.Handle = nil, nil, ""
 				want := result.Result{
 					ExitCode: test.code, Source: "green", Version: test.version, Duration: 83 * time.Second, Requester: "joe",
 					Triggers: []string{"green/9:9-9", "blue/1"}, Env: []string{"A=b c"}, Request: []byte(text),

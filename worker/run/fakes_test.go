@@ -210,11 +210,20 @@ func (s *fakeSession) statuses(t *testing.T) []queue.Status {
 	return list
 }
 
-// hookedStore is a real store whose calls can be made to fail, or be watched.
+// hookedStore is a real store whose calls can be made to fail, or be watched. Those for leases go through unless there is a
+// hook for them.
 type hookedStore struct {
 	store.Store
 	mu     sync.Mutex
 	before func(call, object string) error
+	leases func(call, object string) error
+}
+
+// hookLeases is hook for what concerns leases.
+func (s *hookedStore) hookLeases(f func(call, object string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leases = f
 }
 
 func (s *hookedStore) hook(f func(call, object string) error) {
@@ -223,9 +232,12 @@ func (s *hookedStore) hook(f func(call, object string) error) {
 	s.before = f
 }
 
-func (s *hookedStore) call(call, object string) error {
+func (s *hookedStore) call(call, container, object string) error {
 	s.mu.Lock()
 	f := s.before
+	if container == leaseContainer {
+		f = s.leases
+	}
 	s.mu.Unlock()
 	if f == nil {
 		return nil
@@ -234,21 +246,28 @@ func (s *hookedStore) call(call, object string) error {
 }
 
 func (s *hookedStore) Put(ctx context.Context, container, object string, body io.ReadSeeker, size int64, p store.Properties) error {
-	if err := s.call("put", object); err != nil {
+	if err := s.call("put", container, object); err != nil {
 		return err
 	}
 	return s.Store.Put(ctx, container, object, body, size, p)
 }
 
+func (s *hookedStore) Delete(ctx context.Context, container, object string) error {
+	if err := s.call("delete", container, object); err != nil {
+		return err
+	}
+	return s.Store.Delete(ctx, container, object)
+}
+
 func (s *hookedStore) List(ctx context.Context, container string, query store.Query) ([]store.Entry, error) {
-	if err := s.call("list", query.Prefix); err != nil {
+	if err := s.call("list", container, query.Prefix); err != nil {
 		return nil, err
 	}
 	return s.Store.List(ctx, container, query)
 }
 
 func (s *hookedStore) Get(ctx context.Context, container, object string) (io.ReadCloser, store.Properties, error) {
-	if err := s.call("get", object); err != nil {
+	if err := s.call("get", container, object); err != nil {
 		return nil, store.Properties{}, err
 	}
 	return s.Store.Get(ctx, container, object)
@@ -294,6 +313,7 @@ func newBench(t *testing.T, script func(context.Context, testbed.Job) (testbed.O
 		t.Fatal(err)
 	}
 	t.Cleanup(b.state.close)
+	t.Cleanup(b.keepers.Wait)
 	output(folder, map[string]string{"noble-amd64.tar.zst": "image"})
 	b.broker.lend(b.session)
 	return b
@@ -314,8 +334,18 @@ func (b *bench) restarted(t *testing.T, script func(context.Context, testbed.Job
 		t.Fatal(err)
 	}
 	t.Cleanup(again.state.close)
+	t.Cleanup(again.keepers.Wait)
 	again.broker.lend(again.session)
 	return again
+}
+
+// beside is the bench of another worker with the same store, through a door of its own.
+func (b *bench) beside(t *testing.T, script func(context.Context, testbed.Job) (testbed.Outcome, error)) *bench {
+	t.Helper()
+	other := newBench(t, script)
+	other.store = &hookedStore{Store: b.store.Store}
+	other.Worker.store = other.store
+	return other
 }
 
 type lockedWriter struct {

@@ -28,6 +28,7 @@ func (w *Worker) Checks() []Check {
 		{ID: "queues", Title: "All queues are consumed", Check: w.checkQueues},
 		{ID: "store", Title: "The store answers", Check: w.checkStore},
 		{ID: "spool", Title: "There is room for results that wait for the store", Check: w.checkSpool, Tell: w.tellSpool},
+		{ID: "run-ids", Title: "No run id in the store is far ahead of the clock", Check: w.checkAhead},
 		{ID: "images", Title: "Every release and architecture has a testbed image", Check: w.checkImages},
 	}
 }

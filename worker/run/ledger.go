@@ -2,29 +2,26 @@ package run
 
 import (
 	"crypto/sha256"
-	"errors"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 )
 
-// ledger knows the requests that this process has in work or has finished without getting rid of the message, so that a
-// lost session does not double them. When a session ends, the broker delivers all its unsettled messages again; without
-// the ledger, those that come back to us would be run a second time beside the first.
+// ledger knows the requests that this process has in work, so that a lost session does not double them. When a session ends,
+// the broker delivers all its unsettled messages again; without the ledger, those that come back to us would be run a second
+// time beside the first.
 //
 // A delivery belongs to an entry when queue and body are equal and the entry's own message is stale. Equal requests are
 // counted, not merged: each entry takes one delivery.
 //
-// What the ledger cannot know is told by the store (lookup.go): what other workers did, and what this one did before it was
-// restarted. A request that came back to another worker while its first run still goes on here is run twice, and the store
-// decides whose result counts; not to run it takes a lease, on which both look.
+// What the ledger cannot know is told by the store, by results and leases (lookup.go): what other workers do, what this one
+// did before it was restarted, and what it finished without getting rid of the message.
 type ledger struct {
 	mu      sync.Mutex
 	entries map[identity][]*entry
-	ours    map[result.RunID]time.Time // run ids that we gave out, and those whose requests we acknowledged
+	ours    map[result.RunID]time.Time // run ids that we gave out
 }
 
 // identity is what is equal when a message comes again: clients send no message id.
@@ -44,12 +41,9 @@ type entry struct {
 	identity identity
 	message  Message // replaced when the request came back after a session was lost
 	version  int     // counts the replacements
-	done     time.Time
-	run      result.RunID // of the result, once done
 }
 
-// remembered is how long a finished request that could not be acknowledged is kept, and how long settled results are. The
-// message comes back within moments, unless this worker is cut off; then another one gets it.
+// remembered is how long our run ids are kept: an upload takes hours at most.
 const remembered = 24 * time.Hour
 
 func newLedger() *ledger {
@@ -66,42 +60,23 @@ func (l *ledger) open(d Delivery) *entry {
 	return e
 }
 
-// claim gives a delivery to the entry that it belongs to and reports whether there is one. For a request that is finished
-// already, this acknowledges it.
+// claim gives a delivery to the entry that it belongs to and reports whether there is one.
 func (l *ledger) claim(d Delivery) bool {
 	l.mu.Lock()
-	l.forget()
-	var finished, working *entry
+	defer l.mu.Unlock()
 	for _, e := range l.entries[identify(d)] {
-		switch {
-		case !e.message.Stale():
-		case e.done.IsZero():
-			working = e
-		case d.Redelivered:
-			// A message that was never delivered before is a new request, however equal.
-			finished = e
+		if e.message.Stale() {
+			e.message = d.Message
+			e.version++
+			return true
 		}
 	}
-	e := finished
-	if e == nil {
-		e = working
-	}
-	if e == nil {
-		l.mu.Unlock()
-		return false
-	}
-	e.message = d.Message
-	e.version++
-	l.mu.Unlock()
-	if e == finished {
-		_ = e.ack(e.run) // when it fails, the entry waits for the next delivery as before
-	}
-	return true
+	return false
 }
 
-// ack acknowledges the entry's request, whose result is safe under the given run id. When the message's session is gone,
-// the entry stays in the ledger, waiting for the message to come back, and the error is queue.ErrStale.
-func (e *entry) ack(run result.RunID) error {
+// ack acknowledges the entry's request, whose result is safe, and takes the entry out. When the message's session is gone,
+// the error is queue.ErrStale: the message comes again, to us or to somebody else, who finds the result in the store.
+func (e *entry) ack() error {
 	for {
 		message, version := e.current()
 		err := message.Ack()
@@ -110,12 +85,7 @@ func (e *entry) ack(run result.RunID) error {
 			e.ledger.mu.Unlock()
 			continue // came back in the meantime
 		}
-		if err == nil || !errors.Is(err, queue.ErrStale) {
-			e.remove()
-			e.ledger.ours[run] = time.Now()
-		} else if e.done.IsZero() {
-			e.done, e.run = time.Now(), run
-		}
+		e.remove()
 		e.ledger.mu.Unlock()
 		return err
 	}
@@ -152,8 +122,7 @@ func (l *ledger) own(run result.RunID) {
 	l.ours[run] = time.Now()
 }
 
-// isOurs reports whether a run id was given out here, or is that of a request acknowledged here. Such a run is never the
-// answer to whether somebody else has done a request: it belongs to an entry of its own, or did.
+// isOurs reports whether a run id was given out here. Such a run has an entry of its own.
 func (l *ledger) isOurs(run result.RunID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,19 +133,17 @@ func (l *ledger) isOurs(run result.RunID) bool {
 // forget drops what is too old to matter. It needs the lock.
 func (l *ledger) forget() {
 	oldest := time.Now().Add(-remembered)
-	for id, list := range l.entries {
-		list = slices.DeleteFunc(list, func(e *entry) bool { return !e.done.IsZero() && e.done.Before(oldest) })
-		if len(list) == 0 {
-			delete(l.entries, id)
-		} else {
-			l.entries[id] = list
-		}
-	}
 	for run, at := range l.ours {
 		if at.Before(oldest) {
 			delete(l.ours, run)
 		}
 	}
+}
+
+// stale reports whether the broker has taken the request back and not given it to us again.
+func (e *entry) stale() bool {
+	message, _ := e.current()
+	return message.Stale()
 }
 
 // contested reports whether somebody else may have the request, too: the broker took it back from us, even if it came to

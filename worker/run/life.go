@@ -20,6 +20,7 @@ type State string
 // The states, in order. After End nothing follows.
 const (
 	Accept   State = "accept"
+	Wait     State = "wait"
 	Prepare  State = "prepare"
 	Run      State = "run"
 	Collect  State = "collect"
@@ -40,6 +41,7 @@ type step func(*life, context.Context) State
 // steps is the machine.
 var steps = map[State]step{
 	Accept:   (*life).accept,
+	Wait:     (*life).wait,
 	Prepare:  (*life).prepare,
 	Run:      (*life).run,
 	Collect:  (*life).collect,
@@ -80,15 +82,25 @@ type life struct {
 	result   result.Result   // from collect on
 	parcel   parcel          // from collect on
 	at       result.Location // from store on
+
+	lease       *lease
+	watch       *leaseWatch // of others' leases
+	waited      bool        // said in the log
+	publication publication
 }
 
 // newLife begins the life of a delivery.
-func (w *Worker) newLife(d Delivery, s *state) *life {
+func (w *Worker) newLife(d Delivery, s *state) *life { return w.newLifeOf(newID(), d, s) }
+
+func (w *Worker) newLifeOf(id string, d Delivery, s *state) *life {
 	l := &life{
-		worker: w, id: newID(), delivery: d, entry: w.ledger.open(d), state: s, began: time.Now(), first: Accept,
+		worker: w, id: id, delivery: d, entry: w.ledger.open(d), state: s, began: time.Now(), first: Accept,
 	}
 	l.log = w.log.With(append(d.attributes(), "run", l.id)...)
 	l.now.Store(Accept)
+	l.lease, l.watch = l.newLease(), l.newWatch()
+	l.publication.handle = l.id
+	l.lease.content.Waiting = d.Redelivered
 	return l
 }
 
@@ -105,6 +117,7 @@ func (l *life) live(ctx context.Context) {
 	w.mu.Lock()
 	w.lives[l] = struct{}{}
 	w.mu.Unlock()
+	w.keepLease(l)
 	defer func() {
 		w.mu.Lock()
 		delete(w.lives, l)
@@ -134,8 +147,8 @@ func (l *life) step(ctx context.Context, at State) State {
 	return Handback
 }
 
-// accept reads the request, and finds out whether it was done before.
-func (l *life) accept(ctx context.Context) State {
+// accept reads the request. A crash here, or anywhere before the result lies in the spool, leaves the request with the broker.
+func (l *life) accept(context.Context) State {
 	parsed, err := request.Parse(l.delivery.Body)
 	if err != nil {
 		l.refused = err
@@ -143,24 +156,36 @@ func (l *life) accept(ctx context.Context) State {
 	}
 	l.request = parsed
 	l.log.Info("request accepted", "triggers", len(parsed.Triggers))
-	if l.delivery.Redelivered && l.doneBefore(ctx) {
-		return Announce
+	if l.delivery.Redelivered {
+		return Wait
 	}
-	return Prepare
+	return l.beginning()
 }
 
 // ack ends a life in order. The result is safe whatever becomes of the acknowledgement.
 func (l *life) ack(context.Context) State {
-	switch err := l.entry.ack(l.at.RunID); {
+	switch err := l.entry.ack(); {
 	case err == nil:
+		l.lease.end(leaseSettled)
 		l.log.Info("request done", "run_id", string(l.at.RunID), "exitcode", l.result.ExitCode)
 	case errors.Is(err, queue.ErrStale):
+		l.lease.end(l.unsettled())
 		l.log.Warn("the result is stored, but the session that brought the request is gone: when the request comes "+
 			"again, it will be acknowledged without a run", "run_id", string(l.at.RunID))
 	default:
+		l.lease.end(l.unsettled())
 		l.log.Error("the request was not acknowledged", "run_id", string(l.at.RunID), "error", err)
 	}
 	return End
+}
+
+// unsettled is the fate of the lease of a life that could not settle its message. A result of its own, or one that it was
+// about to acknowledge for another life, is found by its lease.
+func (l *life) unsettled() fate {
+	if (l.publication.seen || l.lease.adopted()) && !l.lease.isLost() {
+		return leaseUnsettled
+	}
+	return leaseDropped
 }
 
 // reject gets rid of a request that can never be run. The log keeps its beginning, and a dead-letter policy of the queue,
@@ -177,6 +202,7 @@ func (l *life) reject(context.Context) State {
 
 // handback returns an unfinished request to its queue. What was done for it is forgotten.
 func (l *life) handback(context.Context) State {
+	l.lease.end(l.unsettled())
 	switch err := l.entry.drop().Requeue(); {
 	case err == nil:
 		l.log.Info("request given back to its queue, nothing published")
@@ -191,6 +217,7 @@ func (l *life) handback(context.Context) State {
 // leave ends what the life started and removes what it made. It also does so when the context has ended, and then it
 // must be quick: a supervisor waits for us, and what stays behind is removed at the next start.
 func (l *life) leave(ctx context.Context) {
+	l.lease.end(leaseDropped) // if nobody has decided otherwise
 	if !l.spooled.Load() && l.parcel.folder != "" {
 		if err := os.RemoveAll(l.worker.spool.draft(l.id)); err != nil {
 			l.log.Error("a result that is not needed is left behind; the next start of the worker removes it", "error", err)

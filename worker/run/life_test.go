@@ -62,31 +62,87 @@ func TestSteps(t *testing.T) {
 		with  happening
 		want  State
 	}{
-		"accept":                 {from: Accept, with: nothing, want: Prepare},
-		"accept, package only":   {from: Accept, body: "green", with: nothing, want: Prepare},
-		"accept, malformed":      {from: Accept, body: "no package\n{}", with: nothing, want: Reject},
-		"accept, not JSON":       {from: Accept, body: "green\n{", with: nothing, want: Reject},
-		"accept, again, not yet": {from: Accept, again: true, with: nothing, want: Prepare},
-		"accept, again, done by another worker": {from: Accept, again: true, with: func(t *testing.T, b *bench, _ *life) {
+		"accept":               {from: Accept, with: nothing, want: Prepare},
+		"accept, package only": {from: Accept, body: "green", with: nothing, want: Prepare},
+		"accept, malformed":    {from: Accept, body: "no package\n{}", with: nothing, want: Reject},
+		"accept, not JSON":     {from: Accept, body: "green\n{", with: nothing, want: Reject},
+		"accept, again":        {from: Accept, again: true, with: nothing, want: Wait},
+
+		"wait, nothing known": {from: Wait, again: true, with: nothing, want: Prepare},
+		"wait, another's worker's result, of a foreign kind": {from: Wait, again: true, with: func(t *testing.T, b *bench, _ *life) {
 			b.foreign(t, time.Now().Add(-30*time.Hour), body("green"))
 		}, want: Announce},
-		"accept, again, done while the store was away": {from: Accept, again: true, with: func(t *testing.T, b *bench, _ *life) {
+		"wait, done while the store was away": {from: Wait, again: true, with: func(t *testing.T, b *bench, _ *life) {
 			b.foreign(t, time.Now(), body("green"))
 			away(b, "list", time.Hour)
 		}, want: Announce},
-		"accept, again, and an equal one done long ago": {from: Accept, body: "green", again: true, with: func(t *testing.T, b *bench, _ *life) {
+		"wait, and an equal one done long ago": {from: Wait, body: "green", again: true, with: func(t *testing.T, b *bench, _ *life) {
 			b.foreign(t, time.Now().Add(-30*time.Hour), "green")
 		}, want: Prepare},
-		"accept, again, and an equal one just done": {from: Accept, body: "green", again: true, with: func(t *testing.T, b *bench, _ *life) {
+		"wait, and an equal one just done": {from: Wait, body: "green", again: true, with: func(t *testing.T, b *bench, _ *life) {
 			b.foreign(t, time.Now().Add(-time.Minute), "green")
 		}, want: Announce},
-		"accept, again, but that result was acknowledged": {from: Accept, again: true, with: func(t *testing.T, b *bench, _ *life) {
-			b.ledger.ours[b.foreign(t, time.Now(), body("green"))] = time.Now()
+		"wait, a result whose message is settled": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			b.other(t, l).publish(t, time.Now())
 		}, want: Prepare},
+		"wait, a result that nobody got to acknowledge": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			b.other(t, l).begin(t).publish(t, time.Now()).end(t)
+		}, want: Announce},
+		"wait, yesterday's settled, today's not": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			b.other(t, l).publish(t, time.Now().Add(-24*time.Hour))
+			b.other(t, l).begin(t).publish(t, time.Now()).end(t)
+		}, want: Announce},
+		"wait, a run that died": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			b.other(t, l).begin(t)
+		}, want: Prepare},
+		"wait, a run that died with its result stored": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			b.other(t, l).begin(t).publish(t, time.Now())
+		}, want: Announce},
+		"wait, a run that was ended": {from: Wait, again: true, stop: 4 * time.Second, with: func(t *testing.T, b *bench, l *life) {
+			b.other(t, l).begin(t).end(t)
+		}, want: Prepare},
+		"wait, a run that lives": {from: Wait, again: true, stop: 10 * time.Minute, with: func(t *testing.T, b *bench, l *life) {
+			b.other(t, l).begin(t).beat(t, time.Hour)
+		}, want: Handback},
+		"wait, a run that lives for a while, then its result": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			o := b.other(t, l).begin(t).beat(t, time.Hour)
+			time.AfterFunc(10*time.Minute, func() { o.publish(t, time.Now()).end(t) })
+		}, want: Announce},
+		"wait, a run that lives for a while, for another message": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			o := b.other(t, l).begin(t).beat(t, time.Hour)
+			time.AfterFunc(10*time.Minute, func() { o.publish(t, time.Now()).settle(t) })
+		}, want: Prepare},
+		"wait, somebody who waits himself": {from: Wait, again: true, stop: 4 * time.Second, with: func(t *testing.T, b *bench, l *life) {
+			o := b.other(t, l)
+			o.content.Waiting = true
+			o.begin(t).beat(t, time.Hour)
+		}, want: Prepare},
+		"wait, what this worker did before its restart": {from: Wait, again: true, stop: 4 * time.Second, with: func(t *testing.T, b *bench, l *life) {
+			o := b.other(t, l)
+			o.content.Worker = l.state.worker
+			o.begin(t)
+		}, want: Prepare},
+		"wait, a lease that is damaged": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			b.other(t, l).begin(t).write(t, "{")
+		}, want: Prepare},
+		"wait, taken away": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			b.other(t, l).begin(t).beat(t, time.Hour)
+			time.AfterFunc(time.Minute, l.delivery.Message.(*fakeMessage).lose)
+		}, want: Handback},
+		"wait, leases cannot be read for a while": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			b.other(t, l).begin(t).publish(t, time.Now()).end(t)
+			back := time.Now().Add(time.Hour)
+			b.store.hookLeases(func(string, string) error {
+				if time.Now().Before(back) {
+					return store.ErrUnavailable
+				}
+				return nil
+			})
+		}, want: Announce},
 		"accept, new, and an equal one just done": {from: Accept, with: func(t *testing.T, b *bench, _ *life) {
 			b.foreign(t, time.Now(), body("green"))
 		}, want: Prepare},
-		"accept, the store away for ever": {from: Accept, again: true, stop: time.Hour, with: func(_ *testing.T, b *bench, _ *life) {
+		"wait, the store away for ever": {from: Wait, again: true, stop: time.Hour, with: func(_ *testing.T, b *bench, _ *life) {
 			away(b, "list", 1000*time.Hour)
 		}, want: Handback},
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,96 +13,53 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 )
 
-// How far back a stored result is taken for that of a request which the broker delivers once more. A request that carries
-// the time of its making, or an id, is like no other, so its result can only be its own. One that does not may be the
-// repetition of an earlier one; then only a result from the time in which a lost acknowledgement is redelivered counts.
-//
-// What this cannot tell apart: equal requests without time or id that were queued together, one of them done by another
-// worker, the other one redelivered to us within the hour. Excluding that takes a mark in the store, set when a result's
-// message is acknowledged.
+// How far back results are looked for. The results of our workers name the life that made them, and its lease tells whether
+// that life's message is settled. Others' results do not: one from a request that carries the time of its making, or an id,
+// is like no other, so it can only be its own; one without may be from an earlier repetition, so only a result from the time
+// in which a lost acknowledgement is redelivered counts.
 const (
-	lookBackUnique = 7 * 24 * time.Hour
-	lookBackEqual  = time.Hour
-	lookupLimit    = 2 * time.Minute
+	lookBack      = 7 * 24 * time.Hour
+	lookBackEqual = time.Hour
+	lookupLimit   = 2 * time.Minute
 )
 
-// doneBefore waits for the store's answer to whether the request's result is there already.
-func (l *life) doneBefore(ctx context.Context) bool {
-	found := false
-	l.persist(ctx, "looking for an earlier result", never, func(ctx context.Context) (err error) {
-		found, _, err = l.lookup(ctx)
-		return err
-	})
-	return found
+// lookedUp is what the store says about a request.
+type lookedUp struct {
+	theirs bool           // somebody else's result is this request's; the life has it now
+	busy   bool           // there is a result whose life has yet to settle its message: wait for that
+	held   bool           // a life that still lives has an equal request in work
+	rivals []result.RunID // under which somebody seems to be storing one, the lowest first
+	over   []string       // leases of lives that are over and published nothing
 }
 
-// How long a worker waits for another one that has begun to store the same result, and how often it looks.
-const (
-	patienceLower  = time.Minute     // the other one's run id is lower: it has the right of way, unless it died
-	patienceHigher = 5 * time.Second // ours is lower: the other one waits for us, unless it did not see us in time
-	rivalInterval  = time.Second
-)
-
-// overtaken decides between workers that ran the same request, because the broker took it from one and gave it to
-// another. It reports whether somebody else's result counts; the life then has that one. Otherwise our own may be stored,
-// and rivals are the run ids whose owners wait for it.
+// lookup finds a result in the store that was made from this very request by another life. Which of the results of equal
+// requests that is depends on whose the message is.
 //
-// Each worker asks twice: before it uploads anything (mine is empty), and when its log is there, which shows its run id
-// to the others. Of two that see each other, the one with the lower run id goes on, and the other one finds its result.
-func (l *life) overtaken(ctx context.Context, mine result.RunID) (theirs bool, rivals []result.RunID, err error) {
-	if !l.delivery.Redelivered && !l.entry.contested() {
-		return false, nil, nil
-	}
-	for began := time.Now(); ; {
-		theirs, rivals, err = l.lookup(ctx)
-		if err != nil || theirs || len(rivals) == 0 {
-			return theirs, nil, err
-		}
-		patience := patienceLower
-		if mine != "" && mine < rivals[0] {
-			patience = patienceHigher
-		}
-		if time.Since(began) >= patience {
-			return false, rivals, nil
-		}
-		if !sleep(ctx, rivalInterval) {
-			return false, nil, context.Cause(ctx)
-		}
-	}
-}
-
-// lookup finds the newest result in the store that was made from this very request by somebody else, or by this worker
-// before it was restarted. The life then has that result. If there is none, rivals are the run ids under which somebody
-// seems to be storing one, the lowest first.
-func (l *life) lookup(ctx context.Context) (found bool, rivals []result.RunID, err error) {
+// If the broker has given it to us, it is one whose own message is not settled: its life has a lease, but is over. We take
+// that lease over, so that the next equal request finds the next result.
+//
+// If the broker has taken it from us, it is any result from the time of this life: whoever has the message now either made
+// one, or waits for us, or runs the test again.
+func (l *life) lookup(ctx context.Context) (lookedUp, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookupLimit, errors.New("no answer in time"))
 	defer cancel()
-	q := l.delivery.Queue
-	at := result.Location{
-		Container: result.Container(q.Release, l.request.PPAs, l.request.Private()),
-		Release:   q.Release, Architecture: q.Architecture, Package: l.request.Package,
-	}
-	back := lookBackEqual
-	if l.request.SubmitTime != "" || l.request.ID != "" {
-		back = lookBackUnique
-	}
-	ids, err := runs(ctx, l.worker.store, at.Container, q.Release, q.Architecture, l.request.Package, second(time.Now().Add(-back)))
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil, nil // no container, no result
-	}
+	// Leases first: a life publishes before its lease ends.
+	leases, err := l.watch.all(ctx, l.entry.identity, l.id)
 	if err != nil {
-		return false, nil, err
+		return lookedUp{}, err
 	}
-	for i := len(ids) - 1; i >= 0; i-- {
-		at.RunID = ids[i]
-		when, err := at.RunID.Time()
-		if err != nil || result.NewRunID(when, l.delivery.Body, q.Architecture, q.Release) != at.RunID || l.worker.ledger.isOurs(at.RunID) {
-			continue
-		}
-		stored, err := l.fetch(ctx, at)
+	var found lookedUp
+	ids, at, err := l.equals(ctx)
+	if err != nil {
+		return lookedUp{}, err
+	}
+	results := map[result.RunID]result.Result{}
+	for _, id := range ids {
+		at.RunID = id
+		stored, err := fetch(ctx, l.worker.store, at)
 		if errors.Is(err, store.ErrNotFound) {
-			if when.After(l.began.Add(-patienceLower)) { // one that was begun long ago will never be finished
-				rivals = slices.Insert(rivals, 0, at.RunID)
+			if when, err := id.Time(); err == nil && when.After(l.began.Add(-patienceLower)) && !l.worker.ledger.isOurs(id) {
+				found.rivals = append(found.rivals, id) // one that was begun long ago will never be finished
 			}
 			continue
 		}
@@ -109,21 +67,106 @@ func (l *life) lookup(ctx context.Context) (found bool, rivals []result.RunID, e
 			continue
 		}
 		if err != nil {
-			return false, nil, err
+			return lookedUp{}, err
 		}
 		secret := len(stored.Request) == 0 && l.secretBody()
 		if !secret && !bytes.Equal(stored.Request, l.delivery.Body) {
 			continue
 		}
-		l.at, l.result = at, stored
-		l.log.Info("the request's result is in the store already", "run_id", string(at.RunID))
-		return true, nil, nil
+		if handleOf(stored) == l.id {
+			l.publication.found(id)
+			continue
+		}
+		results[id] = stored
 	}
-	return false, rivals, nil
+	if l.publication.seen {
+		return lookedUp{}, nil // whatever others have done meanwhile, somebody may have relied on ours
+	}
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(results))) {
+		at.RunID = id
+		if err := l.consider(ctx, at, results[id], leases, &found); err != nil || found.theirs {
+			return found, err
+		}
+		delete(leases, handleOf(results[id]))
+	}
+	for _, other := range leases {
+		switch {
+		case other.over:
+			found.over = append(found.over, other.object)
+		case !other.Waiting:
+			found.held = true
+		}
+	}
+	return found, nil
 }
 
-func (l *life) fetch(ctx context.Context, at result.Location) (result.Result, error) {
-	body, _, err := l.worker.store.Get(ctx, at.Container, at.Object(result.TarObject))
+// consider decides about one result with the request's bytes.
+func (l *life) consider(ctx context.Context, at result.Location, stored result.Result, leases map[string]otherLease, found *lookedUp,
+) error {
+	handle := handleOf(stored)
+	when, err := at.RunID.Time()
+	switch {
+	case err != nil:
+		return nil
+	case handle == "":
+		back := lookBackEqual
+		if l.request.SubmitTime != "" || l.request.ID != "" {
+			back = lookBack
+		}
+		found.theirs = when.After(time.Now().Add(-back))
+	case l.entry.stale():
+		// Not one of ours: an equal request here that has lost its message, too, made that.
+		found.theirs = when.After(l.began.Add(-lookBackEqual)) && !l.worker.ledger.isOurs(at.RunID)
+	default:
+		other, known := leases[handle]
+		if !known { // it may be new
+			if other, known, err = l.watch.one(ctx, l.entry.identity.hex()+"/"+handle); err != nil {
+				return err
+			}
+		}
+		switch {
+		case !known: // settled
+		case !other.over:
+			found.busy = true
+		default:
+			if found.theirs, err = l.lease.adopt(ctx, other.object); err != nil {
+				return err
+			}
+			found.busy = !found.theirs // somebody else was faster
+		}
+	}
+	if found.theirs {
+		l.at, l.result = at, stored
+		l.log.Info("the request's result is in the store already", "run_id", string(at.RunID), "of", handle)
+	}
+	return nil
+}
+
+// equals lists the run ids of the package that equal requests have, ascending.
+func (l *life) equals(ctx context.Context) (ids []result.RunID, at result.Location, err error) {
+	q := l.delivery.Queue
+	at = result.Location{
+		Container: result.Container(q.Release, l.request.PPAs, l.request.Private()),
+		Release:   q.Release, Architecture: q.Architecture, Package: l.request.Package,
+	}
+	all, err := runs(ctx, l.worker.store, at.Container, q.Release, q.Architecture, l.request.Package, second(time.Now().Add(-lookBack)))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, at, nil // no container, no result
+	}
+	if err != nil {
+		return nil, at, err
+	}
+	for _, id := range all {
+		if when, err := id.Time(); err == nil && result.NewRunID(when, l.delivery.Body, q.Architecture, q.Release) == id {
+			ids = append(ids, id)
+		}
+	}
+	return ids, at, nil
+}
+
+// fetch reads a result.
+func fetch(ctx context.Context, s store.Store, at result.Location) (result.Result, error) {
+	body, _, err := s.Get(ctx, at.Container, at.Object(result.TarObject))
 	if err != nil {
 		return result.Result{}, err
 	}

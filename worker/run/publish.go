@@ -10,91 +10,24 @@ import (
 	"sync"
 	"time"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 )
 
-// store puts the result where readers find it. It keeps trying for as long as the store is away; the result lies in the
-// spool meanwhile, and a crash at any point leaves it there.
-func (l *life) store(ctx context.Context) State {
-	done := l.persist(ctx, "storing the result", l.invalid, func(ctx context.Context) error {
-		if theirs, _, err := l.overtaken(ctx, ""); theirs || err != nil {
-			return err // before a large upload
-		}
-		at := l.at
-		theirs, err := l.worker.order.publish(ctx, l.worker.store, l.parcel, &at, l.overtaken)
-		if err != nil || theirs {
-			if err != nil {
-				l.at = at // the next try goes on with it
-			}
-			return err
-		}
-		l.at = at
-		l.log.Info("result stored", "run_id", string(at.RunID), "container", at.Container, "exitcode", l.result.ExitCode)
-		return nil
-	})
-	switch {
-	case done:
-		return Announce
-	case l.refused != nil:
-		return Reject
-	}
-	return Handback
-}
-
-// invalid ends the trying when the store will never take the result.
-func (l *life) invalid(err error) bool {
-	if !errors.Is(err, store.ErrInvalid) {
-		return false
-	}
-	l.refused = err
-	return true
-}
-
-// announceLimit bounds one attempt to publish the completion message.
-const announceLimit = time.Minute
-
-// announce tells that there is a result. The broker's confirm is waited for: then the message is as safe as the result.
-func (l *life) announce(ctx context.Context) State {
-	body, err := queue.NewCompletion(l.at, l.request, l.result).Body()
-	if err != nil {
-		l.log.Error("the completion message cannot be written; collectors find the result by listing the store", "error", err)
-		l.unspool()
-		return Ack
-	}
-	done := l.persist(ctx, "announcing the result", never, func(ctx context.Context) error {
-		session, err := l.worker.broker.get(ctx)
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeoutCause(ctx, announceLimit, errors.New("no confirm in time"))
-		defer cancel()
-		err = session.Publish(ctx, queue.CompletionExchange, "", body, true)
-		if errors.Is(err, queue.ErrNoQueue) { // somebody deleted the exchange
-			return errors.Join(err, session.DeclareExchanges(ctx))
-		}
-		return err
-	})
-	if !done {
-		return Handback
-	}
-	l.unspool()
-	return Ack
-}
-
-// order publishes results such that the run ids of a package only ever grow: the gatekeeper asks for results with greater
-// ids than it has seen, so one that becomes visible below another is never read.
+// order publishes results such that the run ids of a package only ever grow in the order in which readers can see the
+// results: the gatekeeper asks for results with greater ids than it has seen, so one that becomes visible below another is
+// never read.
 //
-// Within this process that is certain. Between workers it holds because each goes above what the store lists, twice: when
-// it takes an id, and again just before result.tar makes the result visible. Two workers that publish results of one
-// package within the same few milliseconds could still pass each other, and with equal requests in the same second even
-// take the same id; noticing that takes a look after the fact.
+// Within this process that is certain. Between workers each goes above what the store lists, twice: when it takes an id, and
+// again just before result.tar makes the result visible. Two that publish results of one package within the same moment can
+// still pass each other; so each looks once more when its result is visible, and moves it above what may have been there
+// before: readable under a new id first, then gone from the old one.
 type order struct {
 	given func(result.RunID) // told of each run id before anybody can see it
 
 	mu       sync.Mutex
 	packages map[string]*packageOrder
+	ahead    map[string]error // life → why its result cannot be published now
 }
 
 // packageOrder is the order of one package's results. Its lock is a channel, which a context can leave.
@@ -105,7 +38,7 @@ type packageOrder struct {
 }
 
 func newOrder(given func(result.RunID)) *order {
-	return &order{given: given, packages: map[string]*packageOrder{}}
+	return &order{given: given, packages: map[string]*packageOrder{}, ahead: map[string]error{}}
 }
 
 // hold takes the package's lock. The returned function gives it back.
@@ -141,50 +74,127 @@ func (o *order) hold(ctx context.Context, prefix string) (*packageOrder, func(),
 // listLimit bounds a listing.
 const listLimit = 2 * time.Minute
 
-// publish stores a parcel's objects. The location is kept in at, which a repeated call starts from: an id that was taken
-// before and is still the greatest is used again, and so are its objects overwritten. When all but result.tar is there,
-// overtaken is asked whether somebody else's result counts; if so, publish makes none and reports true. Run ids whose
-// owners wait for this result do not matter to its order: nothing will be stored there.
-func (o *order) publish(ctx context.Context, s store.Store, p parcel, at *result.Location,
-	overtaken func(context.Context, result.RunID) (bool, []result.RunID, error),
-) (theirs bool, err error) {
+// maxMoves is how often one try moves a result above others. Two that chase each other part in the pause before the next.
+const maxMoves = 3
+
+// publish stores a parcel's objects, and returns when its result is visible above all that was visible before it. What was
+// done is kept in the publication, which a repeated call starts from. When all but result.tar is there, it is asked whether
+// somebody else's result counts; if so, publish makes none and reports true.
+func (o *order) publish(ctx context.Context, s store.Store, p parcel, done *publication, others competition) (theirs bool, err error) {
 	prefix := result.PackagePrefix(p.queue.Release, p.queue.Architecture, p.pkg)
 	mine, release, err := o.hold(ctx, p.container+"/"+prefix)
 	if err != nil {
 		return false, err
 	}
 	defer release()
-	for {
-		if err := o.allocate(ctx, s, p, mine, at); err != nil {
-			return false, err
-		}
-		for _, object := range p.objects[:len(p.objects)-1] {
-			if err := put(ctx, s, p, *at, object); err != nil {
-				return false, err
-			}
-		}
-		theirs, rivals, err := overtaken(ctx, at.RunID)
-		if theirs || err != nil {
-			return theirs, err
-		}
-		// The upload may have taken minutes.
-		greater, err := greatest(ctx, s, p, string(at.RunID), rivals...)
+	for moves := 0; ; moves++ {
+		visible, err := done.visible(ctx, s)
 		if err != nil {
 			return false, err
 		}
-		if greater == "" {
-			return false, put(ctx, s, p, *at, p.objects[len(p.objects)-1])
+		if !visible {
+			if theirs, err := o.upload(ctx, s, p, mine, done, others); err != nil || theirs {
+				return theirs, err
+			}
 		}
+		if ours, err := done.sole(ctx, s); err != nil {
+			return false, err
+		} else if !ours {
+			continue
+		}
+		if done.crowded && !done.seen {
+			// The log may be that of the one who has left.
+			for _, object := range p.objects[:len(p.objects)-1] {
+				if err := put(ctx, s, p, done.at, object); err != nil {
+					return false, err
+				}
+			}
+		}
+		done.seen = true
+		passed, err := done.passed(ctx, s)
+		if err != nil {
+			return false, err
+		}
+		if !passed {
+			return false, done.clear(ctx, s)
+		}
+		if moves == maxMoves {
+			return false, fmt.Errorf("another worker's results of %s became visible before ours %d times", p.pkg, moves+1)
+		}
+		done.leave()
+	}
+}
+
+// competition is what a publication knows of equal requests: those of other workers take the same run id if they are
+// published in the same second.
+type competition interface {
+	// overtaken reports whether somebody else's result counts. Run ids whose owners wait for this result, rivals, do not
+	// matter to its order: nothing will be stored there.
+	overtaken(ctx context.Context, mine result.RunID) (theirs bool, rivals []result.RunID, err error)
+	// crowded reports whether another worker has an equal request in work.
+	crowded(ctx context.Context) (bool, error)
+}
+
+// upload makes the parcel readable under a run id that is greater than all others of its package.
+func (o *order) upload(ctx context.Context, s store.Store, p parcel, mine *packageOrder, done *publication, others competition,
+) (theirs bool, err error) {
+	for {
+		if err := o.allocate(ctx, s, p, mine, done); err != nil {
+			return false, err
+		}
+		// Asked once the id is taken: of two, one at least sees the other's lease.
+		if crowded, err := others.crowded(ctx); err != nil {
+			return false, err
+		} else if crowded {
+			done.crowded = true
+		}
+		if err := p.rememberRunID(done.at.RunID); err != nil {
+			return false, err
+		}
+		for _, object := range p.objects[:len(p.objects)-1] {
+			if err := put(ctx, s, p, done.at, object); err != nil {
+				return false, err
+			}
+		}
+		var rivals []result.RunID
+		if !done.seen {
+			if theirs, rivals, err = others.overtaken(ctx, done.at.RunID); err != nil || theirs {
+				return theirs, err
+			}
+		}
+		// The upload may have taken minutes.
+		greater, err := greatest(ctx, s, p, string(done.at.RunID), rivals...)
+		if err != nil {
+			return false, err
+		}
+		if greater != "" {
+			continue
+		}
+		if done.crowded {
+			if owner, there, err := done.owner(ctx, s); err != nil {
+				return false, err
+			} else if there && owner != done.handle {
+				done.yield()
+				continue
+			}
+		}
+		done.sent = time.Now()
+		if err := put(ctx, s, p, done.at, p.objects[len(p.objects)-1]); err != nil {
+			return false, err
+		}
+		done.took = max(time.Since(done.sent), 1)
+		return false, nil
 	}
 }
 
 // allocate gives the parcel a run id that is greater than all others of its package.
-func (o *order) allocate(ctx context.Context, s store.Store, p parcel, mine *packageOrder, at *result.Location) error {
-	if at.RunID != "" {
-		greater, err := greatest(ctx, s, p, string(at.RunID))
+func (o *order) allocate(ctx context.Context, s store.Store, p parcel, mine *packageOrder, done *publication) error {
+	if done.at.RunID != "" {
+		greater, err := greatest(ctx, s, p, string(done.at.RunID))
 		if err != nil || greater == "" {
 			return err
 		}
+		done.leave()
 	}
 	when := time.Now().UTC().Truncate(time.Second)
 	if !when.After(mine.last) {
@@ -200,14 +210,17 @@ func (o *order) allocate(ctx context.Context, s store.Store, p parcel, mine *pac
 		if err != nil {
 			return fmt.Errorf("allocate a run id: %w", err)
 		}
+		if err := checkAhead(p, greater, latest); err != nil {
+			return err
+		}
 		when = latest.Add(time.Second)
 	}
 	mine.last = when
-	*at = result.Location{
+	done.at = result.Location{
 		Container: p.container, Release: p.queue.Release, Architecture: p.queue.Architecture, Package: p.pkg,
 		RunID: result.NewRunID(when, p.body, p.queue.Architecture, p.queue.Release),
 	}
-	o.given(at.RunID)
+	o.given(done.at.RunID)
 	return nil
 }
 

@@ -52,6 +52,10 @@ func (l *life) unspool() {
 // shelve leaves the result in the spool, because the worker must stop. The next start goes on with it. The request goes
 // back: if there will be no next start, somebody else has to run it, and if there is one, it finds out.
 func (l *life) shelve(context.Context) State {
+	if l.publication.seen {
+		l.lease.end(l.unsettled()) // whoever gets the request can take the result at once
+	}
+	l.lease.end(leaseKept)
 	if err := l.entry.drop().Requeue(); err != nil && !isStale(err) {
 		l.log.Error("the request was not given back; the end of the session gives it back", "error", err)
 	}
@@ -108,15 +112,17 @@ func (w *Worker) revive(s *state) []*life {
 
 func (w *Worker) reviveLife(r spooledResult, s *state) *life {
 	d := Delivery{Message: lostMessage{}, Queue: r.queue, Body: r.body, Redelivered: true}
-	l := w.newLife(d, s)
-	l.id, l.began, l.first = r.handle, r.began, Store
-	l.log = w.log.With(append(d.attributes(), "run", l.id)...)
+	l := w.newLifeOf(r.handle, d, s)
+	l.began, l.first = r.began, Store
+	l.lease.resumed = false
+	l.lease.change(func(c *leaseContent) { c.Since, c.Waiting = r.began.UTC(), false })
 	l.request, l.result, l.parcel = r.request, r.result, r.parcel
 	if r.runID != "" {
-		l.at = result.Location{
+		l.publication.at = result.Location{
 			Container: r.parcel.container, Release: r.queue.Release, Architecture: r.queue.Architecture,
 			Package: r.request.Package, RunID: r.runID,
 		}
+		w.ledger.own(r.runID)
 	}
 	l.spooled.Store(true)
 	w.spool.enter(l.id, r.began)

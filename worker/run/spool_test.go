@@ -34,17 +34,17 @@ func count(messages []*fakeMessage, settled [3]int) int {
 	return n
 }
 
-// The store is away for hours: tests go on, one after the other in the only slot, and nothing is acknowledged.
+// The store is away for long: tests go on, one after the other in the only slot, and nothing is acknowledged.
 func TestSlotsGoOnWithoutAStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, passes, func(s *Settings) { s.Slots = 1 })
-		away(b, "put", 3*time.Hour)
+		away(b, "put", 30*time.Minute)
 		ended := b.dispatching(t.Context())
 		messages := b.many(5)
-		time.Sleep(time.Hour)
+		time.Sleep(20 * time.Minute)
 		if b.testbeds.count() != 5 || b.testbeds.peak() != 1 || b.spooled() != 5 || count(messages, unsettled) != 5 {
-			t.Errorf("after an hour: %d tests begun, %d at a time, %d results spooled, %d requests unsettled; want 5, 1, 5, 5",
+			t.Errorf("after twenty minutes: %d tests begun, %d at a time, %d results spooled, %d requests unsettled; want 5, 1, 5, 5",
 				b.testbeds.count(), b.testbeds.peak(), b.spooled(), count(messages, unsettled))
 		}
 		if runs := names(t, b.state.runs); len(runs) != 0 {
@@ -59,7 +59,7 @@ func TestSlotsGoOnWithoutAStore(t *testing.T) {
 				t.Errorf("health: %+v", f)
 			}
 		}
-		time.Sleep(3 * time.Hour)
+		time.Sleep(30 * time.Minute)
 		b.Drain()
 		<-ended
 		if count(messages, acked) != 5 || b.spooled() != 0 || len(b.folders(t)) != 0 {
@@ -72,10 +72,10 @@ func TestFullSpoolTakesNoMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, passes, func(s *Settings) { s.Slots, s.SpoolLimit = 1, 3 })
-		away(b, "put", 3*time.Hour)
+		away(b, "put", 30*time.Minute)
 		ended := b.dispatching(t.Context())
 		messages := b.many(5)
-		time.Sleep(time.Hour)
+		time.Sleep(20 * time.Minute)
 		if b.testbeds.count() != 3 || b.spooled() != 3 {
 			t.Errorf("%d tests begun, %d results spooled, want 3, 3", b.testbeds.count(), b.spooled())
 		}
@@ -85,7 +85,7 @@ func TestFullSpoolTakesNoMore(t *testing.T) {
 				t.Errorf("health: %+v", f)
 			}
 		}
-		time.Sleep(3 * time.Hour)
+		time.Sleep(30 * time.Minute)
 		b.Drain()
 		<-ended
 		if count(messages, acked) != 5 {
@@ -101,19 +101,19 @@ func TestRestartWithASpool(t *testing.T) {
 		redelivered time.Duration // after the restart
 		back        time.Duration // the store, after the restart
 	}{
-		"requests come again before the store is back": {time.Minute, 2 * time.Hour},
-		"the store is back first":                      {2 * time.Hour, time.Minute},
+		"requests come again before the store is back": {time.Minute, 20 * time.Minute},
+		"the store is back first":                      {20 * time.Minute, time.Minute},
 		"at the same time":                             {time.Minute, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, passes)
-				away(b, "put", time.Hour+test.back)
+				away(b, "put", 20*time.Minute+test.back)
 				ctx, stop := context.WithCancel(t.Context())
 				ended := b.dispatching(ctx)
 				messages := b.many(3)
-				time.Sleep(time.Hour)
+				time.Sleep(20 * time.Minute)
 				stop()
 				<-ended
 				if count(messages, requeued) != 3 || b.spooled() != 3 {
@@ -140,7 +140,7 @@ func TestRestartWithASpool(t *testing.T) {
 					again = append(again, m)
 					next.incoming <- d
 				}
-				time.Sleep(4 * time.Hour)
+				time.Sleep(time.Hour)
 				next.Drain()
 				<-ended
 				if count(again, acked) != 3 || next.testbeds.count() != 0 {

@@ -1,22 +1,25 @@
 package run
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// state is the worker's folder: a lock that says it is in use, run/HANDLE for each run, and spool/HANDLE for each result that
-// waits for the store.
+// state is the worker's folder: a lock that says it is in use, its name, run/HANDLE for each run, spool/HANDLE for each result
+// that waits for the store, leases/HANDLE for each lease.
 type state struct {
-	lock *os.File
-	runs string
+	lock   *os.File
+	runs   string
+	leases string // records of the leases of lives that are not over
+	worker string // a name for this worker that no other has, the same after a restart
 }
 
 const spoolFolder = "spool"
@@ -24,7 +27,8 @@ const spoolFolder = "spool"
 // openState takes the folder. Two workers in one would take each other's runs for leftovers.
 func openState(path string) (*state, error) {
 	runs := filepath.Join(path, "run")
-	for _, folder := range []string{runs, filepath.Join(path, spoolFolder)} {
+	leases := filepath.Join(path, "leases")
+	for _, folder := range []string{runs, leases, filepath.Join(path, spoolFolder)} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, fmt.Errorf("make the state directory: %w", err)
 		}
@@ -40,8 +44,42 @@ func openState(path string) (*state, error) {
 		}
 		return nil, fmt.Errorf("lock the state directory %s: %w", path, err)
 	}
-	return &state{lock: lock, runs: runs}, nil
+	worker, err := workerID(filepath.Join(path, "worker-id"))
+	if err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	return &state{lock: lock, runs: runs, leases: leases, worker: worker}, nil
 }
+
+// workerID reads the worker's name, and makes one for a new worker.
+func workerID(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if name := strings.TrimSpace(string(content)); err == nil && handlePattern.MatchString(name) {
+		return name, nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read the worker's name: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "worker"
+	}
+	digits := make([]byte, 4)
+	_, _ = rand.Read(digits) // never fails
+	name := notInHandles.ReplaceAllString(host, "-")
+	name = name[:min(len(name), 40)] + "-" + hex.EncodeToString(digits)
+	draft := path + draftSuffix
+	if err := os.WriteFile(draft, []byte(name+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("name the worker: %w", err)
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return "", fmt.Errorf("name the worker: %w", err)
+	}
+	return name, nil
+}
+
+var notInHandles = regexp.MustCompile(`[^0-9a-zA-Z-]+`)
 
 // close gives the folder free.
 func (s *state) close() { _ = s.lock.Close() }
@@ -60,27 +98,6 @@ func (s *state) makeRun(id string) (string, error) {
 		return "", fmt.Errorf("make the run's folder: %w", err)
 	}
 	return folder, nil
-}
-
-// clearLeftovers removes the folders of runs whose worker died. Their requests went back to the broker with its
-// connection.
-func (w *Worker) clearLeftovers(ctx context.Context, s *state) {
-	found, err := os.ReadDir(s.runs)
-	if err != nil {
-		w.log.Error("looking for what a dead worker left behind", "error", err)
-		return
-	}
-	for _, leftover := range found {
-		folder := filepath.Join(s.runs, leftover.Name())
-		within, cancel := context.WithTimeout(ctx, removeLimit)
-		err := w.testbeds.Remove(within, folder)
-		cancel()
-		if err != nil {
-			w.log.Error("the folder of a dead worker's run is left behind", "folder", folder, "error", err)
-			continue
-		}
-		w.log.Info("removed the folder of a dead worker's run", "folder", folder)
-	}
 }
 
 // noFollow refuses a link in the place of a file, and a pipe does not make us wait.

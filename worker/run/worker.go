@@ -43,7 +43,8 @@ const defaultRetryPause = 30 * time.Second
 // Worker takes requests from the broker and runs N of them at a time.
 //
 // Its goroutines: Run itself dispatches; beside it, one keeps a session with the broker and serves it (serve.go), and one
-// per request lives its life (life.go) with one more that reports its status (status.go). Run waits for all of them.
+// per request lives its life (life.go) with two more, one that reports its status (status.go) and one that keeps its lease
+// (lease.go). Run waits for all of them.
 //
 // Stop and cancel are two things. Drain stops: no new test begins, those that run are finished, up to the drain timeout.
 // Ending Run's context cancels: tests are killed and their requests handed back, within seconds.
@@ -61,11 +62,15 @@ type Worker struct {
 	drain    chan struct{} // closed by Drain
 	drainOne sync.Once
 
+	background context.Context // of the keepers of leases
+	keepers    sync.WaitGroup
+
 	mu       sync.Mutex
 	wanted   wanted
 	changed  chan struct{} // closed and replaced by Reconfigure
 	lives    map[*life]struct{}
-	consumed *queue.Session // whose queues are consumed; nil while there is none
+	keeping  map[string]struct{} // handles whose leases this process keeps
+	consumed *queue.Session      // whose queues are consumed; nil while there is none
 }
 
 // wanted is the part of the settings that may change while the worker runs.
@@ -89,7 +94,7 @@ func New(settings Settings, testbeds Testbeds, results store.Store, log *slog.Lo
 		spool:    newSpool(filepath.Join(settings.StateDirectory, spoolFolder)),
 		incoming: make(chan Delivery), drain: make(chan struct{}),
 		wanted: wanted{settings.Queues, settings.Slots}, changed: make(chan struct{}),
-		lives: map[*life]struct{}{},
+		lives: map[*life]struct{}{}, keeping: map[string]struct{}{}, background: context.Background(),
 	}, nil
 }
 
@@ -126,6 +131,13 @@ func (w *Worker) Run(ctx context.Context, dial Dialer) error {
 	}
 	defer state.close()
 	w.clearLeftovers(ctx, state)
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	w.background = background
+	dead := w.deadLeases(state)
+	var tidying sync.WaitGroup
+	tidying.Go(func() { w.endLeases(background, state, dead) })
+	defer tidying.Wait()
+	defer w.stopKeepers(stopBackground, removeLimitStopping)
 
 	sessions, endSessions := context.WithCancel(context.WithoutCancel(ctx))
 	defer endSessions()

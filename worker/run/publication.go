@@ -1,0 +1,187 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
+)
+
+// publication is how far a parcel has come on its way to the readers, kept over tries.
+type publication struct {
+	handle  string // of the life
+	at      result.Location
+	sent    time.Time     // when result.tar was first sent there; zero before
+	took    time.Duration // until the store had confirmed it; zero before
+	crowded bool          // then, somebody else might have taken the same run id
+	old     []result.RunID
+	seen    bool // a result.tar of ours has been readable: it counts, whatever others do
+}
+
+// unseenPut is how long an upload is assumed to have taken whose end nobody has seen.
+const unseenPut = time.Minute
+
+// found notes that a result of ours is readable, from a try whose end nobody has seen. The greatest of several counts.
+func (p *publication) found(id result.RunID) {
+	p.seen = true
+	switch {
+	case id == p.at.RunID:
+		if p.sent.IsZero() {
+			p.sent = time.Now().Add(-unseenPut)
+		}
+	case id > p.at.RunID:
+		p.leave()
+		p.at.RunID, p.sent, p.took = id, time.Now().Add(-unseenPut), 0
+	default:
+		p.old = append(p.old, id)
+	}
+}
+
+// leave gives the run id up; what lies there is removed in the end.
+func (p *publication) leave() {
+	if p.at.RunID != "" {
+		p.old = append(p.old, p.at.RunID)
+	}
+	p.at.RunID, p.sent, p.took = "", time.Time{}, 0
+}
+
+// yield leaves the run id to somebody else who has it, with all that lies there.
+func (p *publication) yield() { p.at.RunID, p.sent, p.took = "", time.Time{}, 0 }
+
+// visible reports whether our result.tar is readable under the run id.
+func (p *publication) visible(ctx context.Context, s store.Store) (bool, error) {
+	if p.sent.IsZero() || p.took > 0 {
+		return p.took > 0, nil
+	}
+	switch owner, there, err := p.owner(ctx, s); {
+	case err != nil || !there:
+		return false, err
+	case owner != p.handle:
+		p.yield()
+		return false, nil
+	}
+	p.took = max(time.Since(p.sent), 1)
+	return true, nil
+}
+
+// owner tells which life made the result under the run id, if there is one.
+func (p *publication) owner(ctx context.Context, s store.Store) (handle string, there bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, listLimit)
+	defer cancel()
+	stored, err := fetch(ctx, s, p.at)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", false, nil
+	}
+	if err != nil && !errors.Is(err, result.ErrDamaged) {
+		return "", false, err
+	}
+	return stored.Handle, true, nil
+}
+
+// solePause is how long somebody who took the same run id may be under way with his result.tar, after having seen none.
+const solePause = 2 * time.Second
+
+// sole reports whether the run id is ours alone. Of two that took it in the same second, the last one has overwritten the
+// result of the other, who takes another id.
+func (p *publication) sole(ctx context.Context, s store.Store) (bool, error) {
+	if !p.crowded || p.seen {
+		return true, nil
+	}
+	if !sleep(ctx, solePause) {
+		return false, context.Cause(ctx)
+	}
+	owner, there, err := p.owner(ctx, s)
+	if err != nil {
+		return false, err
+	}
+	if !there || owner != p.handle {
+		p.yield()
+		return false, nil
+	}
+	return true, nil
+}
+
+// passed reports whether a greater run id of the package may have been readable before ours was. Then the gatekeeper, which
+// asks for what is greater than the greatest that it has seen, never reads ours.
+func (p *publication) passed(ctx context.Context, s store.Store) (bool, error) {
+	at := p.at
+	greater, err := runs(ctx, s, at.Container, at.Release, at.Architecture, at.Package, string(at.RunID))
+	if err != nil || len(greater) == 0 {
+		return false, err
+	}
+	ours, listed, err := readableSince(ctx, s, at)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range greater {
+		at.RunID = id
+		theirs, readable, err := readableSince(ctx, s, at)
+		if err != nil {
+			return false, err
+		}
+		// The store notes down when an upload began. Theirs was readable at that time at the earliest, ours at the end of
+		// its upload at the latest. If ours is not listed yet, nobody knows.
+		if readable && (!listed || !theirs.After(ours.Add(p.took))) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// readableSince tells when a run's result.tar was put, by the store's clock.
+func readableSince(ctx context.Context, s store.Store, at result.Location) (time.Time, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, listLimit)
+	defer cancel()
+	name := at.Object(result.TarObject)
+	entries, err := s.List(ctx, at.Container, store.Query{Prefix: name, Limit: 1})
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	if len(entries) == 0 || entries[0].Name != name {
+		return time.Time{}, false, nil
+	}
+	return entries[0].Modified, true, nil
+}
+
+// clear removes what lies under run ids that were given up: result.tar first, so that no reader finds a result without
+// its log.
+func (p *publication) clear(ctx context.Context, s store.Store) error {
+	for len(p.old) > 0 {
+		at := p.at
+		at.RunID = p.old[0]
+		if err := p.remove(ctx, s, at); err != nil {
+			return fmt.Errorf("remove what was stored below a greater run id: %w", err)
+		}
+		p.old = slices.DeleteFunc(p.old, func(id result.RunID) bool { return id == at.RunID })
+	}
+	return nil
+}
+
+func (p *publication) remove(ctx context.Context, s store.Store, at result.Location) error {
+	ctx, cancel := context.WithTimeout(ctx, listLimit)
+	defer cancel()
+	before := publication{at: at}
+	if owner, there, err := before.owner(ctx, s); err != nil || there && owner != p.handle {
+		return err // somebody else's
+	}
+	names := []string{at.Object(result.TarObject)}
+	for entry, err := range store.Walk(ctx, s, at.Container, at.Dir()+"/", "", "") {
+		if err != nil {
+			return err
+		}
+		if !strings.HasSuffix(entry.Name, "/"+result.TarObject) {
+			names = append(names, entry.Name)
+		}
+	}
+	for _, name := range names {
+		if err := s.Delete(ctx, at.Container, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

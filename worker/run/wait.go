@@ -1,0 +1,46 @@
+package run
+
+import (
+	"context"
+	"time"
+)
+
+// waitInterval is how often a request that somebody else may have in work is looked at.
+const waitInterval = 5 * time.Second
+
+// wait is for a request that the broker had given to somebody before. Either its result is in the store; then it is
+// announced once more and acknowledged. Or a life that has it in work still lives, here or elsewhere, and is waited for. Or
+// all of that is over, and the request is run. A crash here leaves the request with the broker, and a lease that nobody
+// waits for.
+func (l *life) wait(ctx context.Context) State {
+	for {
+		var found lookedUp
+		asked := l.persist(ctx, "looking for an earlier result", never, func(ctx context.Context) (err error) {
+			found, err = l.lookup(ctx)
+			return err
+		})
+		switch {
+		case !asked:
+			return Handback
+		case found.theirs:
+			return Announce
+		case !found.busy && !found.held:
+			l.lease.replaces(found.over)
+			l.lease.change(func(c *leaseContent) { c.Waiting = false })
+			return l.beginning()
+		}
+		if !l.waited {
+			l.waited = true
+			l.log.Info("the request may still be in work elsewhere: waiting for that to end")
+		}
+		if !sleep(ctx, waitInterval) {
+			return Handback
+		}
+		if l.entry.stale() {
+			return Handback // whoever has it now does the same
+		}
+	}
+}
+
+// beginning is where the work on a request begins.
+func (l *life) beginning() State { return Prepare }
