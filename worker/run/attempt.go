@@ -25,9 +25,14 @@ const exitTmpfail = 16
 type attempt struct {
 	folder  string // of autopkgtest's output
 	outcome testbed.Outcome
+	unsound error // what the canary said, if the result was no longer believed after it
 }
 
-// run runs the tests. What is the package's result is accepted at once; what is our own failure is tried again.
+// failed reports whether the testbed failed, and not the package.
+func (a attempt) failed() bool { return a.unsound != nil || ourFailure(a.outcome) }
+
+// run runs the tests. What is the package's result is accepted at once; what is our own failure is tried again. A crash here
+// leaves a folder and processes in namespaces of their own, which the next start ends and removes.
 func (l *life) run(ctx context.Context) State {
 	for broken := 0; ; {
 		a := attempt{folder: filepath.Join(l.folder, fmt.Sprintf("attempt-%d", len(l.attempts)+1))}
@@ -53,10 +58,19 @@ func (l *life) run(ctx context.Context) State {
 			continue
 		}
 		a.outcome = outcome
+		if suspicious(a) {
+			a.unsound = l.worker.testbeds.Canary(ctx, l.delivery.Queue)
+			if ctx.Err() != nil {
+				return Handback
+			}
+		}
 		l.attempts = append(l.attempts, a)
 		l.log.Info("autopkgtest ended", "attempt", len(l.attempts), "exitcode", outcome.ExitCode, "duration", outcome.Duration,
 			"timed_out", outcome.TimedOut)
-		if !ourFailure(outcome) || len(l.attempts) == maxAttempts {
+		if a.unsound != nil {
+			l.log.Warn("the result is not the package's: the testbed's canary fails", "attempt", len(l.attempts), "error", a.unsound)
+		}
+		if !a.failed() || len(l.attempts) == maxAttempts {
 			return Collect
 		}
 		if !sleep(ctx, retryPause(l.worker.settings.RetryPause, len(l.attempts))) {
@@ -90,8 +104,11 @@ func ourFailure(o testbed.Outcome) bool {
 }
 
 // published is the exit code that a run is stored with. Readers know autopkgtest's own codes only.
-func published(o testbed.Outcome) int {
+func (a attempt) published() int {
+	o := a.outcome
 	switch {
+	case a.unsound != nil:
+		return exitTmpfail
 	case o.TimedOut:
 		return 4 // as for a single test that takes too long
 	case o.ExitCode == 1, o.ExitCode < 0, o.ExitCode >= 128:

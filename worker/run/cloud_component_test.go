@@ -98,6 +98,10 @@ func (s *stubbed) Run(ctx context.Context, job testbed.Job) (testbed.Outcome, er
 	return outcome, nil
 }
 
+func (s *stubbed) Ready(request.Queue) error { return nil }
+
+func (s *stubbed) Canary(context.Context, request.Queue) error { return nil }
+
 func (s *stubbed) Remove(_ context.Context, folder string) error { return os.RemoveAll(folder) }
 
 // cloud is a real broker and a real store, for a release that nobody else has.

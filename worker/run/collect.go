@@ -63,7 +63,7 @@ func (l *life) readOutput(a attempt) (result.Result, error) {
 	}
 	defer func() { _ = root.Close() }()
 	r := result.Result{
-		ExitCode: published(a.outcome), Source: l.request.Package, Duration: a.outcome.Duration.Round(time.Second),
+		ExitCode: a.published(), Source: l.request.Package, Duration: a.outcome.Duration.Round(time.Second),
 		Requester: l.request.Requester, Triggers: l.request.Triggers, Env: l.request.Env, Handle: l.id,
 	}
 	if !l.secretBody() {
@@ -164,11 +164,20 @@ func (l *life) pack(a attempt, outcome result.Result) (parcel, error) {
 
 // remark is what the log says about earlier attempts.
 func (l *life) remark() string {
-	if len(l.attempts) < 2 {
-		return ""
+	text := ""
+	if unsound := l.attempts[len(l.attempts)-1].unsound; unsound != nil {
+		text = fmt.Sprintf("autopkgtest-cloud: testbed failure: at this time its canary failed: %s\n", firstLine(unsound))
 	}
-	return fmt.Sprintf("autopkgtest-cloud: this is attempt %d; the testbed failed before, and the logs of that are in %s\n",
+	if len(l.attempts) < 2 {
+		return text
+	}
+	return text + fmt.Sprintf("autopkgtest-cloud: this is attempt %d; the testbed failed before, and the logs of that are in %s\n",
 		len(l.attempts), result.ArtifactsObject)
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return head([]byte(line))
 }
 
 // addFiles puts beside autopkgtest's files what it does not write itself.

@@ -73,6 +73,8 @@ var (
 // fakeTestbeds runs a script in place of autopkgtest.
 type fakeTestbeds struct {
 	script func(ctx context.Context, job testbed.Job) (testbed.Outcome, error)
+	canary func() error // nil: all testbeds are sound
+	images string
 
 	mu      sync.Mutex
 	running int
@@ -103,6 +105,18 @@ func (f *fakeTestbeds) Remove(_ context.Context, folder string) error {
 	f.removed = append(f.removed, folder)
 	f.mu.Unlock()
 	return os.RemoveAll(folder)
+}
+
+func (f *fakeTestbeds) Ready(q request.Queue) error {
+	_, err := testbed.DescribeImage(testbed.ImagePath(f.images, q))
+	return err
+}
+
+func (f *fakeTestbeds) Canary(context.Context, request.Queue) error {
+	if f.canary == nil {
+		return nil
+	}
+	return f.canary()
 }
 
 // peak is how many ran at a time.
@@ -295,7 +309,7 @@ func newBench(t *testing.T, script func(context.Context, testbed.Job) (testbed.O
 	}
 	t.Cleanup(func() { _ = results.Close() })
 	b := &bench{
-		testbeds: &fakeTestbeds{script: script}, session: &fakeSession{}, store: &hookedStore{Store: results},
+		testbeds: &fakeTestbeds{script: script, images: folder}, session: &fakeSession{}, store: &hookedStore{Store: results},
 		logged: new(bytes.Buffer),
 	}
 	settings := Settings{
@@ -324,7 +338,7 @@ func (b *bench) restarted(t *testing.T, script func(context.Context, testbed.Job
 	t.Helper()
 	b.state.close()
 	again := &bench{
-		testbeds: &fakeTestbeds{script: script}, session: &fakeSession{}, store: b.store, logged: b.logged,
+		testbeds: &fakeTestbeds{script: script, images: b.testbeds.images}, session: &fakeSession{}, store: b.store, logged: b.logged,
 	}
 	var err error
 	if again.Worker, err = New(b.settings, again.testbeds, again.store, b.log); err != nil {

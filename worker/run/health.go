@@ -29,7 +29,7 @@ func (w *Worker) Checks() []Check {
 		{ID: "store", Title: "The store answers", Check: w.checkStore},
 		{ID: "spool", Title: "There is room for results that wait for the store", Check: w.checkSpool, Tell: w.tellSpool},
 		{ID: "run-ids", Title: "No run id in the store is far ahead of the clock", Check: w.checkAhead},
-		{ID: "images", Title: "Every release and architecture has a testbed image", Check: w.checkImages},
+		{ID: "images", Title: "Every release and architecture has testbeds", Check: w.checkImages},
 	}
 }
 
@@ -84,7 +84,7 @@ func (w *Worker) checkImages(context.Context) error {
 	wanted, _ := w.current()
 	missing := map[string]struct{}{}
 	for _, q := range wanted.queues {
-		if err := w.imageThere(q.Name()); err != nil {
+		if err := w.testbeds.Ready(q); err != nil {
 			missing[err.Error()] = struct{}{}
 		}
 	}

@@ -244,31 +244,53 @@ func broken(context.Context, testbed.Job) (testbed.Outcome, error) {
 func TestAttempts(t *testing.T) {
 	t.Parallel()
 	type end = testbed.Outcome
+	unsound := errors.New("the index cannot be fetched")
+	const began = "autopkgtest [12:00:00]: test smoke: [-----------------------\n"
 	for name, test := range map[string]struct {
 		ends     []end // of the attempts, the last one repeated
 		attempts int
 		stored   int
+		canary   []error // of the times that it is asked, the last one repeated
+		log      string
 	}{
-		"pass":                            {[]end{{ExitCode: 0}}, 1, 0},
-		"a test fails":                    {[]end{{ExitCode: 4}}, 1, 4},
-		"no tests":                        {[]end{{ExitCode: 8}}, 1, 8},
-		"erroneous package":               {[]end{{ExitCode: 12}}, 1, 12},
-		"testbed fails for good":          {[]end{{ExitCode: 16}}, 3, 16},
-		"testbed fails once":              {[]end{{ExitCode: 16}, {ExitCode: 4}}, 2, 4},
-		"crash of autopkgtest":            {[]end{{ExitCode: 1}}, 3, 16},
-		"killed":                          {[]end{{ExitCode: 137}, {ExitCode: 143}, {ExitCode: 0}}, 3, 0},
-		"killed for good":                 {[]end{{ExitCode: 137}}, 3, 16},
-		"unexpected":                      {[]end{{ExitCode: 20, Duration: time.Second}}, 3, 20},
-		"a request that cannot be served": {[]end{{ExitCode: 20}}, 1, 20},
-		"longer than the limit":           {[]end{{ExitCode: 143, TimedOut: true}}, 1, 4},
+		"erroneous package, the testbed is not sound":       {ends: []end{{ExitCode: 12}}, attempts: 3, stored: 16, canary: []error{unsound}},
+		"erroneous package, some skipped, not sound":        {ends: []end{{ExitCode: 14}}, attempts: 3, stored: 16, canary: []error{unsound}},
+		"erroneous package, not sound for a while":          {ends: []end{{ExitCode: 12}}, attempts: 2, stored: 12, canary: []error{unsound, nil}},
+		"a test fails, not sound":                           {ends: []end{{ExitCode: 4}}, attempts: 1, stored: 4, canary: []error{unsound}, log: began},
+		"no test began, sound":                              {ends: []end{{ExitCode: 4}}, attempts: 1, stored: 4, canary: []error{nil}},
+		"no test began, not sound":                          {ends: []end{{ExitCode: 4}}, attempts: 3, stored: 16, canary: []error{unsound}},
+		"no test began, some skipped, not sound, then well": {ends: []end{{ExitCode: 6}, {ExitCode: 0}}, attempts: 2, stored: 0, canary: []error{unsound}},
+		"too long, not sound":                               {ends: []end{{ExitCode: 143, TimedOut: true}}, attempts: 1, stored: 4, canary: []error{unsound}},
+		"passes, not sound":                                 {ends: []end{{ExitCode: 0}}, attempts: 1, stored: 0, canary: []error{unsound}},
+
+		"pass":                            {ends: []end{{ExitCode: 0}}, attempts: 1, stored: 0},
+		"a test fails":                    {ends: []end{{ExitCode: 4}}, attempts: 1, stored: 4},
+		"no tests":                        {ends: []end{{ExitCode: 8}}, attempts: 1, stored: 8},
+		"erroneous package":               {ends: []end{{ExitCode: 12}}, attempts: 1, stored: 12},
+		"testbed fails for good":          {ends: []end{{ExitCode: 16}}, attempts: 3, stored: 16},
+		"testbed fails once":              {ends: []end{{ExitCode: 16}, {ExitCode: 4}}, attempts: 2, stored: 4},
+		"crash of autopkgtest":            {ends: []end{{ExitCode: 1}}, attempts: 3, stored: 16},
+		"killed":                          {ends: []end{{ExitCode: 137}, {ExitCode: 143}, {ExitCode: 0}}, attempts: 3, stored: 0},
+		"killed for good":                 {ends: []end{{ExitCode: 137}}, attempts: 3, stored: 16},
+		"unexpected":                      {ends: []end{{ExitCode: 20, Duration: time.Second}}, attempts: 3, stored: 20},
+		"a request that cannot be served": {ends: []end{{ExitCode: 20}}, attempts: 1, stored: 20},
+		"longer than the limit":           {ends: []end{{ExitCode: 143, TimedOut: true}}, attempts: 1, stored: 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, nil)
 				b.testbeds.script = func(_ context.Context, job testbed.Job) (testbed.Outcome, error) {
-					output(job.OutputDir, map[string]string{"log": filepath.Base(job.OutputDir) + "\n"})
+					output(job.OutputDir, map[string]string{"log": filepath.Base(job.OutputDir) + "\n" + test.log})
 					return test.ends[min(b.testbeds.count(), len(test.ends))-1], nil
+				}
+				asked := 0
+				b.testbeds.canary = func() error {
+					if test.canary == nil {
+						return nil
+					}
+					asked++
+					return test.canary[min(asked, len(test.canary))-1]
 				}
 				d, m := deliver(body("green"))
 				b.newLife(d, b.state).live(t.Context())

@@ -126,7 +126,7 @@ func (w *Worker) consume(ctx context.Context, session *queue.Session, wanted wan
 		names[i] = q.Name()
 	}
 	prefetch := wanted.slots + w.held()
-	deliveries, err := session.ConsumeWhen(consuming, names, prefetch, w.imageThere)
+	deliveries, err := session.ConsumeWhen(consuming, names, prefetch, w.ready)
 	if err != nil {
 		return err
 	}
@@ -151,14 +151,13 @@ func (w *Worker) consume(ctx context.Context, session *queue.Session, wanted wan
 	return nil
 }
 
-// imageThere reports why tests of a queue cannot be run yet. A request without an image would only hold a slot.
-func (w *Worker) imageThere(name string) error {
+// ready reports why tests of a queue cannot be run now.
+func (w *Worker) ready(name string) error {
 	q, err := request.ParseQueue(name)
 	if err != nil {
 		return err
 	}
-	_, err = testbed.DescribeImage(w.image(q))
-	return err
+	return w.testbeds.Ready(q)
 }
 
 // image is the path of the testbed image for a queue.

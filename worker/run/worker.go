@@ -21,6 +21,13 @@ type Testbeds interface {
 	// kills the tests first. Any number of runs may go on at a time.
 	Run(ctx context.Context, job testbed.Job) (testbed.Outcome, error)
 
+	// Ready says why tests of a queue cannot be run now; nil if they can. It is asked often and must be quick.
+	Ready(q request.Queue) error
+
+	// Canary proves a testbed for a queue at this moment, by what every test needs of it. It returns nil when the testbed is
+	// sound, and otherwise what is wrong with it. It takes as long as a small test does.
+	Canary(ctx context.Context, q request.Queue) error
+
 	// Remove deletes the folder of a run with everything in it, whoever owns it, and ends what still runs in it.
 	Remove(ctx context.Context, folder string) error
 }

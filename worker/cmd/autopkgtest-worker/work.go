@@ -46,7 +46,7 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 		return err
 	}
 	defer closeStore()
-	worker, err := run.New(settings(conf), tailored{run.Confined{Runner: testbeds}, inForce}, results, log)
+	worker, err := run.New(settings(conf), tailored{run.Confined{Runner: testbeds, Images: conf.Images}, inForce}, results, log)
 	if err != nil {
 		return usage(err)
 	}
