@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -35,7 +34,7 @@ func (a attempt) failed() bool { return a.unsound != nil || ourFailure(a.outcome
 // leaves a folder and processes in namespaces of their own, which the next start ends and removes.
 func (l *life) run(ctx context.Context) State {
 	for broken := 0; ; {
-		a := attempt{folder: filepath.Join(l.folder, fmt.Sprintf("attempt-%d", len(l.attempts)+1))}
+		a := attempt{folder: l.attemptFolder()}
 		l.report(ctx, a.folder)
 		outcome, err := l.worker.testbeds.Run(ctx, testbed.Job{
 			Request: l.request, Queue: l.delivery.Queue, Image: l.worker.image(l.delivery.Queue),

@@ -21,8 +21,10 @@ type State string
 const (
 	Accept   State = "accept"
 	Wait     State = "wait"
+	Decline  State = "decline"
 	Prepare  State = "prepare"
 	Run      State = "run"
+	Abort    State = "abort"
 	Collect  State = "collect"
 	Spool    State = "spool"
 	Store    State = "store"
@@ -44,6 +46,8 @@ var steps = map[State]step{
 	Wait:     (*life).wait,
 	Prepare:  (*life).prepare,
 	Run:      (*life).run,
+	Decline:  (*life).decline,
+	Abort:    (*life).abort,
 	Collect:  (*life).collect,
 	Spool:    (*life).spool,
 	Store:    (*life).store,
@@ -71,17 +75,24 @@ type life struct {
 	now      atomic.Value // State
 	spooled  atomic.Bool  // the result lies in the spool
 
+	mu        sync.Mutex
+	ordered   *command // by an operator
+	interrupt func()   // ends the state that the life is in, if a command may
+	settled   bool     // for a command it is too late
+
 	freed    func() // told once, when the life no longer needs a slot; nil if it never had one
 	freeOnce sync.Once
 
-	request  request.Request // from accept on
-	refused  error           // why it is rejected
-	folder   string          // from prepare on
-	attempts []attempt       // from run on
-	reporter *reporter       // from run on
-	result   result.Result   // from collect on
-	parcel   parcel          // from collect on
-	at       result.Location // from store on
+	request         request.Request // from accept on
+	refused         error           // why it is rejected
+	declined        string          // why it is not run
+	declinedVersion string
+	folder          string          // from prepare on
+	attempts        []attempt       // from run on
+	reporter        *reporter       // from run on
+	result          result.Result   // from collect on
+	parcel          parcel          // from collect on
+	at              result.Location // from store on
 
 	lease       *lease
 	watch       *leaseWatch // of others' leases
@@ -137,7 +148,7 @@ func (l *life) step(ctx context.Context, at State) State {
 	if f := last[at]; f != nil {
 		return f(l, ctx)
 	}
-	next := steps[at](l, ctx)
+	next := l.interrupted(ctx, at)
 	switch {
 	case ctx.Err() == nil || last[next] != nil && next != Handback:
 		return next

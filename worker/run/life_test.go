@@ -43,6 +43,11 @@ func away(b *bench, call string, d time.Duration) {
 	})
 }
 
+// ordered is the coming of a command.
+func ordered(to State) func(*testing.T, *bench, *life) {
+	return func(_ *testing.T, _ *bench, l *life) { _ = l.obey(command{to, "joe"}) }
+}
+
 // fullSpool puts a file where the spool's folder should be: nothing can be packed.
 func fullSpool(_ *testing.T, b *bench, _ *life) {
 	b.spool.folder = filepath.Join(b.settings.StateDirectory, "full")
@@ -146,6 +151,32 @@ func TestSteps(t *testing.T) {
 			away(b, "list", 1000*time.Hour)
 		}, want: Handback},
 
+		"accept, not to be run":        {from: Accept, body: "declined", with: nothing, want: Decline},
+		"accept, again, not to be run": {from: Accept, again: true, body: "declined", with: nothing, want: Wait},
+		"wait, not to be run":          {from: Wait, again: true, body: "declined", with: nothing, want: Decline},
+		"decline":                      {from: Decline, body: "declined", with: nothing, want: Collect},
+		"decline, must stop": {from: Decline, body: "declined", stop: time.Hour, with: func(_ *testing.T, _ *bench, l *life) {
+			l.state.runs = "/dev/null"
+		}, want: Handback},
+		"accept, cancelled":            {from: Accept, with: ordered(Abort), want: Abort},
+		"accept, requeued":             {from: Accept, with: ordered(Handback), want: Handback},
+		"accept, malformed, cancelled": {from: Accept, body: "no package\n{}", with: ordered(Abort), want: Reject},
+		"wait, cancelled": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			b.foreign(t, time.Now(), body("green")) // found when ours is about to be stored: see TestCancelledTooLate
+			ordered(Abort)(t, b, l)
+		}, want: Abort},
+		"prepare, cancelled": {from: Prepare, with: ordered(Abort), want: Abort},
+		"run, cancelled":     {from: Run, with: ordered(Abort), want: Abort},
+		"run, requeued":      {from: Run, with: ordered(Handback), want: Handback},
+		"abort": {from: Abort, with: func(t *testing.T, _ *bench, l *life) {
+			l.ordered = &command{Abort, "joe"}
+		}, want: Collect},
+		"collect, too late": {from: Collect, with: func(t *testing.T, _ *bench, l *life) {
+			if err := l.obey(command{Abort, "joe"}); !errors.Is(err, ErrTooLate) {
+				t.Errorf("a command: %v", err)
+			}
+		}, want: Spool},
+
 		"prepare": {from: Prepare, with: nothing, want: Run},
 		"prepare, no image for a while": {from: Prepare, with: func(t *testing.T, b *bench, _ *life) {
 			image := b.image(noble)
@@ -210,7 +241,7 @@ func TestSteps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, passes)
+				b := newBench(t, passes, func(s *Settings) { s.Policy = refusals{"declined": {"why", "unknown"}} })
 				text := test.body
 				if text == "" {
 					text = body("green")
@@ -219,7 +250,7 @@ func TestSteps(t *testing.T) {
 				d.Redelivered = test.again
 				l := b.newLife(d, b.state)
 				defer l.leave(t.Context())
-				if test.from != Reject && test.from != Handback && test.from != Shelve {
+				if test.from != Reject && test.from != Handback && test.from != Shelve && test.from != Abort {
 					until(t.Context(), l, test.from)
 				}
 				test.with(t, b, l)

@@ -20,8 +20,8 @@ func suspicious(a attempt) bool {
 	return false
 }
 
-// beginning is autopkgtest's line before a test's own output.
-var beginning = regexp.MustCompile(`^autopkgtest \[[0-9:]{8}\]: test .*: \[-{3}`)
+// testLine is autopkgtest's line before a test's own output.
+var testLine = regexp.MustCompile(`^autopkgtest \[[0-9:]{8}\]: test .*: \[-{3}`)
 
 // testBegan reports whether the log in an output folder tells of a test that began. One that cannot be read does not.
 func testBegan(folder string) bool {
@@ -37,7 +37,7 @@ func testBegan(folder string) bool {
 	for whole := true; ; {
 		// A line may be longer than the buffer; only its beginning is looked at.
 		line, err := lines.ReadSlice('\n')
-		if whole && beginning.Match(line) {
+		if whole && testLine.Match(line) {
 			return true
 		}
 		whole = !errors.Is(err, bufio.ErrBufferFull)

@@ -41,6 +41,3 @@ func (l *life) wait(ctx context.Context) State {
 		}
 	}
 }
-
-// beginning is where the work on a request begins.
-func (l *life) beginning() State { return Prepare }

@@ -41,6 +41,7 @@ type Settings struct {
 	Timeout        time.Duration   // the longest that one test may run
 	DrainTimeout   time.Duration   // how long a drain waits for running tests
 	SpoolLimit     int             // results that may wait for the store before no request is taken; 0: twice the slots, at least 16
+	Policy         Policy          // what is not run at all; nil for nothing
 	RetryPause     time.Duration   // before a failed testbed is tried again; twice as long the second time
 }
 
@@ -187,7 +188,7 @@ func (w *Worker) current() (wanted, <-chan struct{}) {
 
 // Running is a request that is in work, for those who look.
 type Running struct {
-	ID    string // of this life, as in the log; not the run id, which exists only once the result is published
+	ID    string // its handle: what Cancel and Requeue take, "run" in the log; not the run id, which a published result gets
 	Queue request.Queue
 	State State
 	Since time.Time
