@@ -46,7 +46,7 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 		return err
 	}
 	defer closeStore()
-	worker, err := run.New(settings(conf), tailored{run.Confined{Runner: testbeds, Images: conf.Images}, inForce}, results, log)
+	worker, err := run.New(settings(conf, inForce), tailored{run.Confined{Runner: testbeds, Images: conf.Images}, inForce}, results, log)
 	if err != nil {
 		return usage(err)
 	}
@@ -76,10 +76,10 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 }
 
 // settings is what a worker's configuration asks for.
-func settings(conf config.Worker) run.Settings {
+func settings(conf config.Worker, policy run.Policy) run.Settings {
 	return run.Settings{
-		Queues: queues(conf), Slots: conf.Slots, StateDirectory: conf.StateDirectory, Images: conf.Images,
-		Timeout: conf.Timeout, DrainTimeout: conf.DrainTimeout,
+		Queues: queues(conf), Slots: conf.Slots, SpoolLimit: conf.SpoolLimit, StateDirectory: conf.StateDirectory,
+		Images: conf.Images, Timeout: conf.Timeout, DrainTimeout: conf.DrainTimeout, Policy: policy,
 	}
 }
 
