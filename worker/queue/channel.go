@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 )
 
-// consumerChannel is the one channel that a session's deliveries come through and are settled on. It lives as long as the
+// consumerChannel is a channel that a session's deliveries come through and are settled on. It lives as long as the
 // session: when the broker closes it (a delivery was held longer than the broker's consumer timeout, say), all deliveries
 // on it are stale, so the session ends.
 type consumerChannel struct {
@@ -18,14 +21,24 @@ type consumerChannel struct {
 	closes  chan *amqp.Error
 	cancels chan string // consumers that the broker took away, because their queue was deleted
 
-	mu sync.Mutex // the library's channels are not made for several callers
+	mu   sync.Mutex // the library's channels are not made for several callers
+	room room
 }
 
-func (s *Session) openConsumerChannel(ctx context.Context) (*consumerChannel, error) {
+// delivery is a message as we hand it out.
+func (c *consumerChannel) delivery(parsed request.Queue, queue string, d amqp.Delivery) Delivery {
+	return Delivery{
+		Queue: parsed, QueueName: queue, Body: d.Body, Redelivered: redelivered(d),
+		tag: d.DeliveryTag, channel: c, settled: new(atomic.Bool),
+	}
+}
+
+// openConsumerChannel returns one of the session's channels for deliveries, opening it if there is none in slot yet.
+func (s *Session) openConsumerChannel(ctx context.Context, slot **consumerChannel) (*consumerChannel, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.channel != nil {
-		return s.channel, nil
+	if *slot != nil {
+		return *slot, nil
 	}
 	c := &consumerChannel{session: s}
 	opened := make(chan *consumerChannel, 1)
@@ -43,17 +56,17 @@ func (s *Session) openConsumerChannel(ctx context.Context) (*consumerChannel, er
 	if err != nil {
 		return nil, err
 	}
-	s.channel = <-opened
+	*slot = <-opened
 	s.tasks.Add(1)
 	go func() {
 		defer s.tasks.Done()
 		if reason, told := <-c.closes; told {
-			s.end(fmt.Errorf("the broker closed the channel of all deliveries: %w", categorise(reason)))
+			s.end(fmt.Errorf("the broker closed a channel of deliveries: %w", categorise(reason)))
 		} else {
 			s.end(s.main.reason())
 		}
 	}()
-	return s.channel, nil
+	return *slot, nil
 }
 
 // use runs f on the channel, one at a time.

@@ -235,7 +235,7 @@ func TestMissingQueueIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestQueueIsConsumedWhenReady(t *testing.T) {
+func TestQueueIsListenedToWhenReady(t *testing.T) {
 	t.Parallel()
 	broker := queuetest.New(t)
 	broker.DeclareQueue(t, normal)
@@ -243,7 +243,7 @@ func TestQueueIsConsumedWhenReady(t *testing.T) {
 	publish(t, s, normal, "x")
 	var mu sync.Mutex
 	notReady := errors.New("no image")
-	deliveries, err := s.ConsumeWhen(t.Context(), []string{normal}, 1, func(string) error {
+	l, err := s.Listen(t.Context(), []string{normal}, 1, func(string) error {
 		mu.Lock()
 		defer mu.Unlock()
 		return notReady
@@ -251,14 +251,14 @@ func TestQueueIsConsumedWhenReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	silence(t, s, deliveries)
+	silence(t, s, l.Deliveries())
 	if diff := cmp.Diff(map[string]string{normal: "no image"}, s.Waiting()); diff != "" {
 		t.Errorf("waiting (-want +got):\n%s", diff)
 	}
 	mu.Lock()
 	notReady = nil
 	mu.Unlock()
-	if err := receive(t, deliveries).Ack(); err != nil {
+	if err := receive(t, l.Deliveries()).Ack(); err != nil {
 		t.Error(err)
 	}
 }

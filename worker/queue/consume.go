@@ -25,27 +25,33 @@ import (
 // channel, then it is closed. Read it until then. The deliveries stay valid. When the session ends the channel is closed
 // at once. After that, and not before, Consume may be called again.
 func (s *Session) Consume(ctx context.Context, queues []string, prefetch int) (<-chan Delivery, error) {
-	return s.ConsumeWhen(ctx, queues, prefetch, func(string) error { return nil })
-}
-
-// ConsumeWhen is Consume for queues whose messages can only be taken under a condition: a queue is consumed from the
-// moment on when it exists and ready returns nil for it; until then ready's error says why not.
-func (s *Session) ConsumeWhen(ctx context.Context, queues []string, prefetch int, ready func(queue string) error,
-) (<-chan Delivery, error) {
 	fail := func(err error) (<-chan Delivery, error) {
 		return nil, fmt.Errorf("consume %s: %w", strings.Join(queues, " "), err)
 	}
 	if prefetch < 1 {
 		return fail(errors.New("without a bound on unsettled deliveries, the broker would push whole queues"))
 	}
-	channel, err := s.openConsumerChannel(ctx)
+	always := func(string) error { return nil }
+	c, err := s.startConsuming(ctx, queues, always, func(c *consumption) error { return c.channel.limit(ctx, prefetch) })
 	if err != nil {
 		return fail(err)
+	}
+	return c.out, nil
+}
+
+// startConsuming attaches consumers, after limit has bounded what the broker may push to them.
+func (s *Session) startConsuming(ctx context.Context, queues []string, ready func(queue string) error,
+	limit func(*consumption) error,
+) (*consumption, error) {
+	channel, err := s.openConsumerChannel(ctx, &s.pushed)
+	if err != nil {
+		return nil, err
 	}
 	c := &consumption{
 		session: s, channel: channel, ready: ready,
 		waiting: map[string]string{}, tags: map[string]string{},
-		out: make(chan Delivery), stopped: make(chan struct{}),
+		out: make(chan Delivery), exhausted: make(chan struct{}),
+		cancelled: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	for _, queue := range queues {
 		c.waiting[queue] = ""
@@ -53,41 +59,25 @@ func (s *Session) ConsumeWhen(ctx context.Context, queues []string, prefetch int
 	s.mu.Lock()
 	if s.active != nil && !s.active.over() {
 		s.mu.Unlock()
-		return fail(errors.New("the session is consuming already"))
+		return nil, errors.New("the session is consuming already")
 	}
 	s.active = c
 	s.mu.Unlock()
-	if err := channel.limit(ctx, prefetch); err != nil {
+	if err := limit(c); err != nil {
 		c.stop()
-		return fail(err)
+		return nil, err
 	}
 	if err := c.attachWaiting(ctx); err != nil && ctx.Err() == nil {
 		s.end(err) // some consumers may run already, and nobody will read what they were given
 		c.stop()
-		return fail(err)
+		return nil, err
 	}
 	s.tasks.Add(1)
 	go func() {
 		defer s.tasks.Done()
 		c.run(ctx)
 	}()
-	return c.out, nil
-}
-
-// SetPrefetch changes how many unsettled deliveries the broker may push, over all queues. What it has pushed already stays.
-func (s *Session) SetPrefetch(ctx context.Context, prefetch int) error {
-	fail := func(err error) error { return fmt.Errorf("let the broker push %d messages: %w", prefetch, err) }
-	if prefetch < 1 {
-		return fail(errors.New("without a bound on unsettled deliveries, the broker would push whole queues"))
-	}
-	channel, err := s.openConsumerChannel(ctx)
-	if err != nil {
-		return fail(err)
-	}
-	if err := channel.limit(ctx, prefetch); err != nil {
-		return fail(err)
-	}
-	return nil
+	return c, nil
 }
 
 // Waiting tells which queues of the current Consume are not consumed yet, and why. It is empty when all is well.
@@ -110,7 +100,10 @@ type consumption struct {
 	channel *consumerChannel
 	ready   func(queue string) error
 	out     chan Delivery
-	stopped chan struct{} // closed when nothing of it is left
+
+	exhausted chan struct{} // closed when a Listen has had all that it has room for
+	cancelled chan struct{} // closed when the broker pushes nothing more
+	stopped   chan struct{} // closed when nothing of it is left
 
 	forwarders sync.WaitGroup
 
@@ -137,6 +130,10 @@ func (c *consumption) run(ctx context.Context) {
 			c.cancelAll()
 			c.stop()
 			return
+		case <-c.exhausted:
+			c.cancelAll()
+			c.stop()
+			return
 		case <-c.session.ended:
 			c.stop()
 			return
@@ -157,6 +154,8 @@ func (c *consumption) run(ctx context.Context) {
 
 // stop waits for the forwarders and closes the channel of deliveries.
 func (c *consumption) stop() {
+	c.channel.room.end(c)
+	close(c.cancelled)
 	c.forwarders.Wait()
 	close(c.stopped) // before the reader can know, who may consume anew then
 	close(c.out)
@@ -234,10 +233,9 @@ func (c *consumption) attach(queue string) error {
 func (c *consumption) forward(queue string, deliveries <-chan amqp.Delivery) {
 	parsed, _ := request.ParseQueue(queue) // the zero value for other queues, as documented
 	for d := range deliveries {
-		delivery := Delivery{
-			Queue: parsed, QueueName: queue, Body: d.Body, Redelivered: redelivered(d),
-			tag: d.DeliveryTag, channel: c.channel, settled: new(atomic.Bool),
-		}
+		c.channel.room.pushed(c)
+		delivery := c.channel.delivery(parsed, queue, d)
+		delivery.pushed = true
 		select {
 		case c.out <- delivery:
 		case <-c.session.ended:

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"context"
 	"fmt"
 	"sync/atomic"
 
@@ -28,6 +27,7 @@ type Delivery struct {
 	Body        []byte
 	Redelivered bool // it was given to somebody before, and came back unsettled
 
+	pushed  bool // by a consumer; not asked for with Get
 	tag     uint64
 	channel *consumerChannel
 	settled *atomic.Bool
@@ -67,7 +67,7 @@ func (d Delivery) settle(verb string, send func(*amqp.Channel) error) error {
 		return fmt.Errorf("%s a message of %s: %w", verb, d.QueueName, ErrSettled)
 	}
 	// No context: a settling that was begun is finished, within the session's limit.
-	if err := d.channel.use(context.Background(), send); err != nil {
+	if err := d.channel.settle(d.pushed, send); err != nil {
 		// Whatever broke, the delivery's fate is with the broker now. Ending the session makes that certain.
 		err = fmt.Errorf("%s a message of %s: %w: %w", verb, d.QueueName, ErrStale, err)
 		d.channel.session.end(err)

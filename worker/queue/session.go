@@ -45,10 +45,11 @@ type Session struct {
 	endOnce sync.Once
 	err     error // why it ended; written before ended is closed
 
-	mu      sync.Mutex
-	channel *consumerChannel // nil until the first Consume
-	active  *consumption     // nil while nothing is consumed
-	tasks   sync.WaitGroup
+	mu     sync.Mutex
+	pushed *consumerChannel // nil until the first Consume or Listen
+	asked  *consumerChannel // nil until the first Get
+	active *consumption     // nil while nothing is consumed
+	tasks  sync.WaitGroup
 }
 
 type options struct {

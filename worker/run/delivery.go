@@ -20,6 +20,8 @@ type Delivery struct {
 	Queue       request.Queue
 	Body        []byte
 	Redelivered bool
+
+	place bool // one of the worker's places was reserved for it
 }
 
 // attributes describe the delivery in the log, before anybody has parsed it.

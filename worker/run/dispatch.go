@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -10,9 +11,9 @@ import (
 // errStopping is why lives are cancelled.
 var errStopping = errors.New("the worker stops and gives its requests back")
 
-// dispatch begins a life for each delivery as slots become free and the spool has room, until the worker is drained or the
-// context ends. Results that the spool holds from before are stored beside them, without a slot. It returns when the last
-// life has ended.
+// dispatch begins a life for each delivery, until the worker is drained or the context ends. A delivery comes with a place
+// that was reserved for it; one without waits until there is one. Results that the spool holds from before are stored
+// beside them, without a place. It returns when the last life has ended.
 func (w *Worker) dispatch(ctx context.Context, state *state) {
 	lifetime, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
@@ -20,9 +21,8 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 	defer lives.Wait()
 
 	var (
-		waiting  []Delivery
-		busy     int // slots
-		alive    int // lives, also those whose results wait in the spool
+		waiting  []Delivery // without a place
+		alive    int        // lives, also those whose results wait in the spool
 		freed    = make(chan struct{})
 		finished = make(chan struct{})
 		drain    = w.drain
@@ -36,26 +36,28 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 			l.live(lifetime)
 		})
 	}
+	seated := func(d Delivery) {
+		l := w.newLife(d, state)
+		l.freed = func() { freed <- struct{}{} }
+		begin(l)
+	}
 	for _, l := range w.revive(state) {
 		begin(l)
 	}
 	wanted, changed := w.current()
 	for {
 		var again <-chan time.Time
-		for len(waiting) > 0 && busy < wanted.slots {
-			if w.spoolRoom() != nil {
-				again = time.After(roomInterval)
-				break
-			}
-			next := waiting[0]
+		full := w.spoolRoom() != nil
+		if full {
+			again = time.After(roomInterval)
+		}
+		// The broker has given a stale one to somebody else by now, or gives it to us again.
+		waiting = slices.DeleteFunc(waiting, Delivery.Stale)
+		w.places.set(wanted.slots, len(waiting), full || drain == nil)
+		for len(waiting) > 0 && w.places.seat() {
+			seated(waiting[0])
 			waiting = waiting[1:]
-			if next.Stale() {
-				continue // the broker has given it to somebody else by now, or gives it to us again
-			}
-			busy++
-			l := w.newLife(next, state)
-			l.freed = func() { freed <- struct{}{} }
-			begin(l)
+			w.places.set(wanted.slots, len(waiting), full || drain == nil)
 		}
 		if drain == nil && alive == 0 {
 			return
@@ -67,18 +69,25 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 				w.log.Info("a request came back to the run that already has it", delivery.attributes()...)
 			case drain == nil:
 				w.giveBack(delivery)
+			case delivery.place:
+				seated(delivery)
+				continue
 			default:
 				waiting = append(waiting, delivery)
 			}
+			if delivery.place {
+				w.places.free(1)
+			}
 		case <-freed:
-			busy--
+			w.places.free(1)
+		case <-w.spool.changes():
 		case <-finished:
 			alive--
 		case <-again:
 		case <-changed:
 			wanted, changed = w.current()
 		case <-drain:
-			w.log.Info("draining: no new test begins", "running", busy, "spooled", w.spooled(), "given_back", len(waiting), "timeout", w.settings.DrainTimeout)
+			w.log.Info("draining: no new test begins", "running", w.places.busy(), "spooled", w.spooled(), "given_back", len(waiting), "timeout", w.settings.DrainTimeout)
 			drain = nil
 			for _, delivery := range waiting {
 				w.giveBack(delivery)
@@ -88,7 +97,7 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 			defer timer.Stop()
 			deadline = timer.C
 		case <-deadline:
-			w.log.Warn("drain timeout: killing the tests that still run", "running", busy)
+			w.log.Warn("drain timeout: killing the tests that still run", "running", w.places.busy())
 			cancel(errStopping)
 		case <-stop:
 			stop = nil

@@ -7,31 +7,31 @@
 //
 // The states of one life, each a function:
 //
-//	         delivery
-//	            │
-//	         accept ─── malformed ────────────────────────────────► reject ──┐
-//	            │ │                                                          │
-//	            │ └─ given to somebody before ─► wait ── its result is       │
-//	            │                                 │      stored ──────┐      │
-//	 not to be  │◄── nobody has it in work ───────┘                   │      │
-//	 run ┌──────┤                                                     │      │
-//	     │      ▼                                                     │      │
-//	     │   prepare   folder, testbeds                               │      │
-//	  decline   │                                                     │      │
-//	     │     run ◄─┐ the testbed failed: again, up to 3 times       │      │
-//	     │      │ └──┘     · · · cancelled ─► abort                   │      │
-//	     └────► ▼ ◄──────────────────────────────┘                    │      │
-//	         collect   exit code, version, log, archives              │      │
-//	            │                                                     │      │
-//	          spool    on our disk; the slot is free                  │      │
-//	            │                                                     │      │
-//	          store    run id; log, artifacts, result.tar last;       │      │
-//	            │      moved above what was visible before            │      │
-//	        announce ◄────────────────────────────────────────────────┘      │
-//	            │      completion message, confirmed; the spool lets go      │
-//	           ack ─── the session is gone: the message will come again,     │
-//	            │      and the result is found by its lease                  │
-//	           end ◄─────────────────────────────────────────────────────────┘
+//	        delivery
+//	           │
+//	        accept ─── malformed ────────────────────────────────► reject ──┐
+//	           │ │                                                          │
+//	           │ └─ given to somebody before ─► wait ── its result is       │
+//	           │                                 │      stored ──────┐      │
+//	not to be  │◄── nobody has it in work ───────┘                   │      │
+//	run ┌──────┤                                                     │      │
+//	    │      ▼                                                     │      │
+//	    │   prepare   folder, testbeds                               │      │
+//	 decline   │                                                     │      │
+//	    │     run ◄─┐ the testbed failed: again, up to 3 times       │      │
+//	    │      │ └──┘     · · · cancelled ─► abort                   │      │
+//	    └────► ▼ ◄──────────────────────────────┘                    │      │
+//	        collect   exit code, version, log, archives              │      │
+//	           │                                                     │      │
+//	         spool    on our disk; the slot is free                  │      │
+//	           │                                                     │      │
+//	         store    run id; log, artifacts, result.tar last;       │      │
+//	           │      moved above what was visible before            │      │
+//	       announce ◄────────────────────────────────────────────────┘      │
+//	           │      completion message, confirmed; the spool lets go      │
+//	          ack ─── the session is gone: the message will come again,     │
+//	           │      and the result is found by its lease                  │
+//	          end ◄─────────────────────────────────────────────────────────┘
 //
 // prepare, collect, spool, store and announce try again for as long as it takes. A worker that must stop now goes from every
 // state before the result lies in the spool to handback: the test is killed, nothing is published, the request goes back into

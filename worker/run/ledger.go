@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 )
 
@@ -39,6 +40,7 @@ func identify(d Delivery) identity {
 type entry struct {
 	ledger   *ledger
 	identity identity
+	queue    request.Queue
 	message  Message // replaced when the request came back after a session was lost
 	version  int     // counts the replacements
 }
@@ -55,7 +57,7 @@ func (l *ledger) open(d Delivery) *entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget()
-	e := &entry{ledger: l, identity: identify(d), message: d.Message}
+	e := &entry{ledger: l, identity: identify(d), queue: d.Queue, message: d.Message}
 	l.entries[e.identity] = append(l.entries[e.identity], e)
 	return e
 }
@@ -103,6 +105,21 @@ func (e *entry) current() (Message, int) {
 	e.ledger.mu.Lock()
 	defer e.ledger.mu.Unlock()
 	return e.message, e.version
+}
+
+// lost counts the requests in work whose messages the broker has taken back, by the queue that they will come from again.
+func (l *ledger) lost() map[request.Queue]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lost := map[request.Queue]int{}
+	for _, list := range l.entries {
+		for _, e := range list {
+			if e.message.Stale() {
+				lost[e.queue]++
+			}
+		}
+	}
+	return lost
 }
 
 // remove needs the ledger's lock.

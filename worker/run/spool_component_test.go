@@ -32,7 +32,9 @@ func TestStoreAwayThenRestart(t *testing.T) {
 		bodies = append(bodies, body(fmt.Sprintf("green%d", i)))
 	}
 	c.request(t, bodies...)
-	queuetest.Eventually(t, "the spool is full", func() bool { return first.spooled() >= 4 && len(first.Running()) == first.spooled() })
+	queuetest.Eventually(t, "the spool is full", func() bool {
+		return first.spooled() >= 4 && len(first.Running()) == first.spooled() && first.places.shut() && first.places.busy() == 0
+	})
 	if err := first.spoolRoom(); !errors.Is(err, ErrSpoolFull) {
 		t.Errorf("room: %v", err)
 	}

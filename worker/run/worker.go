@@ -42,6 +42,7 @@ type Settings struct {
 	DrainTimeout   time.Duration   // how long a drain waits for running tests
 	SpoolLimit     int             // results that may wait for the store before no request is taken; 0: twice the slots, at least 16
 	Policy         Policy          // what is not run at all; nil for nothing
+	Weights        map[string]int  // shares of the contexts while all have requests; nil for the usual ones
 	RetryPause     time.Duration   // before a failed testbed is tried again; twice as long the second time
 }
 
@@ -67,6 +68,7 @@ type Worker struct {
 	order    *order
 	spool    *spool
 	incoming chan Delivery
+	places   *places
 	drain    chan struct{} // closed by Drain
 	drainOne sync.Once
 
@@ -100,7 +102,7 @@ func New(settings Settings, testbeds Testbeds, results store.Store, log *slog.Lo
 		settings: settings, testbeds: testbeds, store: results, log: log,
 		broker: newLender(), ledger: ledger, order: newOrder(ledger.own),
 		spool:    newSpool(filepath.Join(settings.StateDirectory, spoolFolder)),
-		incoming: make(chan Delivery), drain: make(chan struct{}),
+		incoming: make(chan Delivery), places: newPlaces(settings.Slots), drain: make(chan struct{}),
 		wanted: wanted{settings.Queues, settings.Slots}, changed: make(chan struct{}),
 		lives: map[*life]struct{}{}, keeping: map[string]struct{}{}, background: context.Background(),
 	}, nil

@@ -79,7 +79,7 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 func settings(conf config.Worker, policy run.Policy) run.Settings {
 	return run.Settings{
 		Queues: queues(conf), Slots: conf.Slots, SpoolLimit: conf.SpoolLimit, StateDirectory: conf.StateDirectory,
-		Images: conf.Images, Timeout: conf.Timeout, DrainTimeout: conf.DrainTimeout, Policy: policy,
+		Images: conf.Images, Timeout: conf.Timeout, DrainTimeout: conf.DrainTimeout, Policy: policy, Weights: conf.Weights,
 	}
 }
 
