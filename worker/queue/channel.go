@@ -28,8 +28,8 @@ type consumerChannel struct {
 // delivery is a message as we hand it out.
 func (c *consumerChannel) delivery(parsed request.Queue, queue string, d amqp.Delivery) Delivery {
 	return Delivery{
-		Queue: parsed, QueueName: queue, Body: d.Body, Redelivered: redelivered(d),
-		tag: d.DeliveryTag, channel: c, settled: new(atomic.Bool),
+		Queue: parsed, QueueName: queue, Body: d.Body, Redelivered: wasDelivered(d),
+		headers: d.Headers, tag: d.DeliveryTag, channel: c, settled: new(atomic.Bool),
 	}
 }
 

@@ -9,29 +9,23 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 )
 
-// RedeliveredHeader marks a request that a broker's replacement has published again: as far as the old broker's disk told,
-// somebody may have had it. It stands for the flag that only a broker can set.
-const RedeliveredHeader = "x-autopkgtest-redelivered"
-
-// redelivered reports whether somebody may have had the message before us.
-func redelivered(d amqp.Delivery) bool {
-	mark, marked := d.Headers[RedeliveredHeader]
-	return d.Redelivered || marked && mark != false
-}
-
 // Delivery is a message that the broker has given to us and keeps until it is settled: acknowledged, requeued or
 // rejected, once, in the session that brought it. Copies of a Delivery are the same delivery.
 type Delivery struct {
 	Queue       request.Queue // the zero value when QueueName is not a request queue's
 	QueueName   string
 	Body        []byte
-	Redelivered bool // it was given to somebody before, and came back unsettled
+	Redelivered bool // somebody had it before and did not settle it: the broker says so, or RedeliveredHeader does
 
+	headers amqp.Table
 	pushed  bool // by a consumer; not asked for with Get
 	tag     uint64
 	channel *consumerChannel
 	settled *atomic.Bool
 }
+
+// Header is a header of the message, empty when it has none of that name or one that is no text.
+func (d Delivery) Header(name string) string { return text(d.headers, name) }
 
 // Ack removes the message from its queue. It returns nil only after the broker has answered a later question on the same
 // channel, so a connection that broke on the way is noticed: then the error is ErrStale, and the message comes again.

@@ -45,7 +45,7 @@ type outlet struct {
 	closed   error                  // what the broker said when it closed the channel
 }
 
-func (p *publisher) publish(ctx context.Context, exchange, key string, body []byte, persistent bool) error {
+func (p *publisher) publish(ctx context.Context, exchange, key string, m Message) error {
 	o, err := p.outlet(ctx, exchange)
 	if err != nil {
 		return err
@@ -59,12 +59,9 @@ func (p *publisher) publish(ctx context.Context, exchange, key string, body []by
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %d messages wait for their confirms: %w", ErrUnreachable, inFlight, errCause(ctx))
 	}
-	message := amqp.Publishing{Body: body, DeliveryMode: amqp.Transient}
-	if persistent {
-		message.DeliveryMode = amqp.Persistent
-	}
-	// Only the default exchange promises a queue behind it. A fanout that nobody listens to is in order.
-	mandatory := exchange == ""
+	message := m.publishing()
+	// The default exchange promises a queue behind it. Of others, only the sender knows.
+	mandatory := m.Mandatory || exchange == ""
 	sent := make(chan *amqp.DeferredConfirmation, 1)
 	id := o.nextID()
 	if mandatory {

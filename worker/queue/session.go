@@ -174,13 +174,7 @@ func (s *Session) Depth(ctx context.Context, queue string) (ready, consumers int
 // ErrRefused: the user may not write there. ErrUnconfirmed: nobody knows whether the message arrived, so publishing it
 // again may double it. Any number of goroutines may publish; a bounded number of messages is under way at any time.
 func (s *Session) Publish(ctx context.Context, exchange, key string, body []byte, persistent bool) error {
-	if !s.alive() {
-		return fmt.Errorf("publish to %s: %w", destination(exchange, key), s.endedError())
-	}
-	if err := s.out.publish(ctx, exchange, key, body, persistent); err != nil {
-		return fmt.Errorf("publish to %s: %w", destination(exchange, key), err)
-	}
-	return nil
+	return s.PublishMessage(ctx, exchange, key, Message{Body: body, Persistent: persistent})
 }
 
 func (s *Session) endedError() error {
