@@ -27,7 +27,17 @@ type Status struct {
 	Params       json.RawMessage `json:"params"`   // the request's parameters, unchanged: listeners identify a run by them
 	Duration     int64           `json:"duration"` // whole seconds
 	LogTail      string          `json:"logtail"`
+
+	// These two travel as headers: the body is a contract with other listeners, which know neither.
+	Handle string `json:"-"` // of the running request, by which it is cancelled or requeued
+	Worker string `json:"-"` // who runs it
 }
+
+// The headers of a status message.
+const (
+	HandleHeader = "handle"
+	WorkerHeader = "worker"
+)
 
 // NewStatus describes a run of the request whose body is given. Of a private run it tells nothing but that one runs.
 func NewStatus(q request.Queue, r request.Request, body []byte, running bool, duration time.Duration, logTail string,
@@ -50,10 +60,29 @@ func parameters(body []byte) json.RawMessage {
 	return json.RawMessage("{}")
 }
 
-// Body is the message.
+// Body is the message without its headers.
 func (s Status) Body() ([]byte, error) { return encode(s) }
 
-// ParseStatus reads a status message, also the upstream worker's.
+// Message is the message.
+func (s Status) Message() (Message, error) {
+	body, err := s.Body()
+	headers := map[string]string{}
+	for name, value := range map[string]string{HandleHeader: s.Handle, WorkerHeader: s.Worker} {
+		if value != "" {
+			headers[name] = value
+		}
+	}
+	return Message{Body: body, Headers: headers, Persistent: true}, err
+}
+
+// StatusOf reads a status message that was delivered, also the upstream worker's, which has no headers.
+func StatusOf(d Delivery) (Status, error) {
+	s, err := ParseStatus(d.Body)
+	s.Handle, s.Worker = d.Header(HandleHeader), d.Header(WorkerHeader)
+	return s, err
+}
+
+// ParseStatus reads the body of a status message.
 func ParseStatus(body []byte) (Status, error) {
 	var s Status
 	if err := json.Unmarshal(body, &s); err != nil {

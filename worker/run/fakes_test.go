@@ -169,18 +169,24 @@ type fakeSession struct {
 	mu       sync.Mutex
 	err      error
 	messages map[string][]string // exchange → bodies
+	whole    map[string][]queue.Message
 }
 
-func (s *fakeSession) Publish(_ context.Context, exchange, _ string, body []byte, _ bool) error {
+func (s *fakeSession) Publish(ctx context.Context, exchange, key string, body []byte, persistent bool) error {
+	return s.PublishMessage(ctx, exchange, key, queue.Message{Body: body, Persistent: persistent})
+}
+
+func (s *fakeSession) PublishMessage(_ context.Context, exchange, _ string, m queue.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return s.err
 	}
 	if s.messages == nil {
-		s.messages = map[string][]string{}
+		s.messages, s.whole = map[string][]string{}, map[string][]queue.Message{}
 	}
-	s.messages[exchange] = append(s.messages[exchange], string(body))
+	s.messages[exchange] = append(s.messages[exchange], string(m.Body))
+	s.whole[exchange] = append(s.whole[exchange], m)
 	return nil
 }
 
@@ -196,6 +202,12 @@ func (s *fakeSession) sent(exchange string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.messages[exchange]
+}
+
+func (s *fakeSession) wholes(exchange string) []queue.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.whole[exchange]
 }
 
 func (s *fakeSession) completions(t *testing.T) []queue.Completion {

@@ -44,6 +44,7 @@ func (w *Worker) image(q request.Queue) string { return testbed.ImagePath(w.sett
 // session is what a life needs of the broker.
 type session interface {
 	Publish(ctx context.Context, exchange, key string, body []byte, persistent bool) error
+	PublishMessage(ctx context.Context, exchange, key string, m queue.Message) error
 	DeclareExchanges(ctx context.Context) error
 }
 

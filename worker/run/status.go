@@ -79,14 +79,15 @@ func (r *reporter) send(ctx context.Context, running bool) {
 	r.mu.Unlock()
 	l := r.life
 	status := queue.NewStatus(l.delivery.Queue, l.request, l.delivery.Body, running, time.Since(r.began), logTail(path))
-	body, err := status.Body()
+	status.Handle, status.Worker = l.id, l.state.worker
+	message, err := status.Message()
 	if err != nil {
 		l.log.Debug("status message", "error", err)
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, statusLimit, errors.New("no confirm in time"))
 	defer cancel()
-	if err := session.Publish(ctx, queue.StatusExchange, "", body, true); err != nil {
+	if err := session.PublishMessage(ctx, queue.StatusExchange, "", message); err != nil {
 		l.log.Debug("status message not sent", "error", err)
 	}
 }

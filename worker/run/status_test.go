@@ -32,6 +32,16 @@ func TestStatusMessages(t *testing.T) {
 			s.LogTail = ""
 			got = append(got, s)
 		}
+		handles := map[string]bool{}
+		for _, m := range b.session.wholes(queue.StatusExchange) {
+			handles[m.Headers[queue.HandleHeader]] = handlePattern.MatchString(m.Headers[queue.HandleHeader])
+			if m.Headers[queue.WorkerHeader] != b.state.worker {
+				t.Errorf("headers %v, want those of worker %s", m.Headers, b.state.worker)
+			}
+		}
+		if len(handles) != 1 || handles[""] {
+			t.Errorf("handles of one run: %v", handles)
+		}
 		params := []byte(`{"triggers":["green/1:2-3"],"submit-time":"2026-11-22 01:21:27"}`)
 		want := []queue.Status{}
 		for i, at := range []int64{0, 10, 20, 25} {
