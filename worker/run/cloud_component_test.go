@@ -213,7 +213,7 @@ func (w *working) wait(t *testing.T) {
 
 func (c *cloud) workerAccount(t *testing.T) config.Broker {
 	return c.broker.User(t, "worker", `^(teststatus|testcomplete)\.fanout$`,
-		`^(amq\.default|teststatus\.fanout|testcomplete\.fanout)$`, `^debci-.*$`)
+		`^(teststatus\.fanout|testcomplete\.fanout|autopkgtest\.rejected)$`, `^debci-.*$`)
 }
 
 func (c *cloud) depth(t *testing.T) int {

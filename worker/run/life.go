@@ -199,18 +199,6 @@ func (l *life) unsettled() fate {
 	return leaseDropped
 }
 
-// reject gets rid of a request that can never be run. The log keeps its beginning, and a dead-letter policy of the queue,
-// if it has one, keeps the message.
-func (l *life) reject(context.Context) State {
-	l.unspool()
-	l.log.Error("request rejected: it can never be run", "reason", l.refused, "body", head(l.delivery.Body),
-		"bytes", len(l.delivery.Body))
-	if err := l.entry.drop().Reject(); err != nil {
-		l.log.Warn("the rejected request will come again", "error", err)
-	}
-	return End
-}
-
 // handback returns an unfinished request to its queue. What was done for it is forgotten.
 func (l *life) handback(context.Context) State {
 	l.lease.end(l.unsettled())

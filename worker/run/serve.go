@@ -19,6 +19,11 @@ func (w *Worker) serve(ctx context.Context, session *queue.Session) error {
 	defer w.broker.withdraw(session)
 	w.show(session)
 	defer w.show(nil)
+	within, stop := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer stop()
+	beside.Go(func() { w.publishRejected(within, session) })
 	return w.take(ctx, session)
 }
 

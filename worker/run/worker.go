@@ -65,6 +65,7 @@ type Worker struct {
 
 	broker   *lender // the current session, for whoever publishes
 	ledger   *ledger
+	rejects  rejects
 	order    *order
 	spool    *spool
 	incoming chan Delivery
@@ -102,6 +103,7 @@ func New(settings Settings, testbeds Testbeds, results store.Store, log *slog.Lo
 		settings: settings, testbeds: testbeds, store: results, log: log,
 		broker: newLender(), ledger: ledger, order: newOrder(ledger.own),
 		spool:    newSpool(filepath.Join(settings.StateDirectory, spoolFolder)),
+		rejects:  rejects{filepath.Join(settings.StateDirectory, rejectsFolder)},
 		incoming: make(chan Delivery), places: newPlaces(settings.Slots), drain: make(chan struct{}),
 		wanted: wanted{settings.Queues, settings.Slots}, changed: make(chan struct{}),
 		lives: map[*life]struct{}{}, keeping: map[string]struct{}{}, background: context.Background(),

@@ -76,6 +76,15 @@ func (b *Broker) permit(t testing.TB, user, configure, write, read string) {
 		map[string]string{"configure": configure, "write": write, "read": read})
 }
 
+// DeclareFanout makes a durable fanout exchange, with a binding to each of the queues.
+func (b *Broker) DeclareFanout(t testing.TB, name string, queues ...string) {
+	t.Helper()
+	b.Do(t, http.MethodPut, "/api/exchanges/"+b.Admin.VHost+"/"+name, map[string]any{"type": "fanout", "durable": true})
+	for _, queue := range queues {
+		b.Do(t, http.MethodPost, "/api/bindings/"+b.Admin.VHost+"/e/"+name+"/q/"+queue, map[string]any{})
+	}
+}
+
 // DeclareQueue makes a durable queue without arguments, as request queues are.
 func (b *Broker) DeclareQueue(t testing.TB, name string) {
 	t.Helper()
