@@ -16,6 +16,8 @@ var (
 	ErrSettled = errors.New("the delivery is settled already")
 	// ErrNoQueue: the queue, or the exchange, does not exist.
 	ErrNoQueue = errors.New("not found at the broker")
+	// ErrUnrouted is the ErrNoQueue of a message: what it was sent to is there, and no queue takes it.
+	ErrUnrouted = fmt.Errorf("%w: no queue takes the message", ErrNoQueue)
 	// ErrRefused: the broker knows who asks and says no.
 	ErrRefused = errors.New("refused by the broker")
 	// ErrConflict: something of that name exists with other settings.

@@ -95,7 +95,7 @@ func (p *publisher) await(ctx context.Context, o *outlet, confirmation *amqp.Def
 		return fmt.Errorf("%w: %w", ErrUnconfirmed, errCause(ctx))
 	}
 	if back, returned := o.wasReturned(id); returned {
-		return fmt.Errorf("%w: the broker returned the message: %d %s", ErrNoQueue, back.ReplyCode, back.ReplyText)
+		return fmt.Errorf("%w: the broker returned it: %d %s", ErrUnrouted, back.ReplyCode, back.ReplyText)
 	}
 	if confirmation.Acked() {
 		return nil

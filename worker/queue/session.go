@@ -36,6 +36,7 @@ var epochs atomic.Uint64
 type Session struct {
 	epoch   uint64
 	options options
+	user    string // that we are logged in as
 	main    *link
 	probe   *probe
 	out     *publisher
@@ -88,6 +89,7 @@ func Dial(ctx context.Context, broker config.Broker, with ...Option) (*Session, 
 	s := &Session{
 		epoch:   epochs.Add(1),
 		options: o,
+		user:    broker.Username,
 		main:    main,
 		probe:   &probe{link: main},
 		ended:   make(chan struct{}),

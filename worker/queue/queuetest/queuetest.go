@@ -76,6 +76,22 @@ func (b *Broker) permit(t testing.TB, user, configure, write, read string) {
 		map[string]string{"configure": configure, "write": write, "read": read})
 }
 
+// Names lists what a call of the management API answers.
+func (b *Broker) Names(t testing.TB, path string) []string {
+	t.Helper()
+	var found []struct {
+		Name string `json:"name"`
+	}
+	if err := json.Unmarshal(b.Do(t, http.MethodGet, path, nil), &found); err != nil {
+		t.Fatal(err)
+	}
+	names := make([]string, len(found))
+	for i, f := range found {
+		names[i] = f.Name
+	}
+	return names
+}
+
 // DeclareFanout makes a durable fanout exchange, with a binding to each of the queues.
 func (b *Broker) DeclareFanout(t testing.TB, name string, queues ...string) {
 	t.Helper()
