@@ -24,6 +24,9 @@ func (w *Worker) serve(ctx context.Context, session *queue.Session) error {
 	defer beside.Wait()
 	defer stop()
 	beside.Go(func() { w.publishRejected(within, session) })
+	if requests, able := any(w).(commanded); able {
+		beside.Go(func() { w.hearOrders(within, session, requests) })
+	}
 	return w.take(ctx, session)
 }
 

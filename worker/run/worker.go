@@ -62,6 +62,7 @@ type Worker struct {
 	testbeds Testbeds
 	store    store.Store
 	log      *slog.Logger
+	name     string // from Run on
 
 	broker   *lender // the current session, for whoever publishes
 	ledger   *ledger
@@ -142,6 +143,7 @@ func (w *Worker) Run(ctx context.Context, dial Dialer) error {
 		return err
 	}
 	defer state.close()
+	w.name = state.worker
 	w.clearLeftovers(ctx, state)
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	w.background = background

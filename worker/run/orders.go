@@ -1,0 +1,78 @@
+package run
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+)
+
+// commanded is what orders are about. Worker is one.
+type commanded interface {
+	Cancel(handle, by string) error
+	Requeue(handle, by string) error
+	Running() []Running
+}
+
+// ordersPause is waited before a worker that cannot hear commands tries again. It works all the same.
+const ordersPause = 30 * time.Second
+
+// hearOrders obeys operators until the context ends with the session.
+func (w *Worker) hearOrders(ctx context.Context, session *queue.Session, requests commanded) {
+	told := ""
+	var obeying sync.WaitGroup
+	defer obeying.Wait()
+	heard := func() {
+		if told != "" {
+			w.log.Info("commands of operators are heard again")
+		}
+		told = ""
+	}
+	for {
+		err := session.HearOrders(ctx, heard, func(o queue.Order) {
+			obeying.Go(func() { // the next order does not wait for the end of a test
+				if err := session.Answer(ctx, o, w.obey(o, requests)); err != nil && ctx.Err() == nil {
+					w.log.Warn("an operator's command was not answered", "command", string(o.Verb), "handle", o.Handle, "by", o.By, "error", err)
+				}
+			})
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && told != err.Error() {
+			told = err.Error()
+			w.log.Warn("commands of operators (cancel, requeue) are not heard; trying until they are", "error", err)
+		}
+		if !sleep(ctx, ordersPause) {
+			return
+		}
+	}
+}
+
+// obey does what an order says and tells what came of it.
+func (w *Worker) obey(o queue.Order, requests commanded) queue.Answer {
+	answer := queue.Answer{Handle: o.Handle, Worker: w.name}
+	if o.Err != nil {
+		w.log.Warn("an operator's command is not obeyed", "by", o.By, "error", o.Err)
+		answer.Error = o.Err.Error()
+		return answer
+	}
+	answer.Known = slices.ContainsFunc(requests.Running(), func(r Running) bool { return r.ID == o.Handle })
+	if !answer.Known {
+		return answer
+	}
+	w.log.Info("an operator's command", "command", string(o.Verb), "run", o.Handle, "by", o.By)
+	do := requests.Cancel
+	if o.Verb == queue.Requeue {
+		do = requests.Requeue
+	}
+	if err := do(o.Handle, o.By); err != nil {
+		w.log.Warn("an operator's command cannot be done", "command", string(o.Verb), "run", o.Handle, "by", o.By, "error", err)
+		answer.Error = err.Error()
+		return answer
+	}
+	answer.OK = true
+	return answer
+}
