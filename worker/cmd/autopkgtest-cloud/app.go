@@ -32,10 +32,11 @@ type app struct {
 	json        bool   // flag --json
 }
 
-// publisher is the part of a broker's session that requests need.
+// publisher is the part of a broker's session that requests and commands to workers need.
 type publisher interface {
 	Depth(ctx context.Context, queue string) (ready, consumers int, err error)
 	Publish(ctx context.Context, exchange, key string, body []byte, persistent bool) error
+	Ask(ctx context.Context, commands []queue.Command) (<-chan queue.Answer, error)
 	Close() error
 }
 
@@ -104,8 +105,8 @@ func (a *app) run(ctx context.Context, line []string) int {
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "autopkgtest-cloud",
-		Short: "Request tests of packages, and see what becomes of them",
-		Long: `Request tests of packages, and see what becomes of them.
+		Short: "Request tests of packages, see what becomes of them, and end them",
+		Long: `Request tests of packages, see what becomes of them, and end them.
 
 The cloud is found through a configuration file: the one that --config or
 AUTOPKGTEST_CLOUD_CONFIG names, ~/.config/autopkgtest-cloud.conf, or
@@ -114,9 +115,10 @@ AUTOPKGTEST_CLOUD_CONFIG names, ~/.config/autopkgtest-cloud.conf, or
     [web]
     url = http://the.results.site
     [amqp]
-    credentials_file = /file/with/the/requester's/account
+    credentials_file = /file/with/the/operator's/account
 
-and needs the second part only for requests.
+and needs the second part only for requests, cancel and requeue. An account that
+is a requester's suffices for requests.
 
 ` + exitCodeHelp,
 		Version:       version(),
@@ -133,7 +135,8 @@ and needs the second part only for requests.
 	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration `FILE`")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON for programs")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(a.requestCommand(), a.queuesCommand(), a.runningCommand(), a.resultsCommand())
+	root.AddCommand(a.requestCommand(), a.queuesCommand(), a.runningCommand(), a.resultsCommand(), a.cancelCommand(),
+		a.requeueCommand())
 	return root
 }
 

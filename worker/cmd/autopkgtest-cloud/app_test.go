@@ -26,6 +26,28 @@ type broker struct {
 	failAt   int // the publish that fails, counted from 1
 	messages []message
 	closed   int
+
+	answers  []queue.Answer // of the workers, in order
+	askErr   error
+	lost     bool            // the session ends after the answers
+	commands []queue.Command // that were sent
+}
+
+func (b *broker) Ask(ctx context.Context, commands []queue.Command) (<-chan queue.Answer, error) {
+	if b.askErr != nil {
+		return nil, b.askErr
+	}
+	b.commands = commands
+	answers := make(chan queue.Answer, len(b.answers))
+	for _, a := range b.answers {
+		answers <- a
+	}
+	if b.lost {
+		close(answers)
+	} else {
+		context.AfterFunc(ctx, func() { close(answers) })
+	}
+	return answers, nil
 }
 
 type message struct{ Queue, Body string }

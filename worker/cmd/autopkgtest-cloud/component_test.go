@@ -102,3 +102,57 @@ func TestPublishTroubleForReal(t *testing.T) {
 		})
 	}
 }
+
+// TestControlForReal: an operator's rights, and no more, are enough to command a worker with a worker's rights.
+func TestControlForReal(t *testing.T) {
+	t.Parallel()
+	broker := queuetest.New(t)
+	broker.DeclareFanout(t, queue.ControlExchange)
+	broker.DeclareFanout(t, queue.AnswersExchange)
+	operator := broker.User(t, "operator", `^amq\.gen-.*$`, `^(amq\.gen-.*|amq\.default|autopkgtest\.control)$`, `^(amq\.gen-.*|autopkgtest\.answers)$`)
+	worker := broker.User(t, "worker", `^amq\.gen-.*$`, `^(amq\.gen-.*|autopkgtest\.answers)$`, `^(amq\.gen-.*|autopkgtest\.control)$`)
+	requester := broker.User(t, "requester", "", "^amq.default$", "")
+	a, out, err := newRealApp(t, operator)
+	command := []string{"autopkgtest-cloud", "cancel", "--timeout", "500ms", handle}
+	if code := a.run(t.Context(), command); code != exitUnavailable {
+		t.Errorf("without a worker: exit code %d: %s", code, err)
+	}
+	contains(t, "message", err.String(), "no worker listens")
+
+	session, failed := queue.Dial(t.Context(), worker)
+	if failed != nil {
+		t.Fatal(failed)
+	}
+	t.Cleanup(func() { _ = session.Close() })
+	ready, has := make(chan struct{}), make(chan string, 1)
+	has <- ""
+	go func() {
+		_ = session.HearOrders(t.Context(), func() { close(ready) }, func(o queue.Order) {
+			known := <-has
+			has <- known
+			answer := queue.Answer{Handle: o.Handle, Worker: "lab-1 for " + o.By, Known: known == o.Handle, OK: known == o.Handle}
+			if err := session.Answer(t.Context(), o, answer); err != nil {
+				t.Error(err)
+			}
+		})
+	}()
+	<-ready
+	err.Reset()
+	if code := a.run(t.Context(), command); code != exitUnavailable {
+		t.Errorf("nobody has it: exit code %d: %s", code, err)
+	}
+	contains(t, "message", err.String(), "no running test has the handle", "lab-1 for "+operator.Username)
+	<-has
+	has <- handle
+	out.Reset()
+	if code := a.run(t.Context(), []string{"autopkgtest-cloud", "cancel", handle}); code != 0 {
+		t.Errorf("exit code %d: %s", code, err)
+	}
+	contains(t, "output", out.String(), "cancelled")
+
+	a, _, err = newRealApp(t, requester)
+	if code := a.run(t.Context(), command); code != exitRefused {
+		t.Errorf("as a requester: exit code %d: %s", code, err)
+	}
+	contains(t, "message", err.String(), "role operator")
+}

@@ -27,14 +27,21 @@ const exitCodeHelp = `Exit codes:
            end with 0 (2 skipped or flaky, 4 6 failed, 8 nothing to test, 12 14 bad
            package, 16 testbed failed, 20 other); 99: not run on purpose
 ` + ownExitCodes + `
-  75       the wait ended before the test`
+  75       the wait ended before the test, or before any worker answered`
 
 const ownExitCodeHelp = `Exit codes:
   0        all is well
 ` + ownExitCodes
 
+const controlExitCodeHelp = `Exit codes:
+  0        all of them were
+` + ownExitCodes + `
+  75       no worker answered in time
+
+When several fail, the code is of one of them.`
+
 const ownExitCodes = `  64       wrong usage
-  69       the broker, the site or the queue is not there
+  69       the broker, the site, the queue or the running test is not there
   70       anything else
   77       the broker refuses the account
   78       no configuration, or a wrong one
@@ -70,7 +77,7 @@ func exitCode(err error) int {
 	case errors.Is(err, queue.ErrRefused):
 		return exitRefused
 	case errors.Is(err, queue.ErrNoQueue), errors.Is(err, queue.ErrUnreachable), errors.Is(err, queue.ErrUnconfirmed),
-		errors.Is(err, errSite), errors.Is(err, context.DeadlineExceeded):
+		errors.Is(err, errSite), errors.Is(err, errUnknownHandle), errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable
 	}
 	return exitInternal

@@ -1,7 +1,9 @@
-// Autopkgtest-cloud is the operator's command: it requests tests, waits for them, and shows queues, running tests and
-// results. Installed or linked under the name run-autopkgtest it is that tool, silent and with its flags.
+// Autopkgtest-cloud is the operator's command: it requests tests, waits for them, shows queues, running tests and results,
+// and has workers end tests or put them back. Installed or linked under the name run-autopkgtest it is that tool, silent and
+// with its flags.
 //
-// It talks to the broker only to publish; everything that it shows comes from the results site. Start reading at app.
+// It talks to the broker to publish and to command workers; everything that it shows comes from the results site. Start
+// reading at app.
 package main
 
 import (
