@@ -1,6 +1,7 @@
 package site
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -108,7 +109,36 @@ func (s *Site) queuesJSON(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+type apiRunning struct {
+	Package      string                     `json:"package"`
+	Release      string                     `json:"release"`
+	Architecture string                     `json:"architecture"`
+	Params       map[string]json.RawMessage `json:"params"`
+	Duration     int64                      `json:"duration"` // seconds
+	LogTail      string                     `json:"logtail"`
+	Handle       string                     `json:"handle"` // empty if the worker does not tell, as is the next
+	Worker       string                     `json:"worker"`
+}
+
+// runningList answers what runs, as a list and with all that is known.
+func (s *Site) runningList(w http.ResponseWriter, r *http.Request) error {
+	if _, err := parameters(r); err != nil {
+		return err
+	}
+	tests := s.Running.List()
+	list := make([]apiRunning, 0, len(tests))
+	for _, p := range tests {
+		list = append(list, apiRunning{
+			Package: p.Package, Release: p.Release, Architecture: p.Architecture, Params: p.Params,
+			Duration: int64(p.Duration / time.Second), LogTail: p.LogTail, Handle: p.Handle, Worker: p.Worker,
+		})
+	}
+	s.writeJSON(w, r, http.StatusOK, list)
+	return nil
+}
+
 // runningJSON is package → run hash → release → architecture → [parameters, seconds, end of the log], as Ubuntu's site has it.
+// Of tests that it cannot tell apart it has the one that runs longest.
 func (s *Site) runningJSON(w http.ResponseWriter, r *http.Request) error {
 	type byArch map[string][3]any
 	all := map[string]map[string]map[string]byArch{}
@@ -122,6 +152,9 @@ func (s *Site) runningJSON(w http.ResponseWriter, r *http.Request) error {
 		}
 		if all[p.Package][hash][p.Release] == nil {
 			all[p.Package][hash][p.Release] = byArch{}
+		}
+		if _, there := all[p.Package][hash][p.Release][p.Architecture]; there {
+			continue
 		}
 		all[p.Package][hash][p.Release][p.Architecture] = [3]any{p.Params, int64(p.Duration / time.Second), p.LogTail}
 	}

@@ -20,6 +20,7 @@ func TestAPI(t *testing.T) {
 		"results-none.json":    "/api/v1/results?request=nobodys",
 		"queues.json":          "/api/v1/queues",
 		"running.json":         "/static/running.json",
+		"running-list.json":    "/api/v1/running",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

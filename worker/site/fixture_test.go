@@ -298,6 +298,9 @@ func (f *fixture) demo(t *testing.T) {
 		progress("bookworm", "amd64", "gzip", `{"triggers": ["gzip/1.12-2"]}`, 9, tail),
 		progress("trixie", "arm64", "glibc", `{"triggers": ["glibc/2.41-12"]}`, 5+3600, tail),
 	} {
+		if i == 0 { // the others' workers do not tell theirs
+			p.Handle, p.Worker = "20261122-090000-ab12cd34", "lab-1-00c0ffee"
+		}
 		if err := f.running.Update(p); err != nil {
 			t.Fatal(i, err)
 		}

@@ -27,6 +27,7 @@ func (s *Site) routes() http.Handler {
 	data("GET /static/running.json", s.runningJSON)
 	data("GET /api/v1/results", s.resultsJSON)
 	data("GET /api/v1/queues", s.queuesJSON)
+	data("GET /api/v1/running", s.runningList)
 	data("GET /healthz", s.healthz)
 	data("GET /readyz", s.readyz)
 

@@ -33,6 +33,8 @@ type Progress struct {
 	Params       map[string]json.RawMessage // the request's, as it came
 	Duration     time.Duration              // so far
 	LogTail      string
+	Handle       string // by which an operator ends it; empty if its worker does not tell
+	Worker       string // who runs it; empty if it does not tell
 }
 
 // Running is the list of running tests, made of status messages. Its methods may be called from any goroutine.
@@ -44,7 +46,9 @@ type Running struct {
 	swept time.Time // when expire last looked
 }
 
-type runningKey struct{ pkg, hash, release, arch string }
+// runningKey tells tests apart. The first four are all that the upstream worker tells; with the handle, equal requests and
+// private ones, of which nothing else is told, are not taken for each other.
+type runningKey struct{ pkg, hash, release, arch, handle string }
 
 type runningTest struct {
 	Progress
@@ -62,7 +66,7 @@ func (r *Running) Update(status queue.Status) error {
 	if err != nil {
 		return err
 	}
-	key := runningKey{p.Package, runHash(p.Params), p.Release, p.Architecture}
+	key := runningKey{p.Package, runHash(p.Params), p.Release, p.Architecture, p.Handle}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.expire()
@@ -92,6 +96,13 @@ func progressOf(status queue.Status) (Progress, error) {
 			return Progress{}, fmt.Errorf("the parameters are no JSON object: %w", err)
 		}
 	}
+	// Headers, which anybody who may send a status message sets: what has not the form of a name is as good as none.
+	if queue.ValidHandle(status.Handle) {
+		p.Handle = status.Handle
+	}
+	if wordForm.MatchString(strings.ReplaceAll(status.Worker, "-", "")) {
+		p.Worker = status.Worker
+	}
 	tail := status.LogTail[max(0, len(status.LogTail)-maxTail):]
 	var lines []string
 	for line := range strings.Lines(tail) {
@@ -112,7 +123,7 @@ func (r *Running) List() []Progress {
 	}
 	slices.SortFunc(list, func(a, b Progress) int {
 		return cmp.Or(cmp.Compare(a.Package, b.Package), cmp.Compare(a.Release, b.Release),
-			cmp.Compare(a.Architecture, b.Architecture), cmp.Compare(b.Duration, a.Duration))
+			cmp.Compare(a.Architecture, b.Architecture), cmp.Compare(b.Duration, a.Duration), cmp.Compare(a.Handle, b.Handle))
 	})
 	return list
 }

@@ -74,6 +74,32 @@ func TestRunningList(t *testing.T) {
 	}
 }
 
+// Tests of which nothing but the handle differs are told apart, and a handle or worker without the form of one is none.
+func TestRunningHandles(t *testing.T) {
+	t.Parallel()
+	list := NewRunning(func() time.Time { return now })
+	update := func(handle, worker string, running bool) {
+		t.Helper()
+		status := progress("noble", "amd64", queue.PrivatePackage, `{}`, 10, "")
+		status.Handle, status.Worker, status.Running = handle, worker, running
+		if err := list.Update(status); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update("a", "lab-1", true)
+	update("b", "lab-1", true)
+	update("a b", "<script>", true)
+	update("", "", true)
+	got := list.List()
+	if len(got) != 3 || got[0].Handle != "" || got[0].Worker != "" || got[1].Handle != "a" || got[1].Worker != "lab-1" || got[2].Handle != "b" {
+		t.Errorf("listed: %+v", got)
+	}
+	update("a", "lab-1", false)
+	if got := list.List(); len(got) != 2 || got[1].Handle != "b" {
+		t.Errorf("after the end of a: %+v", got)
+	}
+}
+
 func TestRunningDisbelieves(t *testing.T) {
 	t.Parallel()
 	for name, status := range map[string]queue.Status{

@@ -17,6 +17,11 @@ const runningAnswer = `{"green":{"submit-time_x;triggers_['green/2'];":{"noble":
  {"triggers":["green/2","blue/1"],"requester":"joe"},340,"head\n[... ]\nsecond to last\nlast \u001b[31mline\n\n"]}}},
  "blue":{"":{"noble":{"arm64":[{},5,""]}}}}`
 
+const runningListAnswer = `[
+ {"package":"blue","release":"noble","architecture":"arm64","params":{},"duration":5,"logtail":"","handle":"","worker":""},
+ {"package":"green","release":"noble","architecture":"amd64","params":{"triggers":["green/2","blue/1"],"requester":"joe"},"duration":340,
+  "logtail":"head\n[... ]\nsecond to last\nlast \u001b[31mline\n\n","handle":"20261125-152251-ab12cd34","worker":"lab-1","later":1}]`
+
 const resultsAnswer = `{"results":[{"release":"noble","architecture":"amd64","package":"green","run_id":"20261122_012127_abcde@",
  "version":"1:2.0-1","triggers":["green/1:2.0-1"],"exitcode":4,"class":"fail","duration":7505,"requester":"",
  "url":"http://site/packages/g/green/noble/amd64/20261122_012127_abcde@","log":"http://site/results/x/log.gz","later":1}]}`
@@ -24,7 +29,7 @@ const resultsAnswer = `{"results":[{"release":"noble","architecture":"amd64","pa
 func TestTables(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, map[string]any{
-		"/api/v1/queues": queuesAnswer, "/static/running.json": runningAnswer, "/api/v1/results?limit=20": resultsAnswer,
+		"/api/v1/queues": queuesAnswer, "/api/v1/running": runningListAnswer, "/api/v1/results?limit=20": resultsAnswer,
 	})
 	for command, want := range map[string]string{
 		"queues": `
@@ -33,9 +38,9 @@ debci-noble-amd64       -        noble    amd64  12       1
 debci-huge-noble-amd64  huge     noble    amd64  0        0
 `,
 		"running": `
-PACKAGE  RELEASE  ARCH   FOR    TRIGGERS        REQUESTER  LOG
-blue     noble    arm64  5s     -               -          -
-green    noble    amd64  5m40s  green/2 blue/1  joe        last  [31mline
+PACKAGE  RELEASE  ARCH   FOR    HANDLE                    TRIGGERS        REQUESTER  LOG
+blue     noble    arm64  5s     -                         -               -          -
+green    noble    amd64  5m40s  20261125-152251-ab12cd34  green/2 blue/1  joe        last  [31mline
 `,
 		"results": `
 PACKAGE  VERSION  RELEASE  ARCH   RESULT  TOOK   TRIGGERS       RUN
@@ -52,7 +57,7 @@ green    1:2.0-1  noble    amd64  fail    2h05m  green/1:2.0-1  http://site/pack
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, map[string]any{
-		"/api/v1/queues": queuesAnswer, "/static/running.json": runningAnswer, "/api/v1/results?limit=20": resultsAnswer,
+		"/api/v1/queues": queuesAnswer, "/api/v1/running": runningListAnswer, "/api/v1/results?limit=20": resultsAnswer,
 	})
 	decode := func(into any, line ...string) {
 		t.Helper()
@@ -70,7 +75,8 @@ func TestJSON(t *testing.T) {
 	}
 	var runs []siteRun
 	decode(&runs, "--json", "running")
-	if len(runs) != 2 || runs[1].Package != "green" || runs[1].Duration != 340 || !strings.HasPrefix(runs[1].LogTail, "head\n") {
+	if len(runs) != 2 || runs[1].Package != "green" || runs[1].Duration != 340 || !strings.HasPrefix(runs[1].LogTail, "head\n") ||
+		runs[1].Handle != handle || runs[1].Worker != "lab-1" {
 		t.Errorf("running: %+v", runs)
 	}
 	var results struct {
@@ -82,10 +88,18 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// TestRunningOnAnotherSite: one that is not ours, or an older one, has no list with handles.
+func TestRunningOnAnotherSite(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, map[string]any{"/static/running.json": runningAnswer})
+	f.run(t, 0, "autopkgtest-cloud", "running")
+	contains(t, "running", f.out.String(), "green    noble    amd64  5m40s  -       green/2 blue/1  joe        last  [31mline\n")
+}
+
 func TestNothingToShow(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, map[string]any{
-		"/api/v1/queues": "[]", "/static/running.json": "{}", "/api/v1/results": `{"results":[]}`,
+		"/api/v1/queues": "[]", "/api/v1/running": "[]", "/api/v1/results": `{"results":[]}`,
 	})
 	for command, want := range map[string]string{"queues": "[]", "running": "[]", "results": "{\n  \"results\": []\n}"} {
 		f.run(t, 0, "autopkgtest-cloud", command, "--json")

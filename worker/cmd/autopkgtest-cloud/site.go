@@ -24,6 +24,13 @@ func (t *temporary) Error() string { return t.err.Error() }
 
 func (t *temporary) Unwrap() error { return t.err }
 
+// notThere marks an address that the site does not have.
+type notThere struct{ err error }
+
+func (n *notThere) Error() string { return n.err.Error() }
+
+func (n *notThere) Unwrap() error { return n.err }
+
 // site asks the results site.
 type site struct {
 	base   string
@@ -88,6 +95,8 @@ type siteRun struct {
 	Params       map[string]json.RawMessage `json:"params"`
 	Duration     int64                      `json:"duration"` // seconds
 	LogTail      string                     `json:"logtail"`
+	Handle       string                     `json:"handle"` // for cancel and requeue; empty if the worker does not tell
+	Worker       string                     `json:"worker"`
 }
 
 // text is a parameter that is a string, or empty.
@@ -116,8 +125,19 @@ func (r siteRun) lastLine() string {
 	return ""
 }
 
-// running flattens what the site tells as package → hash → release → architecture → [parameters, seconds, end of the log].
+// running asks what runs.
 func (s *site) running(ctx context.Context) ([]siteRun, error) {
+	runs := []siteRun{}
+	err := s.get(ctx, "/api/v1/running", nil, &runs)
+	if missing := new(notThere); errors.As(err, &missing) {
+		return s.runningElsewhere(ctx)
+	}
+	return runs, err
+}
+
+// runningElsewhere asks a site that is not ours. It flattens package → hash → release → architecture → [parameters, seconds,
+// end of the log]; handles are not among it.
+func (s *site) runningElsewhere(ctx context.Context) ([]siteRun, error) {
 	var answer map[string]map[string]map[string]map[string][]json.RawMessage
 	if err := s.get(ctx, "/static/running.json", nil, &answer); err != nil {
 		return nil, err
@@ -178,6 +198,9 @@ func (s *site) get(ctx context.Context, path string, query url.Values, answer an
 		}
 		if response.StatusCode >= 500 || response.StatusCode == http.StatusTooManyRequests {
 			return &temporary{err}
+		}
+		if response.StatusCode == http.StatusNotFound {
+			return &notThere{err}
 		}
 		return err
 	}

@@ -66,7 +66,7 @@ func (w *world) tell(t *testing.T, body []byte, running bool) {
 	_, params, _ := bytes.Cut(body, []byte("\n"))
 	err := w.running.Update(queue.Status{
 		Release: "noble", Architecture: "amd64", Package: "green", Running: running, Params: json.RawMessage(params),
-		Duration: 12, LogTail: "first\nautopkgtest [01:21:27]: test smoke\n",
+		Duration: 12, LogTail: "first\nautopkgtest [01:21:27]: test smoke\n", Handle: handle, Worker: "lab-1",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func TestWithTheRealSite(t *testing.T) {
 	contains(t, "queues", f.out.String(), "debci-noble-amd64  -        noble    amd64  0        1\n")
 	w.tell(t, []byte("green\n"+`{"triggers":["green/1"],"requester":"joe"}`), true)
 	f.run(t, 0, "autopkgtest-cloud", "running")
-	contains(t, "running", f.out.String(), "green    noble    amd64  12s  green/1   joe        autopkgtest [01:21:27]: test smoke\n")
+	contains(t, "running", f.out.String(), "green    noble    amd64  12s  "+handle+"  green/1   joe        autopkgtest [01:21:27]: test smoke\n")
 
 	f.run(t, exitUsage, "autopkgtest-cloud", "results", "--limit", "5000")
 	contains(t, "message", f.err.String(), "must be a number from 1 to 1000")

@@ -51,14 +51,15 @@ func serve(ctx context.Context, conf config.Collector, requests []requestQueue, 
 	listener net.Listener, log *slog.Logger,
 ) error {
 	running := site.NewRunning(time.Now)
+	believed := hintHandler{lister, log}
 	hints := &subscription{
 		listener: queue.CompletionListener, parallel: 4,
-		handle:      hintHandler{lister, log}.handle,
+		handle:      func(ctx context.Context, d queue.Delivery) error { return believed.handle(ctx, d.Body) },
 		credentials: conf.BrokerCredentials, log: log,
 	}
 	statuses := &subscription{
 		listener: queue.StatusListener, parallel: 1,
-		handle:      func(_ context.Context, body []byte) error { return updateRunning(running, body) },
+		handle:      func(_ context.Context, d queue.Delivery) error { return updateRunning(running, d) },
 		credentials: conf.BrokerCredentials, log: log,
 	}
 	pages, err := site.New(site.Config{

@@ -356,17 +356,22 @@ func TestRunningAndQueues(t *testing.T) {
 		return strings.Contains(body, line) && strings.Count(body, `"queue"`) == 2
 	})
 	status := queue.Status{Release: w.release, Architecture: "amd64", Package: "green", Running: true,
-		Params: []byte(`{"triggers": ["green/1"]}`), Duration: 20, LogTail: "a line"}
+		Params: []byte(`{"triggers": ["green/1"]}`), Duration: 20, LogTail: "a line", Handle: "20261125-152251-ab12cd34", Worker: "lab-1"}
 	for _, running := range []bool{true, false} {
 		status.Running = running
-		body, err := status.Body()
+		message, err := status.Message()
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.publish(t, queue.StatusExchange, body)
+		if err := w.session.PublishMessage(t.Context(), queue.StatusExchange, "", message); err != nil {
+			t.Fatal(err)
+		}
 		queuetest.Eventually(t, fmt.Sprintf("green is shown as running: %v", running), func() bool {
 			return strings.Contains(w.get(t, "/static/running.json"), `"green"`) == running
 		})
+		if handle := `"handle":"20261125-152251-ab12cd34","worker":"lab-1"`; running != strings.Contains(w.get(t, "/api/v1/running"), handle) {
+			t.Errorf("running %v, listed: %s", running, w.get(t, "/api/v1/running"))
+		}
 	}
 }
 

@@ -46,8 +46,8 @@ func (h hintHandler) handle(ctx context.Context, body []byte) error {
 	return nil
 }
 
-func updateRunning(running *site.Running, body []byte) error {
-	status, err := queue.ParseStatus(body)
+func updateRunning(running *site.Running, d queue.Delivery) error {
+	status, err := queue.StatusOf(d)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ var patience = queue.Patience{First: 250 * time.Millisecond, Longest: 5 * time.S
 type subscription struct {
 	listener    queue.Listener
 	parallel    int // how many messages are handled at the same time
-	handle      func(ctx context.Context, body []byte) error
+	handle      func(ctx context.Context, d queue.Delivery) error
 	credentials string // path
 	log         *slog.Logger
 
@@ -90,7 +90,7 @@ func (s *subscription) subscribe(ctx context.Context, session *queue.Session) (<
 // settle handles a message and takes it off the queue. A message is a hint or news, never the only copy of anything, so one
 // that cannot be handled is not handled again.
 func (s *subscription) settle(ctx context.Context, delivery queue.Delivery) {
-	if err := s.handle(ctx, delivery.Body); err != nil && ctx.Err() == nil {
+	if err := s.handle(ctx, delivery); err != nil && ctx.Err() == nil {
 		s.log.Warn("a message was passed over", "queue", delivery.QueueName, "error", err)
 	}
 	if ctx.Err() != nil {
