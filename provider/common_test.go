@@ -143,13 +143,19 @@ func TestExplain(t *testing.T) {
 // TestOneContract: the provider declares what the worker's side declares, and grants what that needs.
 func TestOneContract(t *testing.T) {
 	t.Parallel()
-	want := map[string]bool{queue.StatusExchange: false, queue.CompletionExchange: true}
+	want := map[string]bool{
+		queue.StatusExchange: false, queue.CompletionExchange: true,
+		queue.ControlExchange: true, queue.AnswersExchange: true, queue.RejectedExchange: true,
+	}
 	got := map[string]bool{}
 	for _, x := range rabbitmq.Fanouts {
 		got[x.Name] = x.Durable
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	if rabbitmq.RejectedExchange != queue.RejectedExchange || rabbitmq.RejectedQueue != queue.RejectedQueue {
+		t.Errorf("rejected requests go to %s and %s", rabbitmq.RejectedExchange, rabbitmq.RejectedQueue)
 	}
 	collector := rabbitmq.Collector.Permissions()
 	for _, listener := range []queue.Listener{queue.CompletionListener, queue.StatusListener} {

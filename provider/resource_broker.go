@@ -60,8 +60,15 @@ func brokerIdentity(object types.Object) identityValue {
 
 func (brokerKind) schema(ctx context.Context) schema.Schema {
 	return schema.Schema{
-		MarkdownDescription: "Makes a broker fit for a test cloud, whoever installed it: the user `guest` is gone, and the " +
-			"exchanges for status and completion messages are there, declared as all clients declare them.",
+		MarkdownDescription: "Makes a broker fit for a test cloud, whoever installed it:\n\n" +
+			"- The user `guest` is gone.\n" +
+			"- The exchanges for status and completion messages are there, declared as all clients declare them.\n" +
+			"- The exchanges `autopkgtest.control` and `autopkgtest.answers` are there, through which operators command workers " +
+			"(`autopkgtest-cloud cancel` and `requeue`).\n" +
+			"- Requests that can never be run are kept: workers send them to the exchange `autopkgtest.rejected`, and the queue " +
+			"`rejected-requests` is bound to it. Each has the reason, its queue, the worker and the time in the headers " +
+			"`x-reason`, `x-queue`, `x-worker` and `x-time`. No role may read that queue; an administrator can, with the broker's " +
+			"management page. A destroy leaves it behind if something is in it.",
 		Attributes: baseAttributes(ctx, inPlace, map[string]schema.Attribute{
 			"broker": brokerAttribute(),
 			"require_amqp_0_8": schema.BoolAttribute{
@@ -93,6 +100,9 @@ func (brokerKind) ensure(ctx context.Context, c *call[brokerResourceModel]) erro
 		if err := ensureExchange(ctx, client, exchange); err != nil {
 			return err
 		}
+	}
+	if err := ensureRejected(ctx, client); err != nil {
+		return err
 	}
 	// Last, when every call above has proven that our own administrator does not need it.
 	if err := client.DeleteUser(ctx, guest); err != nil {
@@ -169,6 +179,9 @@ func inspectBroker(ctx context.Context, c *call[brokerResourceModel]) (finding, 
 			return finding{Problem: "the exchange " + exchange.Name + " has other settings than its clients declare"}, nil
 		}
 	}
+	if problem, err := rejectedProblem(ctx, client); err != nil || problem != "" {
+		return finding{Problem: problem}, err
+	}
 	switch _, err := client.User(ctx, guest); {
 	case err == nil:
 		return finding{Problem: "the user guest is there"}, nil
@@ -185,6 +198,9 @@ func (brokerKind) remove(ctx context.Context, c *call[brokerResourceModel]) erro
 		if err == nil {
 			err = client.DeleteExchange(ctx, exchange.Name)
 		}
+	}
+	if err == nil {
+		err = removeRejected(ctx, c, client)
 	}
 	_, err = leftBehind(c, err, "The exchanges")
 	return err

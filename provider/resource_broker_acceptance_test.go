@@ -6,12 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
 func TestAccBroker(t *testing.T) {
@@ -37,6 +41,9 @@ resource "autopkgtest_broker" "test" {
 				return fmt.Errorf("exchange %s: right=%t, %w", exchange.Name, right, err)
 			}
 		}
+		if problem, err := rejectedProblem(ctx, s.management); err != nil || problem != "" {
+			return fmt.Errorf("%s, %w", problem, err)
+		}
 		if _, err := s.management.User(ctx, guest); !errors.Is(err, rabbitmq.ErrNotFound) {
 			return fmt.Errorf("guest is there: %w", err)
 		}
@@ -57,6 +64,20 @@ resource "autopkgtest_broker" "test" {
 		must(s.management.DeleteExchange(ctx, "teststatus.fanout"))
 		must(s.management.DeclareExchange(ctx, rabbitmq.Exchange{Name: "teststatus.fanout", Durable: true}))
 	})...)
+	steps = append(steps, repaired(address, "autopkgtest.control is missing", configuration, func() {
+		must(s.management.DeleteExchange(ctx, rabbitmq.ControlExchange))
+	})...)
+	steps = append(steps, repaired(address, "autopkgtest.answers has other settings", configuration, func() {
+		must(s.management.DeleteExchange(ctx, rabbitmq.AnswersExchange))
+		must(s.management.DeclareExchange(ctx, rabbitmq.Exchange{Name: rabbitmq.AnswersExchange, Durable: false}))
+	})...)
+	steps = append(steps, repaired(address, "the queue rejected-requests is missing", configuration, func() {
+		must(s.management.DeleteQueue(ctx, rabbitmq.RejectedQueue, true))
+	})...)
+	steps = append(steps, repaired(address, "rejected-requests is not bound", configuration, func() {
+		must(s.management.DeleteExchange(ctx, rabbitmq.RejectedExchange))
+		must(s.management.DeclareExchange(ctx, rabbitmq.Exchange{Name: rabbitmq.RejectedExchange, Durable: true}))
+	})...)
 	for i := 2; i < len(steps); i += 2 {
 		steps[i].Check = hardened
 	}
@@ -65,5 +86,60 @@ resource "autopkgtest_broker" "test" {
 		if _, err := s.management.ExchangeIs(ctx, exchange); !errors.Is(err, rabbitmq.ErrNotFound) {
 			t.Errorf("after the destroy, %s: %v", exchange.Name, err)
 		}
+	}
+	if queues, err := s.management.Queues(ctx); err != nil || queues[rabbitmq.RejectedQueue].Name != "" {
+		t.Errorf("after the destroy: %+v, %v", queues[rabbitmq.RejectedQueue], err)
+	}
+}
+
+// TestAccRejectedQueueIsKept: a queue with other settings is made anew when it is empty, and is in nobody's way to be looked at
+// when it is not.
+func TestAccRejectedQueueIsKept(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	ctx := context.Background()
+	s.fanouts.Lock()
+	defer s.fanouts.Unlock()
+	if err := s.management.DeclareExchange(ctx, rabbitmq.Exchange{Name: rabbitmq.RejectedExchange, Durable: true}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.management.DeleteQueue(ctx, rabbitmq.RejectedQueue, false)
+		_ = s.management.DeleteExchange(ctx, rabbitmq.RejectedExchange)
+	})
+	administrator, err := config.ReadBroker(s.broker.CredentialsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connection, err := amqp.Dial(administrator.URI().Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	channel, err := connection.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := channel.QueueDeclare(rabbitmq.RejectedQueue, true, false, false, false, amqp.Table{"x-max-length": 10}); err != nil {
+		t.Fatal(err)
+	}
+	if problem, err := rejectedProblem(ctx, s.management); err != nil || !strings.Contains(problem, "other settings") {
+		t.Errorf("%q, %v", problem, err)
+	}
+	if err := published(channel, "", rabbitmq.RejectedQueue, amqp.Publishing{Body: []byte("no request")}); err != nil {
+		t.Fatal(err)
+	}
+	var explained *problem
+	if err := ensureRejected(ctx, s.management); !errors.As(err, &explained) || !strings.Contains(explained.title, "holds 1 request") {
+		t.Errorf("with a request in it: %v", err)
+	}
+	if _, err := channel.QueuePurge(rabbitmq.RejectedQueue, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := ensureRejected(ctx, s.management); err != nil {
+		t.Fatal(err)
+	}
+	if problem, err := rejectedProblem(ctx, s.management); err != nil || problem != "" {
+		t.Errorf("made anew: %q, %v", problem, err)
 	}
 }

@@ -52,7 +52,13 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 		MarkdownDescription: "A user of the broker with the rights of its role and no others.\n\n" +
 			"The password is generated and kept in `credentials_file` alone: neither configuration nor state nor plan has it, " +
 			"and the broker gets a salted hash. As long as the file is there, no apply changes the password, not even one " +
-			"without a state; when the file is lost, the next apply gives this one user a new password.",
+			"without a state; when the file is lost, the next apply gives this one user a new password.\n\n" +
+			"A request is published to the broker's default exchange, whose queues the broker cannot tell apart. So a `requester`, " +
+			"and an `operator`, can put a message into every queue whose name is known: beside the request queues these are " +
+			"`complete-listener` (the website then looks in the store for a result that is not there), `running-listener` (the " +
+			"website then shows a test that does not run) and `rejected-requests`. Neither can read or empty any of them. The " +
+			"queues in which workers hear commands have random names, and workers obey nothing that did not come through the " +
+			"exchange `autopkgtest.control`.",
 		Attributes: baseAttributes(ctx, inPlace, map[string]schema.Attribute{
 			"broker": brokerAttribute(),
 			"name": schema.StringAttribute{
@@ -62,8 +68,9 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 			},
 			"role": schema.StringAttribute{
 				Required: true,
-				MarkdownDescription: "`requester` may publish requests and nothing else: for britney and other tools. `worker` may take " +
-					"requests and announce results. `collector` may listen to announcements.",
+				MarkdownDescription: "`requester` may publish requests and nothing else: for britney and other tools. `operator` may also " +
+					"command workers: for `autopkgtest-cloud`, with which people cancel and requeue running tests. `worker` may take " +
+					"requests, announce results and hear commands. `collector` may listen to announcements.",
 				Validators: []validator.String{stringvalidator.OneOf(roleNames()...)},
 			},
 			"credentials_file": schema.StringAttribute{

@@ -54,8 +54,9 @@ func (webKind) schema(ctx context.Context) schema.Schema {
 			},
 			"operator_credentials_file": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{absolutePath()},
-				MarkdownDescription: "Credentials of a broker user with the role `requester`, for `operator_configuration`. Whoever " +
-					"requests tests with `autopkgtest-cloud` must be able to read this file.",
+				MarkdownDescription: "Credentials of a broker user with the role `operator`, or `requester` where nobody is to cancel or " +
+					"requeue running tests, for `operator_configuration`. Whoever requests tests with " +
+					"`autopkgtest-cloud` must be able to read this file.",
 			},
 			"storage_url": schema.StringAttribute{
 				Required: true, MarkdownDescription: "Public address above the result containers. They are read without logging in.",

@@ -25,6 +25,10 @@ func TestAccRolesAreLeast(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := ensureRejected(ctx, s.management); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.management.DeleteQueue(ctx, rabbitmq.RejectedQueue, false) })
 	requests := "debci-" + unique("rel") + "-amd64"
 	if err := s.management.DeclareQueue(ctx, requests); err != nil {
 		t.Fatal(err)
@@ -59,6 +63,21 @@ func TestAccRolesAreLeast(t *testing.T) {
 			}
 			return c.QueueBind("complete-listener", "complete-listener", "testcomplete.fanout", false, nil)
 		},
+		"command workers":         func(c *amqp.Channel) error { return published(c, "autopkgtest.control", "", message) },
+		"hear commands":           func(c *amqp.Channel) error { return listened(c, "autopkgtest.control") },
+		"answer a command":        func(c *amqp.Channel) error { return published(c, "autopkgtest.answers", "", message) },
+		"hear answers":            func(c *amqp.Channel) error { return listened(c, "autopkgtest.answers") },
+		"keep a rejected request": func(c *amqp.Channel) error { return published(c, "autopkgtest.rejected", "", message) },
+		"read rejected requests": func(c *amqp.Channel) error {
+			_, _, err := c.Get("rejected-requests", false)
+			return err
+		},
+		"remove the exchange of commands": func(c *amqp.Channel) error {
+			return c.ExchangeDelete("autopkgtest.control", false, false)
+		},
+		"declare the exchange of commands": func(c *amqp.Channel) error {
+			return c.ExchangeDeclare("autopkgtest.control", "fanout", true, false, false, false, nil)
+		},
 		"look at a queue": func(c *amqp.Channel) error {
 			_, err := c.QueueDeclarePassive(requests, true, false, false, false, nil)
 			return err
@@ -66,9 +85,10 @@ func TestAccRolesAreLeast(t *testing.T) {
 	}
 	allowed := map[rabbitmq.Role][]string{
 		rabbitmq.Requester: {"publish a request", "look at a queue"},
+		rabbitmq.Operator:  {"publish a request", "look at a queue", "command workers", "hear answers"},
 		// What a worker reads it can also purge: the broker has one right for both.
 		rabbitmq.Worker: {"take a request", "purge requests", "declare the exchange of results", "announce a result",
-			"look at a queue"},
+			"look at a queue", "hear commands", "answer a command", "keep a rejected request"},
 		rabbitmq.Collector: {"declare the exchange of results", "listen to results", "look at a queue"},
 	}
 	for _, role := range rabbitmq.Roles {
@@ -108,6 +128,19 @@ func TestAccRolesAreLeast(t *testing.T) {
 			}
 		})
 	}
+}
+
+// listened has the broker make a queue that hears what an exchange sends, and listens to it.
+func listened(c *amqp.Channel, exchange string) error {
+	queue, err := c.QueueDeclare("", false, true, true, false, nil)
+	if err != nil {
+		return err
+	}
+	if err := c.QueueBind(queue.Name, "", exchange, false, nil); err != nil {
+		return err
+	}
+	_, err = c.Consume(queue.Name, "", true, true, false, false, nil)
+	return err
 }
 
 // published waits for the broker's word: a publish that is not allowed fails only afterwards.

@@ -49,7 +49,7 @@ resource "autopkgtest_broker_user" "britney" {
 resource "autopkgtest_broker_user" "operator" {
   broker = autopkgtest_rabbitmq_server.broker.broker
   name   = "operator"
-  role   = "requester"
+  role   = "operator"
 
   depends_on = [autopkgtest_request_queues.queues]
 }

@@ -12,11 +12,24 @@ type Exchange struct {
 	Durable bool
 }
 
-// Fanouts are the exchanges that the parts of a test cloud declare, each with exactly these settings: a declaration with
-// another durability is refused by the broker, and its sender is cut off.
+// The exchanges that are made here alone: no user has the right to.
+const (
+	ControlExchange  = "autopkgtest.control"  // operators' commands to all workers
+	AnswersExchange  = "autopkgtest.answers"  // what workers say to them
+	RejectedExchange = "autopkgtest.rejected" // requests that can never be run
+)
+
+// RejectedQueue keeps what is sent to RejectedExchange, for people.
+const RejectedQueue = "rejected-requests"
+
+// Fanouts are the exchanges of a test cloud, each with exactly these settings. The first two are declared by its parts as
+// well: a declaration with another durability is refused by the broker, and its sender is cut off.
 var Fanouts = []Exchange{
 	{Name: "teststatus.fanout", Durable: false},
 	{Name: "testcomplete.fanout", Durable: true},
+	{Name: ControlExchange, Durable: true},
+	{Name: AnswersExchange, Durable: true},
+	{Name: RejectedExchange, Durable: true},
 }
 
 // ExchangeIs says whether the exchange is there and just so. A missing one is ErrNotFound.

@@ -24,9 +24,10 @@ type fakeBroker struct {
 	permissions map[string]map[string]any
 	exchanges   map[string]map[string]any
 	queues      map[string]map[string]any
-	requests    []string // METHOD PATH BODY
-	failWith    int      // answer everything with this status
-	afterwards  int      // end that after so many answers
+	bindings    map[string]bool // EXCHANGE QUEUE
+	requests    []string        // METHOD PATH BODY
+	failWith    int             // answer everything with this status
+	afterwards  int             // end that after so many answers
 }
 
 const fakePassword = "fakeAdminPassword"
@@ -38,6 +39,7 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *Management) {
 		permissions: map[string]map[string]any{},
 		exchanges:   map[string]map[string]any{},
 		queues:      map[string]map[string]any{},
+		bindings:    map[string]bool{},
 	}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(f.Close)
@@ -92,6 +94,8 @@ func (f *fakeBroker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.object(w, r, f.permissions, parts[2], func() map[string]any { return body })
 	case "exchanges":
 		f.declared(w, r, f.exchanges, parts, body, "exchange")
+	case "bindings":
+		f.bindingsCall(w, r, parts)
 	case "queues":
 		f.queuesCall(w, r, parts, body)
 	default:
@@ -114,6 +118,22 @@ func (f *fakeBroker) queuesCall(w http.ResponseWriter, r *http.Request, parts []
 		return
 	}
 	f.declared(w, r, f.queues, parts, body, "queue")
+}
+
+// bindingsCall answers bindings/VHOST/e/EXCHANGE/q/QUEUE.
+func (f *fakeBroker) bindingsCall(w http.ResponseWriter, r *http.Request, parts []string) {
+	exchange, queue := parts[3], parts[5]
+	switch {
+	case f.exchanges[exchange] == nil || f.queues[queue] == nil:
+		f.refuse(w, http.StatusNotFound, "Object Not Found", "Not Found")
+	case r.Method == http.MethodPost:
+		f.bindings[exchange+" "+queue] = true
+		w.WriteHeader(http.StatusCreated)
+	case f.bindings[exchange+" "+queue]:
+		f.answer(w, []map[string]any{{"source": exchange, "destination": queue, "destination_type": "queue", "routing_key": ""}})
+	default:
+		f.answer(w, []any{})
+	}
 }
 
 func (f *fakeBroker) declared(w http.ResponseWriter, r *http.Request, all map[string]map[string]any, parts []string,

@@ -12,12 +12,13 @@ type Role string
 // The roles.
 const (
 	Requester Role = "requester" // publishes requests: britney, run-autopkgtest
+	Operator  Role = "operator"  // publishes requests, and commands workers: cancel, requeue
 	Worker    Role = "worker"    // takes requests, announces states and results
 	Collector Role = "collector" // listens to announcements
 )
 
 // Roles lists them all.
-var Roles = []Role{Requester, Worker, Collector}
+var Roles = []Role{Requester, Operator, Worker, Collector}
 
 // ourTag marks the users that were made here. It gives no rights: the broker knows only tags of its own.
 const ourTag = "autopkgtest-cloud"
@@ -33,8 +34,15 @@ const nothing = "^$"
 // Permissions are the least that the role needs. Each was found by running its operations with every subset:
 //
 //   - A request is published to the default exchange, which is called amq.default here. Reading and making queues is denied.
+//     The broker cannot tell that exchange's queues apart: whoever requests can put a message into any queue whose name he
+//     knows. A worker does not obey a command that comes that way.
+//   - An operator commands workers, and hears their answers with a queue that the broker names (amq.gen-...): declaring it
+//     takes configure, binding it write to the queue and read from the exchange, consuming it read. It belongs to one
+//     connection, and nobody else can use it, whatever his rights.
 //   - A worker consumes request queues that somebody else has made, so it can neither delete nor remake one. It declares
-//     the exchanges, since the one for status messages does not outlive a restart of the broker.
+//     the exchanges, since the one for status messages does not outlive a restart of the broker. It hears commands with such
+//     a queue as well. It answers to an exchange: the broker's own direct reply-to would take the right to write to
+//     amq.default, and so to every queue.
 //   - A collector declares its own two queues and binds them, which writes to the queue and reads from the exchange.
 //
 // Asking for a queue's length is a passive declaration and needs no right at all.
@@ -42,15 +50,22 @@ func (r Role) Permissions() Permissions {
 	const (
 		exchanges = `teststatus\.fanout|testcomplete\.fanout`
 		listeners = `complete-listener|running-listener`
+		own       = `amq\.gen-.*` // queues that the broker names
 	)
 	switch r {
 	case Requester:
 		return Permissions{Configure: nothing, Write: `^amq\.default$`, Read: nothing}
+	case Operator:
+		return Permissions{
+			Configure: "^" + own + "$",
+			Write:     `^(amq\.default|autopkgtest\.control|` + own + ")$",
+			Read:      `^(autopkgtest\.answers|` + own + ")$",
+		}
 	case Worker:
 		return Permissions{
-			Configure: "^(" + exchanges + ")$",
-			Write:     "^(" + exchanges + ")$",
-			Read:      `^debci-.*$`,
+			Configure: "^(" + exchanges + "|" + own + ")$",
+			Write:     "^(" + exchanges + `|autopkgtest\.answers|autopkgtest\.rejected|` + own + ")$",
+			Read:      `^(debci-.*|autopkgtest\.control|` + own + ")$",
 		}
 	case Collector:
 		return Permissions{

@@ -168,6 +168,29 @@ func TestExchanges(t *testing.T) {
 	}
 }
 
+func TestBindings(t *testing.T) {
+	t.Parallel()
+	_, m := newFakeBroker(t)
+	ctx := context.Background()
+	if err := m.Bind(ctx, RejectedExchange, RejectedQueue); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("bound what is not there: %v", err)
+	}
+	if err := errors.Join(m.DeclareExchange(ctx, Exchange{RejectedExchange, true}), m.DeclareQueue(ctx, RejectedQueue)); err != nil {
+		t.Fatal(err)
+	}
+	if bound, err := m.Bound(ctx, RejectedExchange, RejectedQueue); err != nil || bound {
+		t.Fatalf("bound before: %v, %v", bound, err)
+	}
+	for range 2 {
+		if err := m.Bind(ctx, RejectedExchange, RejectedQueue); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if bound, err := m.Bound(ctx, RejectedExchange, RejectedQueue); err != nil || !bound {
+		t.Fatalf("bound: %v, %v", bound, err)
+	}
+}
+
 func TestQueues(t *testing.T) {
 	t.Parallel()
 	fake, m := newFakeBroker(t)

@@ -8,6 +8,15 @@ resource "autopkgtest_broker_user" "britney" {
   depends_on = [autopkgtest_request_queues.main]
 }
 
+# People, with autopkgtest-cloud, request tests as well, and cancel and requeue running ones.
+resource "autopkgtest_broker_user" "operator" {
+  broker = autopkgtest_rabbitmq_server.main.broker
+  name   = "operator"
+  role   = "operator"
+
+  depends_on = [autopkgtest_request_queues.main]
+}
+
 resource "autopkgtest_broker_user" "worker" {
   broker = autopkgtest_rabbitmq_server.main.broker
   name   = "worker"
