@@ -34,7 +34,8 @@ func (w *Worker) hearOrders(ctx context.Context, session *queue.Session, request
 		err := session.HearOrders(ctx, heard, func(o queue.Order) {
 			obeying.Go(func() { // the next order does not wait for the end of a test
 				if err := session.Answer(ctx, o, w.obey(o, requests)); err != nil && ctx.Err() == nil {
-					w.log.Warn("an operator's command was not answered", "command", string(o.Verb), "handle", o.Handle, "by", o.By, "error", err)
+					w.log.Warn("an operator's command was not answered", "command", string(o.Verb), "handle", o.Handle,
+						"by", o.By, "error", err)
 				}
 			})
 		})
