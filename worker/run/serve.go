@@ -24,9 +24,7 @@ func (w *Worker) serve(ctx context.Context, session *queue.Session) error {
 	defer beside.Wait()
 	defer stop()
 	beside.Go(func() { w.publishRejected(within, session) })
-	if requests, able := any(w).(commanded); able {
-		beside.Go(func() { w.hearOrders(within, session, requests) })
-	}
+	beside.Go(func() { w.hearOrders(within, session, w) })
 	return w.take(ctx, session)
 }
 
