@@ -29,11 +29,7 @@ func TestCommands(t *testing.T) {
 		}
 	}
 	storeAway := func(_ *testing.T, b *bench, _ *life) { away(b, "put", 20*time.Minute) }
-	spoolFull := func(t *testing.T, b *bench, l *life) {
-		folder := b.spool.folder
-		fullSpool(t, b, l)
-		time.AfterFunc(20*time.Minute, func() { b.spool.folder = folder })
-	}
+	spoolFull := func(t *testing.T, b *bench, _ *life) { fullSpool(t, b, 20*time.Minute) }
 	noBroker := func(_ *testing.T, b *bench, _ *life) {
 		b.broker.withdraw(b.session)
 		time.AfterFunc(20*time.Minute, func() { b.broker.lend(b.session) })

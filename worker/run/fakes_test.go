@@ -306,7 +306,7 @@ type bench struct {
 	session  *fakeSession
 	store    *hookedStore
 	state    *state
-	logged   *bytes.Buffer
+	logged   *lockedWriter
 }
 
 var noble = request.Queue{Release: "noble", Architecture: "amd64"}
@@ -322,7 +322,7 @@ func newBench(t *testing.T, script func(context.Context, testbed.Job) (testbed.O
 	t.Cleanup(func() { _ = results.Close() })
 	b := &bench{
 		testbeds: &fakeTestbeds{script: script, images: folder}, session: &fakeSession{}, store: &hookedStore{Store: results},
-		logged: new(bytes.Buffer),
+		logged: new(lockedWriter),
 	}
 	settings := Settings{
 		Queues: []request.Queue{noble}, Slots: 2, StateDirectory: filepath.Join(folder, "state"), Images: folder,
@@ -331,7 +331,7 @@ func newBench(t *testing.T, script func(context.Context, testbed.Job) (testbed.O
 	for _, f := range change {
 		f(&settings)
 	}
-	log := slog.New(slog.NewTextHandler(&lockedWriter{w: b.logged}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if b.Worker, err = New(settings, b.testbeds, b.store, log); err != nil {
 		t.Fatal(err)
 	}
@@ -374,15 +374,22 @@ func (b *bench) beside(t *testing.T, script func(context.Context, testbed.Job) (
 	return other
 }
 
+// lockedWriter is a log that is read while it is written.
 type lockedWriter struct {
 	mu sync.Mutex
-	w  io.Writer
+	w  bytes.Buffer
 }
 
 func (w *lockedWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.w.Write(p)
+}
+
+func (w *lockedWriter) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.w.String()
 }
 
 // body is a request's, made at a time of its own so that it is like no other.

@@ -36,7 +36,7 @@ func (b *bench) other(t *testing.T, beside *life) *other {
 func (o *other) write(t *testing.T, content string) *other {
 	t.Helper()
 	err := errors.Join(
-		o.b.store.Store.CreateContainer(context.Background(), leaseContainer, false),
+		o.b.store.CreateContainer(context.Background(), leaseContainer, false),
 		o.b.store.Store.Put(context.Background(), leaseContainer, o.object, strings.NewReader(content), int64(len(content)), store.Properties{}))
 	if err != nil {
 		t.Error(err)
@@ -91,7 +91,7 @@ func (o *other) publish(t *testing.T, when time.Time) *other {
 		RunID: result.NewRunID(when, o.body, "amd64", "noble"),
 	}
 	err := errors.Join(
-		o.b.store.Store.CreateContainer(t.Context(), at.Container, true),
+		o.b.store.CreateContainer(t.Context(), at.Container, true),
 		o.b.store.Store.Put(t.Context(), at.Container, at.Object(result.TarObject), bytes.NewReader(tar.Bytes()), int64(tar.Len()), store.Properties{}))
 	if err != nil {
 		t.Error(err)

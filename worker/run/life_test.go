@@ -48,10 +48,18 @@ func ordered(to State) func(*testing.T, *bench, *life) {
 	return func(_ *testing.T, _ *bench, l *life) { _ = l.obey(command{to, "joe"}) }
 }
 
-// fullSpool puts a file where the spool's folder should be: nothing can be packed.
-func fullSpool(_ *testing.T, b *bench, _ *life) {
-	b.spool.folder = filepath.Join(b.settings.StateDirectory, "full")
-	output(b.settings.StateDirectory, map[string]string{"full": ""})
+// fullSpool puts a file where the spool's folder should be, for some time: nothing can be packed.
+func fullSpool(t *testing.T, b *bench, d time.Duration) {
+	t.Helper()
+	folder, aside := b.spool.folder, b.spool.folder+".aside"
+	if err := errors.Join(os.Rename(folder, aside), os.WriteFile(folder, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(d, func() {
+		if err := errors.Join(os.Remove(folder), os.Rename(aside, folder)); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestSteps is the state machine as a table: from each state, with what may happen there, to the next.
@@ -195,16 +203,21 @@ func TestSteps(t *testing.T) {
 		"run, must stop":         {from: Run, stop: time.Minute, with: nothing, want: Handback},
 		"run, no testbed at all": {from: Run, with: func(_ *testing.T, b *bench, _ *life) { b.testbeds.script = broken }, want: Handback},
 
-		"collect":            {from: Collect, with: nothing, want: Spool},
-		"collect, disk full": {from: Collect, stop: time.Hour, with: fullSpool, want: Handback},
-		"collect, disk full for a while": {from: Collect, with: func(t *testing.T, b *bench, l *life) {
-			folder := b.spool.folder
-			fullSpool(t, b, l)
-			time.AfterFunc(time.Hour, func() { b.spool.folder = folder })
+		"collect": {from: Collect, with: nothing, want: Spool},
+		"collect, disk full": {from: Collect, stop: time.Hour, with: func(t *testing.T, b *bench, _ *life) {
+			fullSpool(t, b, 2*time.Hour)
+		}, want: Handback},
+		"collect, disk full for a while": {from: Collect, with: func(t *testing.T, b *bench, _ *life) {
+			fullSpool(t, b, time.Hour)
 		}, want: Spool},
 
-		"spool":            {from: Spool, with: nothing, want: Store},
-		"spool, must stop": {from: Spool, stop: time.Hour, with: fullSpool, want: Handback},
+		"spool": {from: Spool, with: nothing, want: Store},
+		"spool, must stop": {from: Spool, stop: time.Hour, with: func(t *testing.T, b *bench, _ *life) {
+			fullSpool(t, b, 2*time.Hour)
+		}, want: Handback},
+		"spool, disk full for a while": {from: Spool, with: func(t *testing.T, b *bench, _ *life) {
+			fullSpool(t, b, time.Hour)
+		}, want: Store},
 
 		"store":                       {from: Store, with: nothing, want: Announce},
 		"store, away for a day":       {from: Store, with: func(_ *testing.T, b *bench, _ *life) { away(b, "put", 24*time.Hour) }, want: Announce},

@@ -105,9 +105,10 @@ func (l *life) consider(ctx context.Context, at result.Location, stored result.R
 ) error {
 	handle := handleOf(stored)
 	when, err := at.RunID.Time()
+	if err != nil {
+		return err // cannot be: equals has read it
+	}
 	switch {
-	case err != nil:
-		return nil
 	case handle == "":
 		back := lookBackEqual
 		if l.request.SubmitTime != "" || l.request.ID != "" {

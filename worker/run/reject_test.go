@@ -1,7 +1,6 @@
 package run
 
 import (
-	"bytes"
 	"os"
 	"strings"
 	"testing"
@@ -104,7 +103,7 @@ func TestRejectedRequestsLeaveTheFolder(t *testing.T) {
 		if got := savedRejects(b.rejects); len(got) != 2 || got[0] != "b.json" {
 			t.Errorf("left in the folder: %v", got)
 		}
-		if said := bytes.Count(b.logged.Bytes(), []byte("rejected requests wait in a folder")); said != 2 {
+		if said := strings.Count(b.logged.String(), "rejected requests wait in a folder"); said != 2 {
 			t.Errorf("said %d times that requests wait, want once per reason:\n%s", said, b.logged)
 		}
 	})
