@@ -45,6 +45,15 @@ type Properties struct {
 
 	// Commands must be installed for autopkgtest to use this backend, each with the Debian package that has it.
 	Commands map[string]string
+
+	// Privileged says that the backend's tools must be root of this machine. Its runs are then made without a namespace of
+	// users, see confinement.privileged; the program must be root, and runs of other backends do not work in it.
+	Privileged bool
+
+	// Folders are files and folders of this machine that a privileged backend's tools find at the same place, and may
+	// write to, such as /var/lib/lxc. What is not there is left out. All others are as for every run: this machine's
+	// programs and little of /etc.
+	Folders []string
 }
 
 // Capability is one of autopkgtest's testbed capabilities.

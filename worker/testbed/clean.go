@@ -52,7 +52,8 @@ func remove(ctx context.Context, folder, output string, log *slog.Logger) (left,
 	command := confinement{
 		inside: insideConfig{Argv: []string{path, "-rf", "--one-file-system", "--", filepath.Clean(folder)},
 			Env: environment("/tmp"), Dir: "/", Tidy: output},
-		log: log,
+		// Root has no namespace in which all owners are his, and needs none.
+		privileged: os.Geteuid() == 0, log: log,
 	}
 	done, err := command.run(ctx)
 	if code := done.status.shell(); code != 0 {

@@ -11,9 +11,22 @@ import (
 )
 
 // confinement is a command that runs as root of namespaces of its own: users, processes, mounts, IPC and host name, and
-// the network if Refuse is not for this machine's. Root in there is the account outside, with its subordinate ids.
+// a network if it asks for one. Root in there is the account outside, with its subordinate ids.
 type confinement struct {
 	inside insideConfig
+
+	// privileged leaves out the namespace of users, for backends whose tools must be root of this machine: schroot, lxc.
+	// The program itself must be root then. All else is as ever: processes, mounts, IPC, host name and network are the
+	// run's own, the filter of its network holds, and everything in there is killed when its first process ends.
+	//
+	// What its command sees is the tree. Without one (inside.Tree is nil) it sees this machine's files, in a mount
+	// namespace of its own, but for the folders of inside.Hide. With one, folders that the tools work in (/var/lib/lxc,
+	// /var/lib/schroot) are further binds of it, writable, and tree.Privileged brings the devices and control groups that
+	// a container's tools need. A bridge that they make is in the run's network and goes with it.
+	//
+	// Who is root of such a testbed can be root of this machine if he wants to: it is meant for packages that one trusts
+	// as far as one's own, and keeps their mistakes in.
+	privileged bool
 
 	stdout, stderr io.Writer // nil discards
 
@@ -38,6 +51,7 @@ var errEnded = errors.New("ended before its command")
 // When ctx ends the command gets TERM, after the grace everything is killed, and the error is the context's cause; the
 // status is then that of the command, if it got that far.
 func (c confinement) run(ctx context.Context) (confined, error) {
+	c.inside.Privileged = c.privileged
 	p, err := startInside(ctx, c)
 	if err != nil {
 		return confined{}, err
@@ -48,7 +62,7 @@ func (c confinement) run(ctx context.Context) (confined, error) {
 	}
 	var wayOut *slirp
 	if c.inside.Network {
-		wayOut, err = startSlirp(ctx, p.pid())
+		wayOut, err = startSlirp(ctx, p.pid(), c.privileged)
 		if err != nil {
 			return confined{}, p.explain(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"os/exec"
 	"syscall"
 	"time"
@@ -31,7 +32,13 @@ var capabilities = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_KI
 // startInside makes the namespaces. The first process in them is this program, see InsideMain; it is started through
 // /proc/self/exe, so it is this very version even if the file has been replaced meanwhile.
 func startInside(ctx context.Context, c confinement) (*inside, error) {
-	ids, err := currentSubordinate()
+	var ids subordinate
+	var err error
+	if !c.privileged {
+		ids, err = currentSubordinate()
+	} else if os.Geteuid() != 0 {
+		err = fmt.Errorf("%w: it is not root, which the tools of this kind of testbed must be", ErrAccount)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +64,16 @@ func startInside(ctx context.Context, c confinement) (*inside, error) {
 	}
 	// After its end nobody can hold the pipes open, but a wait without bound is not worth that belief.
 	p.cmd.WaitDelay = 5 * time.Second
-	flags := uintptr(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
+	flags := uintptr(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
 	if c.inside.Network {
 		flags |= unix.CLONE_NEWNET
 	}
 	// A session of its own: signals for the program's group are not for its runs, it ends them itself.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Setsid: true, AmbientCaps: capabilities}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Setsid: true}
+	if !c.privileged {
+		p.cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+		p.cmd.SysProcAttr.AmbientCaps = capabilities
+	}
 	if err := p.cmd.Start(); err != nil {
 		control.Close()
 		return nil, fmt.Errorf("make namespaces for a run: %w%s", err, namespaceHint(err))
@@ -72,6 +83,9 @@ func startInside(ctx context.Context, c confinement) (*inside, error) {
 		_ = p.cmd.Wait() // how it ended was said over the socket
 		close(p.gone)
 	}()
+	if c.privileged {
+		return p, nil
+	}
 	if err := ids.giveTo(ctx, p.pid()); err != nil {
 		p.destroy(c.log)
 		return nil, err

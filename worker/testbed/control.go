@@ -60,8 +60,12 @@ type insideConfig struct {
 	Env  []string `json:"env"`
 	Dir  string   `json:"dir"` // as seen from the inside
 
-	// Tree is the file system that the command sees; nil for this machine's own.
-	Tree *tree `json:"tree,omitempty"`
+	// Tree is the file system that the command sees; nil for this machine's own, with nothing in the folders of Hide.
+	Tree *tree    `json:"tree,omitempty"`
+	Hide []string `json:"hide,omitempty"`
+
+	// Privileged is confinement.privileged: no user namespace takes rights over this machine away from the command.
+	Privileged bool `json:"privileged,omitempty"`
 
 	// Network means: wait for the way out, then refuse these networks.
 	Network bool     `json:"network,omitempty"`

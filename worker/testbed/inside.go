@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -110,6 +111,13 @@ func insideCommand(config insideConfig, control io.Writer, stop <-chan struct{})
 		return exitStatus{}, err
 	}
 	defer null.Close()
+	if config.Privileged {
+		runtime.LockOSThread() // capabilities are a thread's, and the command is started by this one
+		defer runtime.UnlockOSThread()
+		if err := dropCapabilities(); err != nil {
+			return exitStatus{}, err
+		}
+	}
 	pid, err := syscall.ForkExec(config.Argv[0], config.Argv, &syscall.ProcAttr{
 		Dir: config.Dir, Env: config.Env, Files: []uintptr{null.Fd(), 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
@@ -147,6 +155,20 @@ func insideCommand(config insideConfig, control io.Writer, stop <-chan struct{})
 			return exitStatus{Code: status.ExitStatus()}, nil
 		}
 	}
+}
+
+// dropped are the capabilities that no testbed's tools need, and with which a mistake does most harm: what they change is
+// the whole machine's, whatever the namespaces.
+var dropped = []uintptr{unix.CAP_SYS_MODULE, unix.CAP_SYS_RAWIO, unix.CAP_SYS_TIME, unix.CAP_WAKE_ALARM}
+
+// dropCapabilities takes them from whatever this thread starts.
+func dropCapabilities() error {
+	for _, capability := range dropped {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
+			return fmt.Errorf("take capability %d from the run: %w", capability, err)
+		}
+	}
+	return nil
 }
 
 // prepareNetwork brings up the loopback and takes away the routes to what a run must not reach. The tests' root owns a

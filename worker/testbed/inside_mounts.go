@@ -17,7 +17,27 @@ func prepareMounts(config insideConfig) error {
 	if config.Tree != nil {
 		return enterTree(*config.Tree)
 	}
-	return mountProc("/proc")
+	for _, folder := range config.Hide {
+		if err := hide(folder); err != nil {
+			return err
+		}
+	}
+	if err := mountProc("/proc"); err != nil || !config.Privileged || !config.Network {
+		return err
+	}
+	// The one that is there shows the interfaces of this machine's network.
+	return mountSys("/sys", true)
+}
+
+// hide lays an empty folder over one of this machine. One that is not there needs none.
+func hide(folder string) error {
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return nil
+	}
+	if err := unix.Mount("tmpfs", folder, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=64m"); err != nil {
+		return fmt.Errorf("hide %s from the run: %w", folder, err)
+	}
+	return nil
 }
 
 // mountProc shows the processes of this namespace, and no others.
@@ -110,7 +130,37 @@ func buildDevices(t tree) error {
 	if err := os.Mkdir(shm, 0o777); err != nil {
 		return err
 	}
-	return unix.Mount("tmpfs", shm, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777,size=64m")
+	if err := unix.Mount("tmpfs", shm, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777,size=64m"); err != nil {
+		return fmt.Errorf("mount /dev/shm for the run: %w", err)
+	}
+	if !t.Privileged {
+		return nil
+	}
+	return buildPrivilegedDevices(t)
+}
+
+// buildPrivilegedDevices adds terminals of the run's own, and those devices that are there on this machine.
+func buildPrivilegedDevices(t tree) error {
+	pts := filepath.Join(t.At, "dev/pts")
+	if err := os.Mkdir(pts, 0o755); err != nil {
+		return err
+	}
+	options := "newinstance,ptmxmode=0666,mode=0620,gid=5"
+	if err := unix.Mount("devpts", pts, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, options); err != nil {
+		return fmt.Errorf("mount /dev/pts for the run: %w", err)
+	}
+	if err := os.Symlink("pts/ptmx", filepath.Join(t.At, "dev/ptmx")); err != nil {
+		return err
+	}
+	for _, name := range []string{"net/tun", "fuse"} {
+		if _, err := os.Stat(filepath.Join("/dev", name)); err != nil {
+			continue
+		}
+		if err := bindMount(filepath.Join("/dev", name), filepath.Join(t.At, "dev", name), true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // buildKernelFiles mounts /proc and /sys of the run's own namespaces. The cgroup folders below /sys are not there: where
@@ -123,9 +173,31 @@ func buildKernelFiles(t tree) error {
 	if err := mountProc(proc); err != nil {
 		return err
 	}
+	return mountSys(sys, t.Privileged)
+}
+
+// controlGroups is where the folders of control groups are on every distribution.
+const controlGroups = "/sys/fs/cgroup"
+
+// mountSys shows the run's own network interfaces below /sys, and with them the control groups if those are wanted.
+func mountSys(at string, groups bool) error {
+	old := -1
+	if groups {
+		var err error
+		if old, err = unix.Open(controlGroups, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+			defer unix.Close(old)
+		}
+	}
 	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY)
-	if err := unix.Mount("sysfs", sys, "sysfs", flags, ""); err != nil {
+	if err := unix.Mount("sysfs", at, "sysfs", flags, ""); err != nil {
 		return fmt.Errorf("mount /sys for the run: %w", err)
+	}
+	if old < 0 {
+		return nil
+	}
+	to := filepath.Join(at, "fs/cgroup")
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", old), to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("show the control groups to the run: %w", err)
 	}
 	return nil
 }

@@ -114,6 +114,15 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 	if job.Source != "" {
 		view.Binds = append(view.Binds, bind{From: job.Source, To: filepath.Join(sourceInside, filepath.Base(job.Source))})
 	}
+	properties := r.backend.Properties()
+	if properties.Privileged {
+		view.Privileged = true
+		for _, folder := range properties.Folders {
+			if _, err := os.Stat(folder); err == nil {
+				view.Binds = append(view.Binds, bind{From: folder, To: folder, Write: true})
+			}
+		}
+	}
 	limited := ctx
 	if job.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -122,8 +131,8 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 	}
 	var said tailWriter
 	command := confinement{
-		inside: insideConfig{Argv: argv, Env: environment("/tmp"), Dir: emptyInside, Tree: &view, Network: true, Refuse: refuse},
-		stderr: &said, grace: job.Grace, log: log,
+		inside:     insideConfig{Argv: argv, Env: environment("/tmp"), Dir: emptyInside, Tree: &view, Network: true, Refuse: refuse},
+		privileged: properties.Privileged, stderr: &said, grace: job.Grace, log: log,
 	}
 	if command.grace == 0 {
 		command.grace = DefaultGrace

@@ -87,7 +87,9 @@ func (r *Runner) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	probe := confinement{inside: insideConfig{Network: true, Refuse: refuse}, log: r.log}
+	probe := confinement{
+		inside: insideConfig{Network: true, Refuse: refuse}, privileged: r.backend.Properties().Privileged, log: r.log,
+	}
 	if _, err := probe.run(ctx); err != nil {
 		return fmt.Errorf("try the namespaces of a run: %w", err)
 	}

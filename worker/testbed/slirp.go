@@ -24,6 +24,9 @@ const (
 	// Nameserver is the address at which every run finds a resolver, whatever this machine's is and wherever it listens:
 	// slirp4netns answers there. Images name it in their /etc/resolv.conf.
 	Nameserver = "198.19.255.3"
+
+	// wayOutDevice is the only interface of a run, beside its loopback, that leads out of it.
+	wayOutDevice = "tap0"
 )
 
 // slirp is a run's way out: slirp4netns, which makes connections for it as an ordinary process of the account. What the
@@ -38,8 +41,9 @@ type slirp struct {
 // startTimeout bounds the start of slirp4netns, which takes some 20 ms.
 const slirpStart = 10 * time.Second
 
-// startSlirp connects the network namespace of a process, and returns when the interface in there is configured.
-func startSlirp(ctx context.Context, pid int) (*slirp, error) {
+// startSlirp connects the network namespace of a process, and returns when the interface in there is configured. The
+// namespace of a privileged run belongs to no user namespace of its own.
+func startSlirp(ctx context.Context, pid int, privileged bool) (*slirp, error) {
 	path, err := findCommand("slirp4netns", "slirp4netns")
 	if err != nil {
 		return nil, err
@@ -56,9 +60,12 @@ func startSlirp(ctx context.Context, pid int) (*slirp, error) {
 	}
 	s := &slirp{exit: exitIn, output: &tailWriter{}, ended: make(chan struct{})}
 	// Not killed by the context: the run's command is to end first.
-	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), path, "--configure", "--mtu=65520",
-		"--disable-host-loopback", "--cidr="+runNetwork, "--enable-sandbox", "--enable-seccomp", "--ready-fd=3", "--exit-fd=4",
-		"--userns-path=/proc/"+strconv.Itoa(pid)+"/ns/user", strconv.Itoa(pid), "tap0")
+	args := []string{"--configure", "--mtu=65520", "--disable-host-loopback", "--cidr=" + runNetwork, "--enable-sandbox",
+		"--enable-seccomp", "--ready-fd=3", "--exit-fd=4"}
+	if !privileged {
+		args = append(args, "--userns-path=/proc/"+strconv.Itoa(pid)+"/ns/user")
+	}
+	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), path, append(args, strconv.Itoa(pid), wayOutDevice)...)
 	s.cmd.ExtraFiles = []*os.File{readyIn, exitOut}
 	s.cmd.Env = environment("/tmp")
 	s.cmd.Dir = "/"

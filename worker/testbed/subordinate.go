@@ -23,7 +23,8 @@ type subordinate struct {
 	firstUID, firstGID int
 }
 
-// ErrAccount means that the account cannot run tests: it is root, or it has no subordinate ids.
+// ErrAccount means that the account cannot run tests: it is root, or it has no subordinate ids; or it is not root, for a
+// privileged backend.
 var ErrAccount = errors.New("this account cannot run tests")
 
 func currentSubordinate() (subordinate, error) {

@@ -13,6 +13,10 @@ type tree struct {
 	Links map[string]string `json:"links"`
 	Files map[string]string `json:"files"` // name → content
 	Dirs  []string          `json:"dirs"`
+
+	// Privileged adds what the tools of containers need and what a user namespace would take the edge off: terminals,
+	// the devices of tunnels and user file systems, control groups.
+	Privileged bool `json:"privileged,omitempty"`
 }
 
 // bind shows a file or folder of this machine at another place.
