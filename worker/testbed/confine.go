@@ -62,7 +62,7 @@ func (c confinement) run(ctx context.Context) (confined, error) {
 	}
 	var wayOut *slirp
 	if c.inside.Network {
-		wayOut, err = startSlirp(ctx, p.pid(), c.privileged)
+		wayOut, err = startSlirp(ctx, p.pid(), c.inside.IPv6, c.privileged)
 		if err != nil {
 			return confined{}, p.explain(err)
 		}

@@ -39,6 +39,15 @@ func shell(t *testing.T, script string) confinement {
 	}
 }
 
+func testFilter(t *testing.T) string {
+	t.Helper()
+	f, err := machineFilter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.ruleset()
+}
+
 // TestPrivilegedTree is a run of a backend that must be root of this machine.
 func TestPrivilegedTree(t *testing.T) {
 	t.Parallel()
@@ -61,7 +70,7 @@ func TestPrivilegedTree(t *testing.T) {
 		ip link add probe0 type bridge; ip link set probe0 up; test -e /sys/class/net/probe0
 		grep CapBnd /proc/self/status
 	`)
-	run.inside.Tree, run.inside.Network = &view, true
+	run.inside.Tree, run.inside.Network, run.inside.Filter = &view, true, testFilter(t)
 	var out, said bytes.Buffer
 	run.stdout, run.stderr = &out, &said
 	done, err := run.run(t.Context())
@@ -92,7 +101,7 @@ func TestPrivilegedMachine(t *testing.T) {
 	run := shell(t, `test ! -e "$0/credentials" && test -d "$0" && test -e /etc/passwd && mkdir "$0/mine" && mount -t tmpfs none /mnt &&
 		ls /sys/fs/cgroup && ls /sys/class/net`)
 	run.inside.Argv = append(run.inside.Argv, secret)
-	run.inside.Hide, run.inside.Network = []string{secret, "/no/such/folder"}, true
+	run.inside.Hide, run.inside.Network, run.inside.Filter = []string{secret, "/no/such/folder"}, true, testFilter(t)
 	var out bytes.Buffer
 	run.stdout, run.stderr = &out, &out
 	if done, err := run.run(t.Context()); err != nil || done.status.shell() != 0 {

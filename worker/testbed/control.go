@@ -67,9 +67,10 @@ type insideConfig struct {
 	// Privileged is confinement.privileged: no user namespace takes rights over this machine away from the command.
 	Privileged bool `json:"privileged,omitempty"`
 
-	// Network means: wait for the way out, then refuse these networks.
-	Network bool     `json:"network,omitempty"`
-	Refuse  []string `json:"refuse,omitempty"`
+	// Network means: wait for the way out, then load Filter (see filter.ruleset), and open IPv6 if there is any.
+	Network bool   `json:"network,omitempty"`
+	Filter  string `json:"filter,omitempty"`
+	IPv6    bool   `json:"ipv6,omitempty"`
 
 	// Tidy is a folder of which everything is given to the account, see tidy. It is done after Argv, which may be empty.
 	Tidy string `json:"tidy,omitempty"`

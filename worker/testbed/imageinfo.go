@@ -53,6 +53,11 @@ type ImageInfo struct {
 	Canary       string    `json:"canary,omitempty"`
 	Mirror       string    `json:"mirror,omitempty"`
 
+	// Sources are the archives beside the mirror that apt in the image uses, and Proxy is how it gets to them. Tests reach
+	// them wherever they are, see Network.
+	Sources []string `json:"sources,omitempty"`
+	Proxy   string   `json:"proxy,omitempty"`
+
 	// Pockets are those that the archive had beside the release when the image was built, see Invocation.Pockets.
 	Pockets []string `json:"pockets,omitempty"`
 

@@ -1,15 +1,12 @@
 package testbed
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -64,7 +61,7 @@ func insideRun(control *os.File) error {
 		case <-stop:
 			return nil
 		}
-		if err := prepareNetwork(config.Refuse); err != nil {
+		if err := prepareNetwork(config); err != nil {
 			return err
 		}
 	}
@@ -167,25 +164,6 @@ func dropCapabilities() error {
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
 			return fmt.Errorf("take capability %d from the run: %w", capability, err)
 		}
-	}
-	return nil
-}
-
-// prepareNetwork brings up the loopback and takes away the routes to what a run must not reach. The tests' root owns a
-// user namespace below the one that owns the network, so it cannot put them back.
-func prepareNetwork(refuse []string) error {
-	path, err := findCommand("ip", "iproute2")
-	if err != nil {
-		return err
-	}
-	script := "link set lo up\n"
-	for _, network := range refuse {
-		script += "route add unreachable " + network + "\n"
-	}
-	command := exec.CommandContext(context.Background(), path, "-batch", "-") // this process's end is its end
-	command.Stdin = strings.NewReader(script)
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("prepare the run's network: ip: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

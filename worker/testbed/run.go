@@ -48,7 +48,11 @@ func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Ou
 		// Also when the run was cancelled: its rootfs has owners that the account alone cannot remove.
 		err = errors.Join(err, clean(context.WithoutCancel(ctx), folder, job.OutputDir, log))
 	}()
-	return r.execute(ctx, job, argv, folder, log)
+	gate, err := r.filter(ctx, job.Image, log)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return r.execute(ctx, job, argv, folder, gate, log)
 }
 
 // CommandLine is what Run would execute for a job, with the program and the folders as it sees them. It reads what is
@@ -92,11 +96,7 @@ func (r *Runner) invocation(job Job) (Invocation, error) {
 }
 
 // execute runs autopkgtest in its namespaces.
-func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder string, log *slog.Logger) (Outcome, error) {
-	refuse, err := refusedNetworks()
-	if err != nil {
-		return Outcome{}, err
-	}
+func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder string, gate filter, log *slog.Logger) (Outcome, error) {
 	view := systemTree(filepath.Join(folder, "root"))
 	view.Dirs = append(view.Dirs, emptyInside)
 	view.Binds = append(view.Binds,
@@ -131,7 +131,8 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 	}
 	var said tailWriter
 	command := confinement{
-		inside:     insideConfig{Argv: argv, Env: environment("/tmp"), Dir: emptyInside, Tree: &view, Network: true, Refuse: refuse},
+		inside: insideConfig{Argv: argv, Env: environment("/tmp"), Dir: emptyInside, Tree: &view,
+			Network: true, Filter: gate.ruleset(), IPv6: gate.ipv6},
 		privileged: properties.Privileged, stderr: &said, grace: job.Grace, log: log,
 	}
 	if command.grace == 0 {

@@ -16,6 +16,8 @@ type Runner struct {
 	program  string // as its runs see it
 	checkout string // of autopkgtest's own source, shown to runs; empty for the installed one
 	features Features
+	network  Network
+	names    *names
 	log      *slog.Logger
 }
 
@@ -26,6 +28,9 @@ type Option func(*Runner)
 // empty folder changes nothing.
 func WithCheckout(folder string) Option { return func(r *Runner) { r.checkout = folder } }
 
+// WithNetwork says what runs may reach beside public addresses and the archive of their image.
+func WithNetwork(n Network) Option { return func(r *Runner) { r.network = n } }
+
 // NewRunner prepares a backend and finds out what this machine's autopkgtest can do. It fails if something that every
 // run needs is not installed.
 func NewRunner(ctx context.Context, backend string, log *slog.Logger, with ...Option) (*Runner, error) {
@@ -33,11 +38,11 @@ func NewRunner(ctx context.Context, backend string, log *slog.Logger, with ...Op
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{backend: b, log: log}
+	r := &Runner{backend: b, names: newNames(), log: log}
 	for _, option := range with {
 		option(r)
 	}
-	needed := map[string]string{"ip": "iproute2", "slirp4netns": "slirp4netns",
+	needed := map[string]string{"ip": "iproute2", "nft": "nftables", "slirp4netns": "slirp4netns",
 		"newuidmap": "uidmap", "newgidmap": "uidmap", "rm": "coreutils"}
 	if r.checkout == "" {
 		needed["autopkgtest"] = "autopkgtest"
@@ -83,17 +88,34 @@ const checkLimit = 20 * time.Second
 func (r *Runner) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, checkLimit, errors.New("no answer within "+checkLimit.String()))
 	defer cancel()
-	refuse, err := refusedNetworks()
+	gate, err := r.filter(ctx, "", r.log)
 	if err != nil {
 		return err
 	}
 	probe := confinement{
-		inside: insideConfig{Network: true, Refuse: refuse}, privileged: r.backend.Properties().Privileged, log: r.log,
+		inside:     insideConfig{Network: true, Filter: gate.ruleset(), IPv6: gate.ipv6},
+		privileged: r.backend.Properties().Privileged, log: r.log,
 	}
 	if _, err := probe.run(ctx); err != nil {
 		return fmt.Errorf("try the namespaces of a run: %w", err)
 	}
 	return nil
+}
+
+// filter is what a run of an image, if there is one, may reach from this machine as it is now.
+func (r *Runner) filter(ctx context.Context, image string, log *slog.Logger) (filter, error) {
+	var info ImageInfo
+	if image != "" {
+		var err error
+		if info, err = DescribeImage(image); err != nil {
+			return filter{}, err
+		}
+	}
+	destinations, err := r.network.destinations(info)
+	if err != nil {
+		return filter{}, err
+	}
+	return machineFilter(r.names.open(ctx, destinations, log))
 }
 
 // Run runs a job. It returns when nothing of the run is left but the output folder, in which there is always a file

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
@@ -30,7 +28,7 @@ const (
 )
 
 // slirp is a run's way out: slirp4netns, which makes connections for it as an ordinary process of the account. What the
-// run can reach is what that process can reach, less this machine's loopback and what refusedNetworks returns.
+// run can reach is what that process can reach, less this machine's loopback and what the filter refuses.
 type slirp struct {
 	cmd    *exec.Cmd
 	exit   *os.File // the process ends when nobody holds this any more: when we close it, or die
@@ -41,9 +39,15 @@ type slirp struct {
 // startTimeout bounds the start of slirp4netns, which takes some 20 ms.
 const slirpStart = 10 * time.Second
 
+// With IPv6, slirp4netns has these addresses inside, always: the run's, and its gateway's.
+const (
+	runAddress6 = "fd00::100/64"
+	gateway6    = "fd00::2"
+)
+
 // startSlirp connects the network namespace of a process, and returns when the interface in there is configured. The
 // namespace of a privileged run belongs to no user namespace of its own.
-func startSlirp(ctx context.Context, pid int, privileged bool) (*slirp, error) {
+func startSlirp(ctx context.Context, pid int, ipv6, privileged bool) (*slirp, error) {
 	path, err := findCommand("slirp4netns", "slirp4netns")
 	if err != nil {
 		return nil, err
@@ -62,6 +66,9 @@ func startSlirp(ctx context.Context, pid int, privileged bool) (*slirp, error) {
 	// Not killed by the context: the run's command is to end first.
 	args := []string{"--configure", "--mtu=65520", "--disable-host-loopback", "--cidr=" + runNetwork, "--enable-sandbox",
 		"--enable-seccomp", "--ready-fd=3", "--exit-fd=4"}
+	if ipv6 {
+		args = append(args, "--enable-ipv6")
+	}
 	if !privileged {
 		args = append(args, "--userns-path=/proc/"+strconv.Itoa(pid)+"/ns/user")
 	}
@@ -148,25 +155,4 @@ func (s *slirp) stop(log *slog.Logger) {
 		_ = s.cmd.Process.Kill()
 		<-s.ended
 	}
-}
-
-// refusedNetworks are this machine's own addresses, behind which services may listen that are not for strangers, and the
-// link-local range, where clouds serve a machine's credentials. A run has no route to them; only its loopback is left,
-// and that is its own. IPv6 is not connected at all.
-func refusedNetworks() ([]string, error) {
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("list the addresses of this machine: %w", err)
-	}
-	refused := []string{"169.254.0.0/16"}
-	for _, address := range addresses {
-		prefix, err := netip.ParsePrefix(address.String())
-		if err != nil {
-			continue
-		}
-		if ip := prefix.Addr(); ip.Is4() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
-			refused = append(refused, ip.String()+"/32")
-		}
-	}
-	return refused, nil
 }

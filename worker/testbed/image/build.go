@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
@@ -58,7 +60,27 @@ func (k *keeper) build(ctx context.Context, folder string) (string, testbed.Imag
 	}
 	k.log.Info("image built", "took", time.Since(started).Round(time.Millisecond), "megabytes", size>>20)
 	return files.output, testbed.ImageInfo{Release: k.cfg.Release, Architecture: k.cfg.Architecture, Recipe: k.recipe.hash(),
-		SHA256: sum, Built: time.Now().UTC().Truncate(time.Second), Mirror: mirror, Pockets: a.pockets}, nil
+		SHA256: sum, Built: time.Now().UTC().Truncate(time.Second), Mirror: mirror, Pockets: a.pockets,
+		Sources: others(a.sources), Proxy: shownProxy(k.recipe.Proxy)}, nil
+}
+
+// others are the archives beside the first.
+func others(sources []source) []string {
+	var out []string
+	for _, s := range sources[1:] {
+		if uri := s.shown(); uri != sources[0].shown() && !slices.Contains(out, uri) {
+			out = append(out, uri)
+		}
+	}
+	return out
+}
+
+// shownProxy is a proxy's address without its password.
+func shownProxy(proxy string) string {
+	if u, err := url.Parse(proxy); err == nil {
+		return u.Redacted()
+	}
+	return ""
 }
 
 func suites(sources []source) []string {

@@ -38,6 +38,7 @@ func (backend) Properties() testbed.Properties {
 			"zstd":        "zstd",
 			"useradd":     "passwd",
 			"slirp4netns": "slirp4netns",
+			"nft":         "nftables",
 		},
 	}
 }
