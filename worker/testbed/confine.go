@@ -90,8 +90,9 @@ func (c confinement) attend(ctx context.Context, p *inside, wayOut *slirp) (conf
 			switch {
 			case message.Started:
 				started = time.Now()
-			case message.Error != "":
-				return result, p.explain(errors.New(message.Error))
+			case message.Exceeded != nil, message.Full != "", message.Error != "":
+				result.elapsed = sinceStart(started)
+				return result, c.failure(p, message)
 			case message.Exit != nil:
 				return confined{status: *message.Exit, elapsed: time.Since(started)}, nil
 			}
@@ -101,8 +102,9 @@ func (c confinement) attend(ctx context.Context, p *inside, wayOut *slirp) (conf
 				if message.Exit != nil {
 					return confined{status: *message.Exit, elapsed: time.Since(started)}, nil
 				}
-				if message.Error != "" {
-					return result, p.explain(errors.New(message.Error))
+				if message.Exceeded != nil || message.Full != "" || message.Error != "" {
+					result.elapsed = sinceStart(started)
+					return result, c.failure(p, message)
 				}
 			}
 			return result, p.explain(errEnded)
@@ -120,6 +122,24 @@ func (c confinement) attend(ctx context.Context, p *inside, wayOut *slirp) (conf
 			return result, nil
 		}
 	}
+}
+
+// failure is the error that the inside reports.
+func (c confinement) failure(p *inside, message report) error {
+	switch {
+	case message.Exceeded != nil:
+		return message.Exceeded
+	case message.Full != "":
+		return fmt.Errorf("%w: %s", ErrSpace, message.Full)
+	}
+	return p.explain(errors.New(message.Error))
+}
+
+func sinceStart(started time.Time) time.Duration {
+	if started.IsZero() {
+		return 0
+	}
+	return time.Since(started)
 }
 
 // readReports passes on what the inside says until it has nothing more to say.

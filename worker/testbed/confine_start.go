@@ -27,7 +27,7 @@ type inside struct {
 // capabilities are what the first process needs before its ids are mapped and afterwards. Its command has all of them in
 // the namespace, being started by root.
 var capabilities = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_KILL, unix.CAP_CHOWN,
-	unix.CAP_FOWNER, unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_CHROOT}
+	unix.CAP_FOWNER, unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_CHROOT, unix.CAP_SYS_PTRACE}
 
 // startInside makes the namespaces. The first process in them is this program, see InsideMain; it is started through
 // /proc/self/exe, so it is this very version even if the file has been replaced meanwhile.
@@ -50,8 +50,8 @@ func startInside(ctx context.Context, c confinement) (*inside, error) {
 	p := &inside{
 		// Not killed by the context: its command is to end first. See run.
 		cmd: exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe", insideArgument), control: control, said: &tailWriter{},
-		// The inside says at most three things, so that its reader never has to wait for us.
-		reports: make(chan report, 3), gone: make(chan struct{}),
+		// The inside says at most four things, so that its reader never has to wait for us.
+		reports: make(chan report, 4), gone: make(chan struct{}),
 	}
 	p.cmd.Args[0] = "autopkgtest-testbed"
 	p.cmd.Dir = "/"

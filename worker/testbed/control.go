@@ -35,9 +35,11 @@ type orders struct {
 
 // report is a message from the inside.
 type report struct {
-	Started bool        `json:"started,omitempty"`
-	Exit    *exitStatus `json:"exit,omitempty"`
-	Error   string      `json:"error,omitempty"`
+	Started  bool        `json:"started,omitempty"`
+	Exceeded *exceeded   `json:"exceeded,omitempty"` // a limit has ended the run
+	Full     string      `json:"full,omitempty"`     // there is no space left for anybody
+	Exit     *exitStatus `json:"exit,omitempty"`
+	Error    string      `json:"error,omitempty"`
 }
 
 // exitStatus is how a command ended.
@@ -71,6 +73,11 @@ type insideConfig struct {
 	Network bool   `json:"network,omitempty"`
 	Filter  string `json:"filter,omitempty"`
 	IPv6    bool   `json:"ipv6,omitempty"`
+
+	// Limits end the command, and with it everything. Files are the folders that the limit on disk is about, and in which
+	// there must be space; both as seen from the inside.
+	Limits Limits   `json:"limits,omitzero"`
+	Files  []string `json:"files,omitempty"`
 
 	// Tidy is a folder of which everything is given to the account, see tidy. It is done after Argv, which may be empty.
 	Tidy string `json:"tidy,omitempty"`

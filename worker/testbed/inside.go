@@ -121,9 +121,13 @@ func insideCommand(config insideConfig, control io.Writer, stop <-chan struct{})
 	if err != nil {
 		return exitStatus{}, fmt.Errorf("start %s: %w", config.Argv[0], err)
 	}
+	if err := limitProcess(pid, config.Limits); err != nil {
+		return exitStatus{}, err
+	}
 	if err := send(control, report{Started: true}); err != nil {
 		return exitStatus{}, err
 	}
+	watch{config.Limits, config.Files}.start(control)
 	over := make(chan struct{})
 	defer close(over)
 	go func() {
@@ -152,6 +156,19 @@ func insideCommand(config insideConfig, control io.Writer, stop <-chan struct{})
 			return exitStatus{Code: status.ExitStatus()}, nil
 		}
 	}
+}
+
+// limitProcess makes the kernel refuse further processes: looking now and then is too slow for a fork bomb. The kernel
+// counts those of the user namespaces that the command makes as its own. For root of this machine it counts nothing.
+func limitProcess(pid int, limits Limits) error {
+	if limits.Processes <= 0 {
+		return nil
+	}
+	limit := unix.Rlimit{Cur: uint64(limits.Processes), Max: uint64(limits.Processes)}
+	if err := unix.Prlimit(pid, unix.RLIMIT_NPROC, &limit, nil); err != nil {
+		return fmt.Errorf("limit the processes of the run to %d: %w", limits.Processes, err)
+	}
+	return nil
 }
 
 // dropped are the capabilities that no testbed's tools need, and with which a mistake does most harm: what they change is

@@ -27,6 +27,9 @@ type Job struct {
 	// Timeout ends the run, whatever autopkgtest's own limits say. Zero means never.
 	Timeout time.Duration
 
+	// Limits bound what else the run may take.
+	Limits Limits
+
 	// Grace is how long autopkgtest has to end after TERM; zero means DefaultGrace.
 	Grace time.Duration
 
@@ -61,6 +64,10 @@ type Outcome struct {
 
 	// TimedOut means that the run was ended by Job.Timeout. ExitCode is then that of a program ended by TERM.
 	TimedOut bool
+
+	// Exceeded names one of Job.Limits, with its value, that has ended the run; empty for none. ExitCode is then that of a
+	// program ended by KILL. Like a time-out it is the package's result: it would happen again.
+	Exceeded string
 }
 
 // DefaultGrace is twice what autopkgtest has been seen to need to remove a testbed on a busy machine.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,7 +42,7 @@ func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Ou
 		return Outcome{}, err
 	}
 	folder := filepath.Join(job.WorkDir, scratch)
-	if err := makeScratch(folder, invocation.Sources.Copies); err != nil {
+	if err := makeScratch(folder, job.Limits.Disk, invocation.Sources.Copies); err != nil {
 		return Outcome{}, err
 	}
 	defer func() {
@@ -132,14 +133,21 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 	var said tailWriter
 	command := confinement{
 		inside: insideConfig{Argv: argv, Env: environment("/tmp"), Dir: emptyInside, Tree: &view,
-			Network: true, Filter: gate.ruleset(), IPv6: gate.ipv6},
+			Network: true, Filter: gate.ruleset(), IPv6: gate.ipv6,
+			Limits: job.Limits, Files: []string{"/tmp", outputInside}},
 		privileged: properties.Privileged, stderr: &said, grace: job.Grace, log: log,
 	}
 	if command.grace == 0 {
 		command.grace = DefaultGrace
 	}
+	short := startKeepingLogsShort(ctx, job, log)
 	done, err := command.run(limited)
+	short()
 	outcome := Outcome{ExitCode: done.status.shell(), Duration: done.elapsed}
+	var over *exceeded
+	if errors.As(err, &over) && ctx.Err() == nil {
+		return Outcome{ExitCode: exitStatus{Signal: int(unix.SIGKILL)}.shell(), Duration: done.elapsed, Exceeded: over.String()}, nil
+	}
 	if err != nil && errors.Is(context.Cause(limited), errTimeout) && ctx.Err() == nil {
 		return Outcome{ExitCode: exitStatus{Signal: int(unix.SIGTERM)}.shell(), Duration: job.Timeout, TimedOut: true}, nil
 	}
@@ -149,12 +157,26 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 	return outcome, err
 }
 
+// startKeepingLogsShort returns how to stop it.
+func startKeepingLogsShort(ctx context.Context, job Job, log *slog.Logger) (stop func()) {
+	if job.Limits.Log <= 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var keeping sync.WaitGroup
+	keeping.Go(func() { keepLogsShort(ctx, job.OutputDir, job.Limits.Log, log) })
+	return func() {
+		cancel()
+		keeping.Wait()
+	}
+}
+
 // spaceNeeded is for one unpacked testbed and what a test installs.
 const spaceNeeded = 2 << 30
 
 // makeScratch makes the folder in which a run unpacks its testbed. Nobody else may enter it: a test can make programs
 // in there that run with the account's rights.
-func makeScratch(folder string, copies []Copy) error {
+func makeScratch(folder string, limit int64, copies []Copy) error {
 	for _, dir := range []string{folder, filepath.Join(folder, "tmp"), filepath.Join(folder, "root")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make the work folder of a run: %w", err)
@@ -166,7 +188,11 @@ func makeScratch(folder string, copies []Copy) error {
 	if err := writeCopies(filepath.Join(folder, setupFolder), copies); err != nil {
 		return err
 	}
-	return CheckSpace(folder, spaceNeeded)
+	needed := int64(spaceNeeded)
+	if limit > 0 {
+		needed = min(needed, limit)
+	}
+	return CheckSpace(folder, uint64(needed+spaceLeft))
 }
 
 // setupFolder holds what is copied into the testbed. It goes with the run's folder.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Runner runs jobs with one backend. Its methods may be called from several goroutines; runs do not see each other.
@@ -139,6 +141,8 @@ func (r *Runner) Run(ctx context.Context, job Job) (Outcome, error) {
 		note(job.OutputDir, fmt.Sprintf("the run was ended: %v", err))
 	case err != nil:
 		note(job.OutputDir, fmt.Sprintf("testbed failure: %v", err))
+	case outcome.Exceeded != "":
+		note(job.OutputDir, "the run was ended: it went beyond its "+outcome.Exceeded)
 	case outcome.TimedOut:
 		note(job.OutputDir, fmt.Sprintf("the run was ended after its limit of %s", job.Timeout))
 	}
@@ -160,9 +164,10 @@ func prepareOutput(folder string) error {
 	return nil
 }
 
-// note adds a line of ours to the log, in autopkgtest's form. It is for people; an error loses no more than the line.
+// note adds a line of ours to the log, in autopkgtest's form. It is for people; an error loses no more than the line. What
+// a test may have put in the log's place is not followed.
 func note(folder, text string) {
-	file, err := os.OpenFile(filepath.Join(folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	file, err := os.OpenFile(filepath.Join(folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
 	if err != nil {
 		return
 	}
