@@ -57,7 +57,7 @@ func environment(temporary string) []string {
 func marks() []string {
 	var out []string
 	for _, entry := range os.Environ() {
-		if strings.HasPrefix(entry, "AUTOPKGTEST_CLOUD_") {
+		if strings.HasPrefix(entry, "AUTOPKGTEST_CLOUD_") && !strings.HasPrefix(entry, runMark+"=") {
 			out = append(out, entry)
 		}
 	}

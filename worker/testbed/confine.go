@@ -28,6 +28,9 @@ type confinement struct {
 	// as far as one's own, and keeps their mistakes in.
 	privileged bool
 
+	// mark is the folder of the run, by which its processes are known after the death of this one; see RemoveLeftovers.
+	mark string
+
 	stdout, stderr io.Writer // nil discards
 
 	// grace is how long the command has after TERM. Then everything in the namespaces is killed.
@@ -62,7 +65,7 @@ func (c confinement) run(ctx context.Context) (confined, error) {
 	}
 	var wayOut *slirp
 	if c.inside.Network {
-		wayOut, err = startSlirp(ctx, p.pid(), c.inside.IPv6, c.privileged)
+		wayOut, err = startSlirp(ctx, p.pid(), c)
 		if err != nil {
 			return confined{}, p.explain(err)
 		}

@@ -55,7 +55,7 @@ func startInside(ctx context.Context, c confinement) (*inside, error) {
 	}
 	p.cmd.Args[0] = "autopkgtest-testbed"
 	p.cmd.Dir = "/"
-	p.cmd.Env = environment("/tmp")
+	p.cmd.Env = c.environment()
 	p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, theirs) // insideControl
 	p.cmd.Stdout = c.stdout
 	p.cmd.Stderr = p.said
@@ -91,6 +91,15 @@ func startInside(ctx context.Context, c confinement) (*inside, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// environment is that of the processes that keep the run.
+func (c confinement) environment() []string {
+	env := environment("/tmp")
+	if c.mark != "" {
+		env = append(env, runMark+"="+c.mark)
+	}
+	return env
 }
 
 func namespaceHint(err error) string {

@@ -130,12 +130,16 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 		limited, cancel = context.WithTimeoutCause(ctx, job.Timeout, errTimeout)
 		defer cancel()
 	}
+	mark, err := filepath.Abs(job.WorkDir)
+	if err != nil {
+		return Outcome{}, err
+	}
 	var said tailWriter
 	command := confinement{
 		inside: insideConfig{Argv: argv, Env: environment("/tmp"), Dir: emptyInside, Tree: &view,
 			Network: true, Filter: gate.ruleset(), IPv6: gate.ipv6,
 			Limits: job.Limits, Files: []string{"/tmp", outputInside}},
-		privileged: properties.Privileged, stderr: &said, grace: job.Grace, log: log,
+		privileged: properties.Privileged, mark: mark, stderr: &said, grace: job.Grace, log: log,
 	}
 	if command.grace == 0 {
 		command.grace = DefaultGrace

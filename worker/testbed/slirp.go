@@ -47,7 +47,7 @@ const (
 
 // startSlirp connects the network namespace of a process, and returns when the interface in there is configured. The
 // namespace of a privileged run belongs to no user namespace of its own.
-func startSlirp(ctx context.Context, pid int, ipv6, privileged bool) (*slirp, error) {
+func startSlirp(ctx context.Context, pid int, c confinement) (*slirp, error) {
 	path, err := findCommand("slirp4netns", "slirp4netns")
 	if err != nil {
 		return nil, err
@@ -66,15 +66,15 @@ func startSlirp(ctx context.Context, pid int, ipv6, privileged bool) (*slirp, er
 	// Not killed by the context: the run's command is to end first.
 	args := []string{"--configure", "--mtu=65520", "--disable-host-loopback", "--cidr=" + runNetwork, "--enable-sandbox",
 		"--enable-seccomp", "--ready-fd=3", "--exit-fd=4"}
-	if ipv6 {
+	if c.inside.IPv6 {
 		args = append(args, "--enable-ipv6")
 	}
-	if !privileged {
+	if !c.privileged {
 		args = append(args, "--userns-path=/proc/"+strconv.Itoa(pid)+"/ns/user")
 	}
 	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), path, append(args, strconv.Itoa(pid), wayOutDevice)...)
 	s.cmd.ExtraFiles = []*os.File{readyIn, exitOut}
-	s.cmd.Env = environment("/tmp")
+	s.cmd.Env = c.environment()
 	s.cmd.Dir = "/"
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
 	s.cmd.WaitDelay = time.Second

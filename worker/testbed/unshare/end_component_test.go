@@ -141,6 +141,11 @@ func TestLostNamespaces(t *testing.T) {
 // killProcess kills the process with a mark whose command line begins with a name.
 func killProcess(t *testing.T, name, word string) {
 	t.Helper()
+	signalProcess(t, name, word, syscall.SIGKILL)
+}
+
+func signalProcess(t *testing.T, name, word string, number syscall.Signal) {
+	t.Helper()
 	folders, _ := filepath.Glob("/proc/[0-9]*")
 	for _, folder := range folders {
 		line, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
@@ -153,7 +158,7 @@ func killProcess(t *testing.T, name, word string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		if err := syscall.Kill(pid, number); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -192,6 +197,40 @@ func TestKilledWorker(t *testing.T) {
 	}
 	if err := testbed.Remove(t.Context(), job.WorkDir); err != nil {
 		t.Errorf("removed twice: %v", err)
+	}
+}
+
+// TestLeftovers stops the first process of a run before it kills the program that owns it: then nothing ends by itself.
+func TestLeftovers(t *testing.T) {
+	job, word := clingingJob(t, "")
+	victim := exec.Command("/proc/self/exe", "-test.run", "^TestVictim$", "-test.v")
+	victim.Env = append(os.Environ(), victimJob+"="+strings.Join([]string{job.WorkDir, job.Image, job.Source, word}, "\n"))
+	victim.Stdout, victim.Stderr = t.Output(), t.Output()
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitLog(t, job, "it runs: "+word)
+	signalProcess(t, "autopkgtest-testbed", word, syscall.SIGSTOP)
+	if err := victim.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = victim.Wait() // killed
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	// Somebody else's folder, and one whose name begins in the same way, are not theirs.
+	for _, other := range []string{t.TempDir(), job.WorkDir[:len(job.WorkDir)-1]} {
+		if err := testbed.RemoveLeftovers(t.Context(), other, log); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(processes(word)) < 4 {
+		t.Fatalf("only these processes are to be found: %q", processes(word))
+	}
+	if err := testbed.RemoveLeftovers(t.Context(), filepath.Dir(job.WorkDir), log); err != nil {
+		t.Error(err)
+	}
+	await(t, "everything of the run to end", func() bool { return len(processes(word)) == 0 })
+	if err := testbed.Remove(t.Context(), job.WorkDir); err != nil {
+		t.Error(err)
 	}
 }
 
