@@ -39,6 +39,7 @@ func (l *life) run(ctx context.Context) State {
 		outcome, err := l.worker.testbeds.Run(ctx, testbed.Job{
 			Request: l.request, Queue: l.delivery.Queue, Image: l.worker.image(l.delivery.Queue),
 			OutputDir: a.folder, WorkDir: filepath.Join(l.folder, "work"), Timeout: l.worker.settings.Timeout,
+			Limits: l.worker.settings.Limits,
 		})
 		if ctx.Err() != nil {
 			return Handback
@@ -65,7 +66,7 @@ func (l *life) run(ctx context.Context) State {
 		}
 		l.attempts = append(l.attempts, a)
 		l.log.Info("autopkgtest ended", "attempt", len(l.attempts), "exitcode", outcome.ExitCode, "duration", outcome.Duration,
-			"timed_out", outcome.TimedOut)
+			"timed_out", outcome.TimedOut, "exceeded", outcome.Exceeded)
 		if a.unsound != nil {
 			l.log.Warn("the result is not the package's: the testbed's canary fails", "attempt", len(l.attempts), "error", a.unsound)
 		}
@@ -94,6 +95,8 @@ func ourFailure(o testbed.Outcome) bool {
 	switch {
 	case o.TimedOut:
 		return false // the package's tests take too long, and would again
+	case o.Exceeded != "":
+		return false // they take too much, and would again
 	case o.ExitCode == exitTmpfail, o.ExitCode == 1: // 1: autopkgtest crashed
 		return true
 	case o.ExitCode == 20: // what autopkgtest did not expect; without a run, what this worker can never do
@@ -110,6 +113,8 @@ func (a attempt) published() int {
 		return exitTmpfail
 	case o.TimedOut:
 		return 4 // as for a single test that takes too long
+	case o.Exceeded != "":
+		return 4
 	case o.ExitCode == 1, o.ExitCode < 0, o.ExitCode >= 128:
 		return exitTmpfail
 	}

@@ -139,14 +139,14 @@ func (l *life) pack(a attempt, outcome result.Result) (parcel, error) {
 	if err != nil {
 		return parcel{}, err
 	}
-	if err := p.addLog(root, l.remark()); err != nil {
+	if err := p.addLog(root, l.remark(), l.worker.settings.Limits.Log); err != nil {
 		return parcel{}, err
 	}
 	if err := l.addFiles(root, outcome); err != nil {
 		return parcel{}, err
 	}
 	if extra || len(l.attempts) > 1 {
-		if err := p.addArtifacts(root, l.attempts[:len(l.attempts)-1], l.log); err != nil {
+		if err := p.addArtifacts(root, l.attempts[:len(l.attempts)-1], l.worker.settings.Limits.Log, l.log); err != nil {
 			return parcel{}, err
 		}
 	}

@@ -230,3 +230,27 @@ func TestEarlierLogsAreKept(t *testing.T) {
 		}
 	})
 }
+
+// Of what is too long, head and tail are stored; a file of a test's own that is only called like a log is stored whole.
+func TestLongLogs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		long := "HEAD\n" + strings.Repeat("line\n", 1000) + "TAIL\n"
+		b := newBench(t, once(4, func(folder string) {
+			output(folder, map[string]string{"log": long, "smoke-stdout": long, "artifacts/my-stdout": long})
+		}), func(s *Settings) { s.Limits.Log = 1000 })
+		at := b.lived(t, body("green"))
+		log, _ := b.object(t, at, result.LogObject)
+		packed, _ := b.object(t, at, result.ArtifactsObject)
+		artifacts := unpack(t, packed)
+		for name, text := range map[string]string{"log": gunzip(t, log), "smoke-stdout": artifacts["smoke-stdout"]} {
+			if len(text) > 1200 || !strings.Contains(text, "HEAD\n") || !strings.HasSuffix(text, "TAIL\n") ||
+				!strings.Contains(text, "4015 bytes were left out here: the log grew beyond its limit of 1000 bytes") {
+				t.Errorf("%s:\n%s", name, text)
+			}
+		}
+		if got := artifacts["artifacts/my-stdout"]; got != "0 "+long {
+			t.Errorf("a file of the test's own has %d bytes", len(got))
+		}
+	})
+}

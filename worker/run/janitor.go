@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 // What a dead worker leaves: folders of runs, drafts in the spool (see revive), leases. All of it is found by what lies in
@@ -18,6 +19,9 @@ import (
 // clearLeftovers removes the folders of runs whose worker died. Their requests went back to the broker with its
 // connection.
 func (w *Worker) clearLeftovers(ctx context.Context, s *state) {
+	if err := testbed.RemoveLeftovers(ctx, s.runs, w.log); err != nil {
+		w.log.Error("a dead worker's runs are left behind", "error", err)
+	}
 	found, err := os.ReadDir(s.runs)
 	if err != nil {
 		w.log.Error("looking for what a dead worker left behind", "error", err)

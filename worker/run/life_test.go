@@ -319,6 +319,7 @@ func TestAttempts(t *testing.T) {
 		"unexpected":                      {ends: []end{{ExitCode: 20, Duration: time.Second}}, attempts: 3, stored: 20},
 		"a request that cannot be served": {ends: []end{{ExitCode: 20}}, attempts: 1, stored: 20},
 		"longer than the limit":           {ends: []end{{ExitCode: 143, TimedOut: true}}, attempts: 1, stored: 4},
+		"more than a limit":               {ends: []end{{ExitCode: 137, Exceeded: "memory limit of 1 GiB"}}, attempts: 1, stored: 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -17,6 +17,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 // parcel is a result packed for the store: its objects as files of one folder, and all that is needed to know where they
@@ -69,11 +70,11 @@ func (p *parcel) addBytes(name string, content []byte) error {
 	})
 }
 
-// addLog packs the log, with a line of ours at its end if there is one to say.
-func (p *parcel) addLog(root *os.Root, remark string) error {
+// addLog packs the log, without its middle if it is too long, and with a line of ours at its end if there is one to say.
+func (p *parcel) addLog(root *os.Root, remark string, limit int64) error {
 	return p.add(result.LogObject, logProperties, func(w io.Writer) error {
 		return compress(w, func(w io.Writer) error {
-			if err := copyRegular(w, root, logFile); err != nil {
+			if err := copyLog(w, root, logFile, limit); err != nil {
 				return err
 			}
 			_, err := io.WriteString(w, remark)
@@ -90,8 +91,8 @@ func compress(w io.Writer, write func(io.Writer) error) error {
 	return errors.Join(write(packer), packer.Close())
 }
 
-// copyRegular copies a file if there is one. A test might have replaced it by anything else.
-func copyRegular(w io.Writer, root *os.Root, name string) error {
+// copyLog copies a log if there is one. A test might have replaced it by anything else.
+func copyLog(w io.Writer, root *os.Root, name string, limit int64) error {
 	info, err := root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return nil
@@ -104,18 +105,22 @@ func copyRegular(w io.Writer, root *os.Root, name string) error {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	_, err = io.Copy(w, file)
+	excerpt, err := testbed.NewExcerpt(file, info.Size(), limit)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, excerpt)
 	return err
 }
 
 // addArtifacts packs all that autopkgtest wrote, but the log, which has its own object, and the logs of earlier attempts.
-func (p *parcel) addArtifacts(root *os.Root, earlier []attempt, log *slog.Logger) error {
+func (p *parcel) addArtifacts(root *os.Root, earlier []attempt, logLimit int64, log *slog.Logger) error {
 	return p.add(result.ArtifactsObject, store.Properties{}, func(w io.Writer) error {
 		return compress(w, func(w io.Writer) error {
 			archive := tar.NewWriter(w)
-			err := addTree(archive, root, log)
+			err := addTree(archive, root, logLimit, log)
 			for i, a := range earlier {
-				err = errors.Join(err, addEarlier(archive, a, i+1))
+				err = errors.Join(err, addEarlier(archive, a, i+1, logLimit))
 			}
 			return errors.Join(err, archive.Close())
 		})
@@ -124,7 +129,7 @@ func (p *parcel) addArtifacts(root *os.Root, earlier []attempt, log *slog.Logger
 
 // addTree archives what lies below root. What a stranger's test made is taken as it is and never followed: links are
 // stored as links, and what is neither file, folder nor link is left out.
-func addTree(archive *tar.Writer, root *os.Root, log *slog.Logger) error {
+func addTree(archive *tar.Writer, root *os.Root, logLimit int64, log *slog.Logger) error {
 	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			// The name is too long, the folder cannot be read: not worth the whole result.
@@ -142,11 +147,11 @@ func addTree(archive *tar.Writer, root *os.Root, log *slog.Logger) error {
 			log.Warn("left out of the artifacts", "file", head([]byte(name)), "error", err)
 			return nil
 		}
-		return addEntry(archive, root, name, info, log)
+		return addEntry(archive, root, name, info, logLimit, log)
 	})
 }
 
-func addEntry(archive *tar.Writer, root *os.Root, name string, info fs.FileInfo, log *slog.Logger) error {
+func addEntry(archive *tar.Writer, root *os.Root, name string, info fs.FileInfo, logLimit int64, log *slog.Logger) error {
 	header := &tar.Header{Name: name, Mode: int64(info.Mode().Perm()), ModTime: info.ModTime(), Format: tar.FormatPAX}
 	switch {
 	case info.IsDir():
@@ -172,15 +177,28 @@ func addEntry(archive *tar.Writer, root *os.Root, name string, info fs.FileInfo,
 		return nil
 	}
 	defer func() { _ = file.Close() }()
+	if !testbed.IsLog(name) {
+		logLimit = 0
+	}
+	return addExcerpt(archive, header, file, logLimit)
+}
+
+// addExcerpt archives a file, without its middle if that is too long for a log.
+func addExcerpt(archive *tar.Writer, header *tar.Header, file io.ReaderAt, limit int64) error {
+	excerpt, err := testbed.NewExcerpt(file, header.Size, limit)
+	if err != nil {
+		return err
+	}
+	header.Size = excerpt.Size
 	if err := archive.WriteHeader(header); err != nil {
 		return err
 	}
-	_, err = io.CopyN(archive, file, header.Size)
+	_, err = io.CopyN(archive, excerpt, header.Size)
 	return err
 }
 
 // addEarlier keeps the log of an attempt whose testbed failed.
-func addEarlier(archive *tar.Writer, a attempt, number int) error {
+func addEarlier(archive *tar.Writer, a attempt, number int, logLimit int64) error {
 	root, err := os.OpenRoot(a.folder)
 	if err != nil {
 		return err
@@ -201,9 +219,5 @@ func addEarlier(archive *tar.Writer, a attempt, number int) error {
 	header := &tar.Header{
 		Typeflag: tar.TypeReg, Name: fmt.Sprintf("attempt-%d.log", number), Mode: 0o644, Size: info.Size(), ModTime: info.ModTime(),
 	}
-	if err := archive.WriteHeader(header); err != nil {
-		return err
-	}
-	_, err = io.CopyN(archive, file, info.Size())
-	return err
+	return addExcerpt(archive, header, file, logLimit)
 }

@@ -43,6 +43,7 @@ type Settings struct {
 	SpoolLimit     int             // results that may wait for the store before no request is taken; 0: twice the slots, at least 16
 	Policy         Policy          // what is not run at all; nil for nothing
 	Weights        map[string]int  // shares of the contexts while all have requests; nil for the usual ones
+	Limits         testbed.Limits  // of each run
 	RetryPause     time.Duration   // before a failed testbed is tried again; twice as long the second time
 }
 

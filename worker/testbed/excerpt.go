@@ -76,7 +76,7 @@ func nextLine(log io.ReaderAt, tail, length int64) (int64, error) {
 // IsLog says whether a file of autopkgtest's output is a log, to which the limit for logs applies: autopkgtest's own, and
 // what tests printed.
 func IsLog(name string) bool {
-	return name == "log" || strings.HasSuffix(name, "-stdout") || strings.HasSuffix(name, "-stderr")
+	return name == "log" || !strings.Contains(name, "/") && (strings.HasSuffix(name, "-stdout") || strings.HasSuffix(name, "-stderr"))
 }
 
 // lookAtLogs is how often logs are looked at while they grow.

@@ -228,7 +228,7 @@ func TestLeftovers(t *testing.T) {
 	if err := testbed.RemoveLeftovers(t.Context(), filepath.Dir(job.WorkDir), log); err != nil {
 		t.Error(err)
 	}
-	await(t, "everything of the run to end", func() bool { return len(processes(word)) == 0 })
+	testbedtest.Await(t, "everything of the run to end", func() bool { return len(processes(word)) == 0 })
 	if err := testbed.Remove(t.Context(), job.WorkDir); err != nil {
 		t.Error(err)
 	}
