@@ -27,7 +27,7 @@ type inside struct {
 // capabilities are what the first process needs before its ids are mapped and afterwards. Its command has all of them in
 // the namespace, being started by root.
 var capabilities = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_KILL, unix.CAP_CHOWN,
-	unix.CAP_FOWNER, unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_CHROOT, unix.CAP_SYS_PTRACE}
+	unix.CAP_FOWNER, unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_CHROOT, unix.CAP_SYS_PTRACE, unix.CAP_SETPCAP}
 
 // startInside makes the namespaces. The first process in them is this program, see InsideMain; it is started through
 // /proc/self/exe, so it is this very version even if the file has been replaced meanwhile.

@@ -108,12 +108,13 @@ func insideCommand(config insideConfig, control io.Writer, stop <-chan struct{})
 		return exitStatus{}, err
 	}
 	defer null.Close()
-	if config.Privileged {
-		runtime.LockOSThread() // capabilities are a thread's, and the command is started by this one
-		defer runtime.UnlockOSThread()
-		if err := dropCapabilities(); err != nil {
-			return exitStatus{}, err
-		}
+	runtime.LockOSThread() // what follows is a thread's, and the command is started by this one
+	defer runtime.UnlockOSThread()
+	if err := dropCapabilities(config); err != nil {
+		return exitStatus{}, err
+	}
+	if err := forgetKeys(); err != nil {
+		return exitStatus{}, err
 	}
 	pid, err := syscall.ForkExec(config.Argv[0], config.Argv, &syscall.ProcAttr{
 		Dir: config.Dir, Env: config.Env, Files: []uintptr{null.Fd(), 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true},
@@ -167,20 +168,6 @@ func limitProcess(pid int, limits Limits) error {
 	limit := unix.Rlimit{Cur: uint64(limits.Processes), Max: uint64(limits.Processes)}
 	if err := unix.Prlimit(pid, unix.RLIMIT_NPROC, &limit, nil); err != nil {
 		return fmt.Errorf("limit the processes of the run to %d: %w", limits.Processes, err)
-	}
-	return nil
-}
-
-// dropped are the capabilities that no testbed's tools need, and with which a mistake does most harm: what they change is
-// the whole machine's, whatever the namespaces.
-var dropped = []uintptr{unix.CAP_SYS_MODULE, unix.CAP_SYS_RAWIO, unix.CAP_SYS_TIME, unix.CAP_WAKE_ALARM}
-
-// dropCapabilities takes them from whatever this thread starts.
-func dropCapabilities() error {
-	for _, capability := range dropped {
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
-			return fmt.Errorf("take capability %d from the run: %w", capability, err)
-		}
 	}
 	return nil
 }

@@ -189,9 +189,25 @@ func TestTidy(t *testing.T) {
 		unix.Mkfifo(filepath.Join(root, "pipe"), 0o600), os.Chmod(closed, 0o100)); err != nil {
 		t.Fatal(err)
 	}
-	// Without privileges only one's own id can be given; the component tests do it for other ids.
-	err := tidyAs(root, os.Geteuid(), os.Getegid())
+	// A tree in which paths are longer than the kernel takes.
+	deep, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3000 {
+		if err := unix.Mkdirat(deep, "folder", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		below, err := unix.Openat(deep, "folder", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(deep)
+		deep = below
+	}
+	unix.Close(deep)
+	// Without privileges only one's own id can be given; the component tests do it for other ids.
+	if err := tidyAs(root, os.Geteuid(), os.Getegid()); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(program)
@@ -200,6 +216,12 @@ func TestTidy(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(root, "pipe")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the named pipe is still there: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(root, strings.Repeat("folder/", deepest))); err != nil {
+		t.Errorf("a tree that is not that deep is gone: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(root, strings.Repeat("folder/", deepest+2))); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the deep tree is still there: %v", err)
 	}
 	if target, err := os.Readlink(filepath.Join(root, "link")); target != "/etc/shadow" {
 		t.Errorf("link to %q, error %v", target, err)
