@@ -15,8 +15,8 @@ func prepareNetwork(config insideConfig) error {
 	}
 	script := "link set lo up\n"
 	if config.IPv6 {
-		script += "-6 address add " + runAddress6 + " dev " + wayOutDevice + " nodad\n" +
-			"-6 route add default via " + gateway6 + " dev " + wayOutDevice + "\n"
+		script += "address add " + runAddress6 + " dev " + wayOutDevice + " nodad\n" +
+			"route add default via " + gateway6 + " dev " + wayOutDevice + "\n"
 	}
 	if err := command("ip", "iproute2", script, "-batch", "-"); err != nil {
 		return fmt.Errorf("prepare the run's network: %w", err)

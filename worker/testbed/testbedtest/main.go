@@ -23,6 +23,10 @@ import (
 // privileges: root starts them once more, as the test account.
 func Main(m *testing.M) {
 	testbed.InsideMain()
+	if err := otherMachine(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	if os.Geteuid() != 0 {
 		os.Exit(m.Run())
 	}

@@ -161,6 +161,9 @@ cp /bin/sh root-shell; chmod 4755 root-shell
 echo x >foreign; chown 1234:1234 foreign; chmod 600 foreign
 ln -s /etc/passwd link
 ln -s / rootlink
+ln foreign hard
+ln /etc/shadow shadow
+perl -e 'for (1..200) { mkdir "deep"; chdir "deep" }; open F, ">", "bottom"'
 printf 'x' >"$(printf 'odd\n\033name')"
 `}))
 	outcome, err := newRunner(t).Run(t.Context(), job)
@@ -181,6 +184,27 @@ printf 'x' >"$(printf 'odd\n\033name')"
 		if _, err := os.ReadFile(path); err != nil {
 			t.Error(err)
 		}
+	}
+	if _, err := os.Stat(filepath.Join(artifacts, "deep/deep/deep")); err != nil {
+		t.Error(err)
+	}
+	// What is kept can be walked by everybody.
+	if err := filepath.WalkDir(artifacts, func(_ string, _ os.DirEntry, err error) error { return err }); err != nil {
+		t.Error(err)
+	}
+	if err := os.RemoveAll(job.OutputDir); err != nil {
+		t.Errorf("the account cannot remove the output: %v", err)
+	}
+}
+
+// TestHostileSize leaves a file without content that has a size beyond all disks.
+func TestHostileSize(t *testing.T) {
+	t.Parallel()
+	job := newJob(t, sourceTree(t, "Test-Command: truncate -s 1T $AUTOPKGTEST_ARTIFACTS/huge\nDepends:\n", nil))
+	job.Limits.Disk = 1 << 30
+	outcome, err := newRunner(t).Run(t.Context(), job)
+	if err != nil || outcome.Exceeded != "disk limit of 1 GiB" {
+		t.Errorf("%+v, %v\n%s", outcome, err, readLog(t, job))
 	}
 	if err := os.RemoveAll(job.OutputDir); err != nil {
 		t.Errorf("the account cannot remove the output: %v", err)
