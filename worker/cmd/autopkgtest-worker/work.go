@@ -34,7 +34,7 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 	inForce := &current{site: loaded}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	testbeds, err := testbed.NewRunner(ctx, loaded.profile.Backend(), log, testbed.WithCheckout(conf.CheckoutDir))
+	testbeds, err := testbed.NewRunner(ctx, loaded.profile.Backend(), log, runnerOptions(conf)...)
 	if err != nil {
 		return err
 	}
@@ -80,6 +80,7 @@ func settings(conf config.Worker, policy run.Policy) run.Settings {
 	return run.Settings{
 		Queues: queues(conf), Slots: conf.Slots, SpoolLimit: conf.SpoolLimit, StateDirectory: conf.StateDirectory,
 		Images: conf.Images, Timeout: conf.Timeout, DrainTimeout: conf.DrainTimeout, Policy: policy, Weights: conf.Weights,
+		Limits: limits(conf),
 	}
 }
 
