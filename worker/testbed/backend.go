@@ -54,6 +54,16 @@ type Properties struct {
 	// write to, such as /var/lib/lxc. What is not there is left out. All others are as for every run: this machine's
 	// programs and little of /etc.
 	Folders []string
+
+	// Imageless says that testbeds do not come from one of our images.
+	Imageless bool
+
+	// Packages are what an image needs beside those that every image has.
+	Packages []string
+
+	// Exposes says why tests are not kept away from this machine, for a backend that nobody should use who does not mean
+	// to. It is empty for all others. See AllowExposed.
+	Exposes string
 }
 
 // Capability is one of autopkgtest's testbed capabilities.

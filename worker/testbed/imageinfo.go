@@ -51,6 +51,7 @@ type ImageInfo struct {
 	SHA256       string    `json:"sha256,omitempty"` // of the image
 	Built        time.Time `json:"built,omitzero"`
 	Canary       string    `json:"canary,omitempty"`
+	Proven       time.Time `json:"proven,omitzero"` // when the canary passed
 	Mirror       string    `json:"mirror,omitempty"`
 
 	// Sources are the archives beside the mirror that apt in the image uses, and Proxy is how it gets to them. Tests reach

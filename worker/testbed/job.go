@@ -70,6 +70,19 @@ type Outcome struct {
 	Exceeded string
 }
 
+// TestbedFailed tells a failure of the testbed, or of autopkgtest itself, from a result of the package.
+func (o Outcome) TestbedFailed() bool {
+	switch {
+	case o.TimedOut, o.Exceeded != "":
+		return false // the package's tests take too much, and would again
+	case o.ExitCode == 16, o.ExitCode == 1: // 1: autopkgtest crashed
+		return true
+	case o.ExitCode == exitUnsupported: // what autopkgtest did not expect; without a run, what this worker can never do
+		return o.Duration > 0
+	}
+	return o.ExitCode < 0 || o.ExitCode >= 128 // a signal
+}
+
 // DefaultGrace is twice what autopkgtest has been seen to need to remove a testbed on a busy machine.
 const DefaultGrace = 10 * time.Second
 

@@ -10,7 +10,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 )
+
+// ErrExposed means that a backend would show this machine to its tests, and that nobody has allowed it.
+var ErrExposed = errors.New("tests would not be kept away from this machine")
 
 // Runner runs jobs with one backend. Its methods may be called from several goroutines; runs do not see each other.
 type Runner struct {
@@ -21,6 +26,11 @@ type Runner struct {
 	network  Network
 	names    *names
 	log      *slog.Logger
+
+	images, state string // see the options
+	exposed       bool
+	arguments     func(request.Queue) []string
+	canaries      canaries
 }
 
 // Option changes how a Runner is made.
@@ -44,12 +54,16 @@ func NewRunner(ctx context.Context, backend string, log *slog.Logger, with ...Op
 	for _, option := range with {
 		option(r)
 	}
+	properties := b.Properties()
+	if properties.Exposes != "" && !r.exposed {
+		return nil, fmt.Errorf("%w: backend %s: %s; --allow-exposed takes it all the same", ErrExposed, backend, properties.Exposes)
+	}
 	needed := map[string]string{"ip": "iproute2", "nft": "nftables", "slirp4netns": "slirp4netns",
 		"newuidmap": "uidmap", "newgidmap": "uidmap", "rm": "coreutils"}
 	if r.checkout == "" {
 		needed["autopkgtest"] = "autopkgtest"
 	}
-	for name, debianPackage := range b.Properties().Commands {
+	for name, debianPackage := range properties.Commands {
 		needed[name] = debianPackage
 	}
 	if err := findCommands(needed); err != nil {

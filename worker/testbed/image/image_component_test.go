@@ -120,7 +120,7 @@ func TestFailedCanary(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = Once(t.Context(), cfg, testLog(t))
-	if err == nil || !strings.Contains(err.Error(), "canary package does not pass") {
+	if !errors.Is(err, testbed.ErrCanary) {
 		t.Fatalf("error = %v", err)
 	}
 	if content, err := os.ReadFile(k.image); err != nil || string(content) != "old" {

@@ -179,7 +179,7 @@ func (k *keeper) renew(ctx context.Context, folder string) error {
 	if err := os.Rename(image, k.image); err != nil {
 		return fmt.Errorf("swap in the new image: %w", err)
 	}
-	info.Canary, info.Phase = testbed.CanaryPassed, testbed.PhaseReady
+	info.Canary, info.Proven, info.Phase = testbed.CanaryPassed, time.Now().UTC().Truncate(time.Second), testbed.PhaseReady
 	k.status.info = info
 	k.dropCandidate()
 	k.log.Info("image swapped in", "image", k.image)

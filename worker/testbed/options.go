@@ -1,0 +1,18 @@
+package testbed
+
+import "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+
+// WithImages names the folder of images, in which Canary finds those of a queue; see ImagePath.
+func WithImages(folder string) Option { return func(r *Runner) { r.images = folder } }
+
+// WithState names a folder of this machine that is the program's alone: Canary works in it, and a backend that needs an
+// image unpacked keeps it there. Without it, both are done below the folder for temporary files.
+func WithState(folder string) Option { return func(r *Runner) { r.state = folder } }
+
+// AllowExposed takes backends whose tests can read and change this machine. See Properties.Exposes.
+func AllowExposed() Option { return func(r *Runner) { r.exposed = true } }
+
+// WithArguments gives Canary the operator's own arguments for a backend, as Job.BackendArguments gives them to a run.
+func WithArguments(of func(request.Queue) []string) Option {
+	return func(r *Runner) { r.arguments = of }
+}
