@@ -16,10 +16,13 @@ type Account struct {
 	UID, GID   int
 }
 
+// accountVariable names another account than the usual one.
+const accountVariable = "AUTOPKGTEST_TEST_ACCOUNT"
+
 // FindAccount is the account to which root gives tests of testbeds: root may not run strangers' code. It is the one that
 // `make setup` makes, or that AUTOPKGTEST_TEST_ACCOUNT names.
 func FindAccount() (Account, error) {
-	found, err := user.Lookup(cmp.Or(os.Getenv("AUTOPKGTEST_TEST_ACCOUNT"), "autopkgtest-cloud"))
+	found, err := user.Lookup(cmp.Or(os.Getenv(accountVariable), "autopkgtest-cloud"))
 	if err != nil {
 		return Account{}, fmt.Errorf("testbeds run without privileges: %w; `make setup` makes the account", err)
 	}

@@ -1,8 +1,3 @@
-// Package testbedtest is what tests with real testbeds need: an account without privileges, this machine's own release, and
-// the folder in which images are kept between tests.
-//
-// It builds no image and starts no testbed. Tests with the tag "component" use it; they are run by `make test`. Start
-// reading at Main.
 package testbedtest
 
 import (
@@ -24,18 +19,32 @@ import (
 func Main(m *testing.M) {
 	testbed.InsideMain()
 	if err := otherMachine(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(exitCode(0, err))
 	}
+	if os.Geteuid() == 0 {
+		os.Exit(exitCode(runAsAccount()))
+	}
+	victim()
+	os.Exit(m.Run())
+}
+
+// MainRoot is the TestMain of packages whose backend must be root of this machine: another account asks sudo, which must
+// not need a password.
+func MainRoot(m *testing.M) {
+	testbed.InsideMain()
 	if os.Geteuid() != 0 {
-		os.Exit(m.Run())
+		os.Exit(exitCode(runAsRoot()))
 	}
-	code, err := runAsAccount()
+	victim()
+	os.Exit(m.Run())
+}
+
+func exitCode(code int, err error) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		code = 1
+		return 1
 	}
-	os.Exit(code)
+	return code
 }
 
 func runAsAccount() (int, error) {
@@ -49,7 +58,7 @@ func runAsAccount() (int, error) {
 	}
 	defer os.RemoveAll(folder)
 	if images := os.Getenv(imagesVariable); images != "" {
-		if err := errors.Join(os.MkdirAll(images, 0o755), os.Chown(images, account.UID, account.GID)); err != nil {
+		if err := errors.Join(os.MkdirAll(images, 0o755), giveAll(images, account)); err != nil {
 			return 0, err
 		}
 	}
@@ -60,11 +69,38 @@ func runAsAccount() (int, error) {
 	command := exec.Command(binary, os.Args[1:]...)
 	command.Dir = folder
 	command.Env = append(os.Environ(), "HOME="+account.Home, "TMPDIR="+folder, "USER="+account.Name)
+	return finish(command, account.Credential())
+}
+
+// giveAll gives a folder of images to the account, with those that a test has left that ran as root.
+func giveAll(folder string, account Account) error {
+	return filepath.WalkDir(folder, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, account.UID, account.GID)
+	})
+}
+
+func runAsRoot() (int, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	if out, err := exec.Command("sudo", "-n", "true").CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("the tools of this backend must be root: run its tests as root, or let sudo work without a password: "+
+			"%w: %s", err, out)
+	}
+	keep := "--preserve-env=" + imagesVariable + "," + accountVariable
+	return finish(exec.Command("sudo", append([]string{"-n", keep, program}, os.Args[1:]...)...), nil)
+}
+
+func finish(command *exec.Cmd, as *syscall.Credential) (int, error) {
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	// When go test runs out of time it kills this process alone. The signal comes from the end of a thread: keep it.
 	runtime.LockOSThread()
-	command.SysProcAttr = &syscall.SysProcAttr{Credential: account.Credential(), Pdeathsig: syscall.SIGKILL}
-	err = command.Run()
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: as, Pdeathsig: syscall.SIGKILL}
+	err := command.Run()
 	if command.ProcessState == nil {
 		return 0, err
 	}

@@ -68,34 +68,6 @@ func startRun(ctx context.Context, runner *testbed.Runner, job testbed.Job) <-ch
 	return done
 }
 
-func TestCancel(t *testing.T) {
-	for name, trap := range map[string]string{"obedient": "", "deaf": "trap '' TERM"} {
-		t.Run(name, func(t *testing.T) {
-			job, word := clingingJob(t, trap)
-			job.Grace = 5 * time.Second
-			reason := errors.New("the operator cancelled it")
-			ctx, cancel := context.WithCancelCause(t.Context())
-			done := startRun(ctx, newRunner(t), job)
-			awaitLog(t, job, "it runs: "+word)
-			if len(processes(word)) < 6 {
-				t.Fatalf("only these processes are to be found: %q", processes(word))
-			}
-			cancel(reason)
-			started := time.Now()
-			end := <-done
-			t.Logf("ended after %s: %+v", time.Since(started), end.outcome)
-			if !errors.Is(end.err, reason) || end.outcome.TimedOut {
-				t.Errorf("outcome %+v, error %v", end.outcome, end.err)
-			}
-			checkProcesses(t, word)
-			checkNothingLeft(t, job)
-			if log := readLog(t, job); !strings.Contains(log, reason.Error()) || !strings.Contains(log, "Received signal 15") {
-				t.Errorf("the log does not say why it ends:\n%s", log)
-			}
-		})
-	}
-}
-
 func TestTimeout(t *testing.T) {
 	job, word := clingingJob(t, "")
 	job.Timeout = 20 * time.Second
@@ -166,39 +138,8 @@ func signalProcess(t *testing.T, name, word string, number syscall.Signal) {
 	t.Fatalf("no %s of this run", name)
 }
 
-// victimJob is the variable that makes this program the process of TestKilledWorker that gets killed.
+// victimJob is the variable that makes this program the process of TestLeftovers that gets killed.
 const victimJob = "TESTBED_TEST_VICTIM"
-
-// TestKilledWorker kills the program that owns a run, which then cannot clean up anything.
-func TestKilledWorker(t *testing.T) {
-	job, word := clingingJob(t, "trap '' TERM HUP")
-	victim := exec.Command("/proc/self/exe", "-test.run", "^TestVictim$", "-test.v")
-	victim.Env = append(os.Environ(), victimJob+"="+strings.Join([]string{job.WorkDir, job.Image, job.Source, word}, "\n"))
-	victim.Stdout, victim.Stderr = t.Output(), t.Output()
-	if err := victim.Start(); err != nil {
-		t.Fatal(err)
-	}
-	awaitLog(t, job, "it runs: "+word)
-	if err := victim.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = victim.Wait() // killed
-	started := time.Now()
-	testbedtest.Await(t, "everything of the run to end", func() bool { return len(processes(word)) == 0 })
-	t.Logf("gone after %s", time.Since(started))
-	if err := os.RemoveAll(job.WorkDir); err == nil {
-		t.Log("the account itself could remove the folder")
-	}
-	if err := testbed.Remove(t.Context(), job.WorkDir); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(job.WorkDir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the work folder is still there: %v", err)
-	}
-	if err := testbed.Remove(t.Context(), job.WorkDir); err != nil {
-		t.Errorf("removed twice: %v", err)
-	}
-}
 
 // TestLeftovers stops the first process of a run before it kills the program that owns it: then nothing ends by itself.
 func TestLeftovers(t *testing.T) {

@@ -8,31 +8,20 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/image"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/image/imagetest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/unshare"
 )
 
-var buildOnce sync.Mutex
-
-// testImage returns the image of this machine's release. It is kept between test runs.
+// testImage returns the image of this machine's release.
 func testImage(t *testing.T) (string, request.Queue) {
 	t.Helper()
-	folder, queue := testbedtest.Images(t), testbedtest.ThisMachine(t)
-	buildOnce.Lock()
-	defer buildOnce.Unlock()
-	cfg := config.Image{Release: queue.Release, Architecture: queue.Architecture, Directory: folder}
-	if err := image.Once(t.Context(), cfg, slog.New(slog.NewTextHandler(t.Output(), nil))); err != nil {
-		t.Fatal(err)
-	}
-	return testbed.ImagePath(folder, queue), queue
+	return imagetest.Image(t, "")
 }
 
 func newRunner(t *testing.T) *testbed.Runner {

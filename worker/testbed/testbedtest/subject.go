@@ -1,0 +1,67 @@
+package testbedtest
+
+import (
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+)
+
+// Subject is a backend that is tested.
+type Subject struct {
+	Backend string
+	Queue   request.Queue
+	Image   string // empty for a backend that needs none
+
+	// Arguments are the operator's, the backend's name first; nil for the backend's own.
+	Arguments []string
+
+	// Capabilities are those of the testbeds, if they are not those that the backend declares: with ssh, a set-up script
+	// brings them.
+	Capabilities []testbed.Capability
+
+	// Exposed allows a backend whose tests are not kept away from this machine.
+	Exposed bool
+
+	// Left lists what runs have left on this machine beside processes, mounts and folders: containers, sessions, servers.
+	// Nil means that nothing of the kind is ever made.
+	Left func() []string
+
+	state string // see testbed.WithState
+}
+
+func (s Subject) can(c testbed.Capability) bool {
+	if s.Capabilities != nil {
+		return slices.Contains(s.Capabilities, c)
+	}
+	b, err := testbed.Lookup(s.Backend)
+	return err == nil && b.Properties().Can(c)
+}
+
+func (s Subject) options() []testbed.Option {
+	options := []testbed.Option{testbed.WithState(s.state)}
+	if s.Exposed {
+		options = append(options, testbed.AllowExposed())
+	}
+	if s.Image != "" {
+		options = append(options, testbed.WithImages(filepath.Dir(s.Image)))
+	}
+	if s.Arguments != nil {
+		options = append(options, testbed.WithArguments(func(request.Queue) []string { return s.Arguments }))
+	}
+	return options
+}
+
+func (s Subject) runner(t *testing.T) *testbed.Runner {
+	t.Helper()
+	runner, err := testbed.NewRunner(t.Context(), s.Backend, testLog(t), s.options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runner
+}
+
+func testLog(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
