@@ -33,6 +33,9 @@ type Testbed struct {
 	// Image is the path of the testbed's image as autopkgtest sees it, which is not the path on this machine.
 	Image string
 
+	// Name is one that no other testbed on this machine has, for tools that want one.
+	Name string
+
 	// Given are the operator's own arguments, without the backend's name: they replace those that the backend would make.
 	// Nil means that there are none.
 	Given []string
@@ -60,6 +63,14 @@ type Properties struct {
 
 	// Packages are what an image needs beside those that every image has.
 	Packages []string
+
+	// OnMachine says that autopkgtest sees this machine's files and uses its network, as the account that it runs as: its
+	// tests run elsewhere, or are meant to run on this machine. Its processes, its mounts and its temporary files are the
+	// run's own all the same.
+	OnMachine bool
+
+	// User is the account in a testbed for tests that need not be root, if the virtualization server does not name one.
+	User string
 
 	// Exposes says why tests are not kept away from this machine, for a backend that nobody should use who does not mean
 	// to. It is empty for all others. See AllowExposed.

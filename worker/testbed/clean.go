@@ -16,6 +16,11 @@ const cleanLimit = 2 * time.Minute
 // clean removes a run's folder and hands its output over to the account. What cannot be removed is no reason to lose the
 // result: whoever looks for the folders of dead runs finds it.
 func clean(ctx context.Context, folder, output string, log *slog.Logger) error {
+	if left := removeRemains(ctx, folder); left != nil {
+		// The folder has to stay, for whoever removes that later.
+		log.Error("a run has left something, and its folder with it", "folder", folder, "error", left)
+		folder = ""
+	}
 	left, err := remove(ctx, folder, output, log)
 	if left != nil {
 		log.Error("the folder of a run is left", "folder", folder, "error", left)
@@ -33,6 +38,13 @@ func Remove(ctx context.Context, folder string) error {
 	if _, err := os.Lstat(folder); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
+	if err := removeRemains(ctx, folder); err != nil {
+		return fmt.Errorf("remove %s: %w", folder, err)
+	}
+	// What ended in order belongs to the account, and the short way is enough.
+	if os.RemoveAll(folder) == nil {
+		return nil
+	}
 	left, err := remove(ctx, folder, "", slog.Default())
 	if err = errors.Join(left, err); err != nil {
 		return fmt.Errorf("remove %s: %w", folder, err)
@@ -40,7 +52,7 @@ func Remove(ctx context.Context, folder string) error {
 	return nil
 }
 
-// remove tells apart what is left of the folder, and that nothing could be tried or the output could not be tidied.
+// remove removes a folder, unless its name is empty, and tidies the output. It tells apart what is left of the folder, and that nothing could be tried or the output could not be tidied.
 func remove(ctx context.Context, folder, output string, log *slog.Logger) (left, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cleanLimit, errors.New("not done within "+cleanLimit.String()))
 	defer cancel()
@@ -49,9 +61,12 @@ func remove(ctx context.Context, folder, output string, log *slog.Logger) (left,
 		return nil, err
 	}
 	// Not os.RemoveAll, which keeps a descriptor open for every level of a tree that a stranger has made.
+	argv := []string{path, "-rf", "--one-file-system", "--", filepath.Clean(folder)}
+	if folder == "" {
+		argv = nil
+	}
 	command := confinement{
-		inside: insideConfig{Argv: []string{path, "-rf", "--one-file-system", "--", filepath.Clean(folder)},
-			Env: environment("/tmp"), Dir: "/", Tidy: output},
+		inside: insideConfig{Argv: argv, Env: environment("/tmp"), Dir: "/", Tidy: output},
 		// Root has no namespace in which all owners are his, and needs none.
 		privileged: os.Geteuid() == 0, log: log,
 	}

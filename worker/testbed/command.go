@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 )
 
@@ -37,7 +38,8 @@ func (c Command) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	command := confinement{
 		inside: insideConfig{Argv: append([]string{path}, c.Args...), Env: append(environment(c.Temporary), c.Env...), Dir: "/"},
-		stdout: c.Output, stderr: stderr, grace: c.Grace, log: log,
+		// Root has all owners already.
+		privileged: os.Geteuid() == 0, stdout: c.Output, stderr: stderr, grace: c.Grace, log: log,
 	}
 	done, err := command.run(ctx)
 	if err != nil {

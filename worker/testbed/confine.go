@@ -31,6 +31,10 @@ type confinement struct {
 	// mark is the folder of the run, by which its processes are known after the death of this one; see RemoveLeftovers.
 	mark string
 
+	// plain leaves out everything that changes who the command is or what it can reach: it has processes and mounts of its
+	// own, so that it leaves none, and is the account outside. Only root is root in there.
+	plain bool
+
 	stdout, stderr io.Writer // nil discards
 
 	// grace is how long the command has after TERM. Then everything in the namespaces is killed.
@@ -54,7 +58,7 @@ var errEnded = errors.New("ended before its command")
 // When ctx ends the command gets TERM, after the grace everything is killed, and the error is the context's cause; the
 // status is then that of the command, if it got that far.
 func (c confinement) run(ctx context.Context) (confined, error) {
-	c.inside.Privileged = c.privileged
+	c.inside.Privileged, c.inside.Plain = c.privileged, c.plain
 	p, err := startInside(ctx, c)
 	if err != nil {
 		return confined{}, err

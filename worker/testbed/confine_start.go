@@ -34,9 +34,11 @@ var capabilities = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_KI
 func startInside(ctx context.Context, c confinement) (*inside, error) {
 	var ids subordinate
 	var err error
-	if !c.privileged {
+	switch {
+	case c.plain:
+	case !c.privileged:
 		ids, err = currentSubordinate()
-	} else if os.Geteuid() != 0 {
+	case os.Geteuid() != 0:
 		err = fmt.Errorf("%w: it is not root, which the tools of this kind of testbed must be", ErrAccount)
 	}
 	if err != nil {
@@ -70,7 +72,10 @@ func startInside(ctx context.Context, c confinement) (*inside, error) {
 	}
 	// A session of its own: signals for the program's group are not for its runs, it ends them itself.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Setsid: true}
-	if !c.privileged {
+	switch {
+	case c.plain:
+		p.cmd.SysProcAttr = plainProcess()
+	case !c.privileged:
 		p.cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		p.cmd.SysProcAttr.AmbientCaps = capabilities
 	}
@@ -83,7 +88,7 @@ func startInside(ctx context.Context, c confinement) (*inside, error) {
 		_ = p.cmd.Wait() // how it ended was said over the socket
 		close(p.gone)
 	}()
-	if c.privileged {
+	if c.privileged || c.plain {
 		return p, nil
 	}
 	if err := ids.giveTo(ctx, p.pid()); err != nil {
@@ -100,6 +105,19 @@ func (c confinement) environment() []string {
 		env = append(env, runMark+"="+c.mark)
 	}
 	return env
+}
+
+// plainProcess has processes and mounts of its own. An account without privileges needs a user namespace to make them, in
+// which it stays who it is.
+func plainProcess() *syscall.SysProcAttr {
+	attributes := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Setsid: true}
+	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
+		attributes.Cloneflags |= unix.CLONE_NEWUSER
+		attributes.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
+		attributes.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
+		attributes.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT}
+	}
+	return attributes
 }
 
 func namespaceHint(err error) string {

@@ -66,6 +66,9 @@ type insideConfig struct {
 	Tree *tree    `json:"tree,omitempty"`
 	Hide []string `json:"hide,omitempty"`
 
+	// Plain is confinement.plain: the command is the account, with no rights beyond its own.
+	Plain bool `json:"plain,omitempty"`
+
 	// Privileged is confinement.privileged: no user namespace takes rights over this machine away from the command.
 	Privileged bool `json:"privileged,omitempty"`
 

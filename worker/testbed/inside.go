@@ -52,8 +52,10 @@ func insideRun(control *os.File) error {
 	if err := prepareMounts(config); err != nil {
 		return err
 	}
-	if err := unix.Sethostname([]byte(Hostname)); err != nil {
-		return fmt.Errorf("name the namespace: %w", err)
+	if !config.Plain {
+		if err := unix.Sethostname([]byte(Hostname)); err != nil {
+			return fmt.Errorf("name the namespace: %w", err)
+		}
 	}
 	if config.Network {
 		select {
@@ -115,6 +117,11 @@ func insideCommand(config insideConfig, control io.Writer, stop <-chan struct{})
 	}
 	if err := forgetKeys(); err != nil {
 		return exitStatus{}, err
+	}
+	if config.Plain {
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+			return exitStatus{}, fmt.Errorf("give up the rights over the run's namespaces: %w", err)
+		}
 	}
 	pid, err := syscall.ForkExec(config.Argv[0], config.Argv, &syscall.ProcAttr{
 		Dir: config.Dir, Env: config.Env, Files: []uintptr{null.Fd(), 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true},

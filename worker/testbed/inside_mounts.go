@@ -86,7 +86,7 @@ func buildFiles(t tree) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(content), fileMode(content)); err != nil {
 			return err
 		}
 	}
@@ -114,6 +114,14 @@ func buildBinds(t tree) error {
 // buildDevices shows those devices that autopkgtest's own server shows to a testbed in turn. A test that writes to the
 // console writes to nowhere.
 func buildDevices(t tree) error {
+	if t.Machine {
+		return nil
+	}
+	for _, name := range t.Devices {
+		if err := bindMount(filepath.Join("/dev", name), filepath.Join(t.At, "dev", name), true); err != nil {
+			return err
+		}
+	}
 	for name, from := range map[string]string{"null": "null", "zero": "zero", "full": "full", "random": "random",
 		"urandom": "urandom", "tty": "tty", "console": "null"} {
 		if err := bindMount(filepath.Join("/dev", from), filepath.Join(t.At, "dev", name), true); err != nil {
@@ -167,6 +175,12 @@ func buildPrivilegedDevices(t tree) error {
 // the account may write to its own, a test could stop everything that the account runs.
 func buildKernelFiles(t tree) error {
 	proc, sys := filepath.Join(t.At, "proc"), filepath.Join(t.At, "sys")
+	if t.Machine {
+		if err := os.Mkdir(proc, 0o755); err != nil {
+			return err
+		}
+		return mountProc(proc)
+	}
 	if err := errors.Join(os.Mkdir(proc, 0o755), os.Mkdir(sys, 0o755)); err != nil {
 		return err
 	}

@@ -45,6 +45,9 @@ type Invocation struct {
 	Timeouts Timeouts
 	Debug    bool
 
+	// User is the account in the testbed for tests that need not be root; empty leaves it to autopkgtest.
+	User string
+
 	// Backend is what follows `--`.
 	Backend []string
 }
@@ -73,6 +76,9 @@ func (i Invocation) Arguments() ([]string, error) {
 		return nil, err
 	}
 	args = append(args, subject...)
+	if i.User != "" {
+		args = append(args, "--user="+i.User)
+	}
 	if i.Debug {
 		args = append(args, "--debug")
 	}

@@ -2,12 +2,15 @@ package testbed
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -33,11 +36,16 @@ var errTimeout = errors.New("the run took longer than its limit")
 const scratch = "testbed"
 
 func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Outcome, err error) {
-	invocation, err := r.invocation(job)
+	testbed := r.testbed(job)
+	invocation, err := r.invocation(job, testbed)
 	if err != nil {
 		return Outcome{}, err
 	}
 	argv, err := invocation.Arguments()
+	if err != nil {
+		return Outcome{}, err
+	}
+	furniture, err := r.furnish(testbed)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -49,43 +57,72 @@ func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Ou
 		// Also when the run was cancelled: its rootfs has owners that the account alone cannot remove.
 		err = errors.Join(err, clean(context.WithoutCancel(ctx), folder, job.OutputDir, log))
 	}()
-	gate, err := r.filter(ctx, job.Image, log)
+	view, release, err := r.view(ctx, job, testbed, furniture, folder)
 	if err != nil {
 		return Outcome{}, err
 	}
-	return r.execute(ctx, job, argv, folder, gate, log)
+	defer release()
+	mark, err := filepath.Abs(job.WorkDir)
+	if err != nil {
+		return Outcome{}, err
+	}
+	command := confinement{
+		inside: insideConfig{Argv: withScript(furniture.Script, argv), Env: append(environment("/tmp"), furniture.Environment...),
+			Dir: emptyInside, Tree: &view, Limits: job.Limits, Files: slices.Concat([]string{"/tmp", outputInside}, furniture.Folders)},
+		privileged: r.backend.Properties().Privileged, plain: r.backend.Properties().OnMachine, mark: mark,
+		grace: job.Grace, log: log,
+	}
+	if !command.plain {
+		gate, err := r.filter(ctx, job.Image, log)
+		if err != nil {
+			return Outcome{}, err
+		}
+		command.inside.Network, command.inside.Filter, command.inside.IPv6 = true, gate.ruleset(), gate.ipv6
+	}
+	return execute(ctx, job, command, log)
 }
 
 // CommandLine is what Run would execute for a job, with the program and the folders as it sees them. It reads what is
 // known of the image and the signing keys of PPAs, and changes nothing.
 func (r *Runner) CommandLine(job Job) ([]string, error) {
-	invocation, err := r.invocation(job)
+	invocation, err := r.invocation(job, r.testbed(job))
 	if err != nil {
 		return nil, err
 	}
 	return invocation.Arguments()
 }
 
-// invocation is a job's, in the testbeds of this runner.
-func (r *Runner) invocation(job Job) (Invocation, error) {
-	testbed := Testbed{Release: job.Queue.Release, Architecture: job.Queue.Architecture}
-	var err error
-	if testbed.Given, err = r.given(job); err != nil {
-		return Invocation{}, err
+// testbed is a new one for a job.
+func (r *Runner) testbed(job Job) Testbed {
+	t := Testbed{Release: job.Queue.Release, Architecture: job.Queue.Architecture, Name: testbedName()}
+	if len(job.BackendArguments) > 0 {
+		t.Given = append([]string{}, job.BackendArguments[1:]...)
 	}
+	if job.Image != "" {
+		t.Image = filepath.Join(imagesInside, filepath.Base(job.Image))
+	}
+	return t
+}
+
+// invocation is a job's, in a testbed of this runner.
+func (r *Runner) invocation(job Job, testbed Testbed) (Invocation, error) {
+	if len(job.BackendArguments) > 0 && job.BackendArguments[0] != r.backend.Name() {
+		return Invocation{}, fmt.Errorf("the arguments for the testbed begin with %q, but the backend is %s",
+			job.BackendArguments[0], r.backend.Name())
+	}
+	var err error
 	info := ImageInfo{Architecture: job.TestbedArchitecture, Pockets: usualPockets(job.Queue.Release)}
 	if job.Image != "" {
 		if info, err = DescribeImage(job.Image); err != nil {
 			return Invocation{}, err
 		}
-		testbed.Image = filepath.Join(imagesInside, filepath.Base(job.Image))
 	}
 	invocation := Invocation{
 		Program: r.program, OutputDir: outputInside, Request: job.Request, Queue: job.Queue,
 		ExtraArguments: job.ExtraArguments, SetupCommands: job.SetupCommands, Pockets: info.Pockets,
 		TestbedArchitecture: info.Architecture, Features: r.features,
 		Timeouts: DefaultTimeouts.For(job.Queue.Architecture, job.Traits),
-		Debug:    job.Debug, Backend: r.backend.Arguments(testbed),
+		Debug:    job.Debug, Backend: r.backend.Arguments(testbed), User: r.backend.Properties().User,
 	}
 	if invocation.Sources, err = sourcesOf(job.Request.PPAs, job.Queue.Release, job.PPA, r.features); err != nil {
 		return Invocation{}, err
@@ -96,9 +133,16 @@ func (r *Runner) invocation(job Job) (Invocation, error) {
 	return invocation, nil
 }
 
-// execute runs autopkgtest in its namespaces.
-func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder string, gate filter, log *slog.Logger) (Outcome, error) {
+// view is the file tree of a run. release is called when the run is over.
+func (r *Runner) view(ctx context.Context, job Job, t Testbed, furniture Furniture, folder string) (tree, func(), error) {
+	properties, release := r.backend.Properties(), func() {}
 	view := systemTree(filepath.Join(folder, "root"))
+	if properties.OnMachine {
+		var err error
+		if view, err = machineTree(view.At, folder); err != nil {
+			return tree{}, nil, fmt.Errorf("look at this machine's files: %w", err)
+		}
+	}
 	view.Dirs = append(view.Dirs, emptyInside)
 	view.Binds = append(view.Binds,
 		bind{From: filepath.Join(folder, "tmp"), To: "/tmp", Write: true},
@@ -115,7 +159,11 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 	if job.Source != "" {
 		view.Binds = append(view.Binds, bind{From: job.Source, To: filepath.Join(sourceInside, filepath.Base(job.Source))})
 	}
-	properties := r.backend.Properties()
+	for _, given := range t.Given { // the operator's files are where he says that they are
+		if _, err := os.Stat(given); err == nil && filepath.IsAbs(given) && filepath.Clean(given) != "/" {
+			view.Binds = append(view.Binds, bind{From: given, To: given})
+		}
+	}
 	if properties.Privileged {
 		view.Privileged = true
 		for _, folder := range properties.Folders {
@@ -124,23 +172,35 @@ func (r *Runner) execute(ctx context.Context, job Job, argv []string, folder str
 			}
 		}
 	}
+	own, err := furniture.places(folder)
+	if err != nil {
+		return tree{}, nil, err
+	}
+	view.furnish(furniture, own)
+	if furniture.Unpack != "" {
+		var from string
+		if from, release, err = r.unpacked(ctx, job.Image); err != nil {
+			return tree{}, nil, err
+		}
+		view.Binds = append(view.Binds, bind{From: from, To: furniture.Unpack})
+	}
+	if err := r.noteRemains(folder, Remains{Testbed: t, Folders: own}); err != nil {
+		release()
+		return tree{}, nil, err
+	}
+	return view, release, nil
+}
+
+// execute runs autopkgtest in its namespaces.
+func execute(ctx context.Context, job Job, command confinement, log *slog.Logger) (Outcome, error) {
 	limited := ctx
 	if job.Timeout > 0 {
 		var cancel context.CancelFunc
 		limited, cancel = context.WithTimeoutCause(ctx, job.Timeout, errTimeout)
 		defer cancel()
 	}
-	mark, err := filepath.Abs(job.WorkDir)
-	if err != nil {
-		return Outcome{}, err
-	}
 	var said tailWriter
-	command := confinement{
-		inside: insideConfig{Argv: argv, Env: environment("/tmp"), Dir: emptyInside, Tree: &view,
-			Network: true, Filter: gate.ruleset(), IPv6: gate.ipv6,
-			Limits: job.Limits, Files: []string{"/tmp", outputInside}},
-		privileged: properties.Privileged, mark: mark, stderr: &said, grace: job.Grace, log: log,
-	}
+	command.stderr = &said
 	if command.grace == 0 {
 		command.grace = DefaultGrace
 	}
@@ -248,13 +308,5 @@ func CheckSpace(folder string, needed uint64) error {
 	return nil
 }
 
-// given are the operator's arguments without their first word, which must be the backend's.
-func (r *Runner) given(job Job) ([]string, error) {
-	if len(job.BackendArguments) == 0 {
-		return nil, nil
-	}
-	if name := job.BackendArguments[0]; name != r.backend.Name() {
-		return nil, fmt.Errorf("the arguments for the testbed begin with %q, but the backend is %s", name, r.backend.Name())
-	}
-	return append([]string{}, job.BackendArguments[1:]...), nil
-}
+// testbedName is a new one each time.
+func testbedName() string { return "autopkgtest-" + strings.ToLower(rand.Text()[:12]) }

@@ -108,9 +108,9 @@ func (r *Runner) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	probe := confinement{
-		inside:     insideConfig{Network: true, Filter: gate.ruleset(), IPv6: gate.ipv6},
-		privileged: r.backend.Properties().Privileged, log: r.log,
+	probe := confinement{privileged: r.backend.Properties().Privileged, plain: r.backend.Properties().OnMachine, log: r.log}
+	if !probe.plain {
+		probe.inside = insideConfig{Network: true, Filter: gate.ruleset(), IPv6: gate.ipv6}
 	}
 	if _, err := probe.run(ctx); err != nil {
 		return fmt.Errorf("try the namespaces of a run: %w", err)

@@ -14,6 +14,12 @@ type tree struct {
 	Files map[string]string `json:"files"` // name → content
 	Dirs  []string          `json:"dirs"`
 
+	// Devices are further ones of this machine, below /dev.
+	Devices []string `json:"devices,omitempty"`
+
+	// Machine shows this machine's own devices and kernel files instead of the few that a testbed needs.
+	Machine bool `json:"machine,omitempty"`
+
 	// Privileged adds what the tools of containers need and what a user namespace would take the edge off: terminals,
 	// the devices of tunnels and user file systems, control groups.
 	Privileged bool `json:"privileged,omitempty"`
@@ -55,6 +61,34 @@ func systemTree(at string) tree {
 		}
 	}
 	return t
+}
+
+// machineTree is this machine's own file system, to which the places of a run can be added; but folders for temporary files
+// are the run's, below its scratch folder.
+func machineTree(at, folder string) (tree, error) {
+	t := tree{At: at, Files: map[string]string{}, Links: map[string]string{}, Machine: true}
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		return tree{}, err
+	}
+	for _, entry := range entries {
+		name := "/" + entry.Name()
+		switch {
+		case name == "/proc", name == "/tmp":
+		case entry.Type()&os.ModeSymlink != 0:
+			if target, err := os.Readlink(name); err == nil {
+				t.Links[name] = target
+			}
+		default:
+			t.Binds = append(t.Binds, bind{From: name, To: name, Write: true})
+		}
+	}
+	temporary := filepath.Join(folder, "vartmp")
+	if err := os.MkdirAll(temporary, 0o700); err != nil {
+		return tree{}, err
+	}
+	t.Binds = append(t.Binds, bind{From: temporary, To: "/var/tmp", Write: true})
+	return t, nil
 }
 
 // Hostname is the name of every testbed, and Hosts its /etc/hosts: programs that ask for their own address get one.
