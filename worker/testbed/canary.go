@@ -93,7 +93,7 @@ func (r *Runner) Prove(ctx context.Context, p Proof) ([]Capability, error) {
 				r.backend.Name(), capability)
 		}
 	}
-	r.log.Info("the canary package passes", "release", p.Queue.Release, "arch", p.Queue.Architecture, "took", took,
+	r.log.Info("the canary package passes", "testbed", testbedOf(p.Queue), "took", took,
 		"capabilities", found)
 	return found, nil
 }

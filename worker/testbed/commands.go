@@ -54,6 +54,9 @@ func environment(temporary string) []string {
 	return append(env, marks()...)
 }
 
+// Environment is what a program of a backend is given, see Cleaner.
+func Environment(temporary string) []string { return environment(temporary) }
+
 func marks() []string {
 	var out []string
 	for _, entry := range os.Environ() {

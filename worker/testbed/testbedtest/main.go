@@ -22,7 +22,7 @@ func Main(m *testing.M) {
 		os.Exit(exitCode(0, err))
 	}
 	if os.Geteuid() == 0 {
-		os.Exit(exitCode(runAsAccount()))
+		os.Exit(exitCode(runAsAccount(os.Args[1:]...)))
 	}
 	victim()
 	os.Exit(m.Run())
@@ -32,11 +32,24 @@ func Main(m *testing.M) {
 // not need a password.
 func MainRoot(m *testing.M) {
 	testbed.InsideMain()
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 && os.Getenv(stayVariable) == "" {
 		os.Exit(exitCode(runAsRoot()))
 	}
 	victim()
 	os.Exit(m.Run())
+}
+
+// stayVariable keeps a program what it was started as.
+const stayVariable = "AUTOPKGTEST_TESTBEDTEST_STAY"
+
+// AsAccount runs one of root's tests as the account without privileges: what makes an image, say, which root may not.
+func AsAccount(t testing.TB, test string) {
+	t.Helper()
+	t.Setenv(stayVariable, "1")
+	code, err := runAsAccount("-test.run=^"+test+"$", "-test.v", "-test.timeout=30m")
+	if err != nil || code != 0 {
+		t.Fatalf("%s ended with %d, error %v", test, code, err)
+	}
 }
 
 func exitCode(code int, err error) int {
@@ -47,7 +60,7 @@ func exitCode(code int, err error) int {
 	return code
 }
 
-func runAsAccount() (int, error) {
+func runAsAccount(args ...string) (int, error) {
 	account, err := FindAccount()
 	if err != nil {
 		return 0, err
@@ -66,7 +79,7 @@ func runAsAccount() (int, error) {
 	if err := errors.Join(copyProgram(binary), os.Chown(folder, account.UID, account.GID)); err != nil {
 		return 0, err
 	}
-	command := exec.Command(binary, os.Args[1:]...)
+	command := exec.Command(binary, args...)
 	command.Dir = folder
 	command.Env = append(os.Environ(), "HOME="+account.Home, "TMPDIR="+folder, "USER="+account.Name)
 	return finish(command, account.Credential())

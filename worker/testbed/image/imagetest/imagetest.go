@@ -34,3 +34,9 @@ func Image(t testing.TB, kind string, packages ...string) (string, request.Queue
 	}
 	return testbed.ImagePath(folder, queue), queue
 }
+
+// Machine returns an image of this machine's release that can be booted: it has an init, and a server to log in to.
+func Machine(t testing.TB) (string, request.Queue) {
+	t.Helper()
+	return Image(t, "machine", "systemd-sysv", "dbus", "openssh-server")
+}
