@@ -58,8 +58,14 @@ func (s Subject) testEnds(t *testing.T) {
 		_, err := runner.Run(ctx, job)
 		done <- err
 	}()
-	awaitLog(t, job, "it runs: "+word)
-	awaitLog(t, orphan, "it runs: "+orphanWord)
+	Await(t, "both runs to run", func() bool {
+		select {
+		case err := <-done:
+			t.Fatalf("the run has ended: %v\n%s", err, readLog(t, job))
+		default:
+		}
+		return logged(job, "it runs: "+word) && logged(orphan, "it runs: "+orphanWord)
+	})
 	for _, of := range []string{word, orphanWord} {
 		if found := processes(of); len(found) < 3 {
 			t.Fatalf("only these processes of %s are to be found: %q", of, found)
@@ -148,13 +154,10 @@ func victim() {
 	os.Exit(1)
 }
 
-// awaitLog waits until the log of a run holds a text.
-func awaitLog(t *testing.T, job testbed.Job, text string) {
-	t.Helper()
-	Await(t, "the log to say "+text, func() bool {
-		log, err := os.ReadFile(filepath.Join(job.OutputDir, "log"))
-		return err == nil && bytes.Contains(log, []byte(text))
-	})
+// logged says whether the log of a run holds a text by now.
+func logged(job testbed.Job, text string) bool {
+	log, err := os.ReadFile(filepath.Join(job.OutputDir, "log"))
+	return err == nil && bytes.Contains(log, []byte(text))
 }
 
 // processes returns the command lines of all processes that have a word in theirs.
