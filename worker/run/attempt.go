@@ -28,7 +28,7 @@ type attempt struct {
 }
 
 // failed reports whether the testbed failed, and not the package.
-func (a attempt) failed() bool { return a.unsound != nil || ourFailure(a.outcome) }
+func (a attempt) failed() bool { return a.unsound != nil || a.outcome.TestbedFailed() }
 
 // run runs the tests. What is the package's result is accepted at once; what is our own failure is tried again. A crash here
 // leaves a folder and processes in namespaces of their own, which the next start ends and removes.
@@ -88,21 +88,6 @@ func (l *life) again(ctx context.Context, folder string, pause time.Duration) er
 		return context.Cause(ctx)
 	}
 	return nil
-}
-
-// ourFailure tells a failure of the testbed, or of autopkgtest itself, from a result of the package.
-func ourFailure(o testbed.Outcome) bool {
-	switch {
-	case o.TimedOut:
-		return false // the package's tests take too long, and would again
-	case o.Exceeded != "":
-		return false // they take too much, and would again
-	case o.ExitCode == exitTmpfail, o.ExitCode == 1: // 1: autopkgtest crashed
-		return true
-	case o.ExitCode == 20: // what autopkgtest did not expect; without a run, what this worker can never do
-		return o.Duration > 0
-	}
-	return o.ExitCode < 0 || o.ExitCode >= 128 // a signal
 }
 
 // published is the exit code that a run is stored with. Readers know autopkgtest's own codes only.

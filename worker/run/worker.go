@@ -186,6 +186,12 @@ func (w *Worker) Reconfigure(queues []request.Queue, slots int) error {
 	return nil
 }
 
+// Queues are those that are wanted now.
+func (w *Worker) Queues() []request.Queue {
+	wanted, _ := w.current()
+	return wanted.queues
+}
+
 // current returns what is wanted now, and a channel that is closed when that changes.
 func (w *Worker) current() (wanted, <-chan struct{}) {
 	w.mu.Lock()

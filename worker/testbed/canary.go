@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 )
 
@@ -48,9 +50,6 @@ type Proof struct {
 	Image   string        // empty for a backend that needs none
 	WorkDir string        // a folder for this alone; the source and the output stay in it
 	Grace   time.Duration // see Job
-
-	// BackendArguments are the operator's, see Job.
-	BackendArguments []string
 }
 
 // Prove runs the canary package, exactly as a worker runs a package, and returns what it found that these testbeds can do.
@@ -61,11 +60,10 @@ func (r *Runner) Prove(ctx context.Context, p Proof) ([]Capability, error) {
 		return nil, err
 	}
 	started := time.Now()
-	outcome, err := r.Run(ctx, Job{
+	outcome, err := r.Run(ctx, r.tailored(Job{
 		Request: request.Request{Package: canaryName, Triggers: []string{canaryTrigger}}, Queue: p.Queue,
 		Image: p.Image, Source: source, OutputDir: output, WorkDir: p.WorkDir, Timeout: canaryLimit, Grace: p.Grace,
-		BackendArguments: p.BackendArguments,
-	})
+	}))
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -194,6 +192,15 @@ func testbedOf(queue request.Queue) string { return queue.Release + "-" + queue.
 
 func (r *Runner) proveQueue(ctx context.Context, queue request.Queue, key string) (found []Capability, err error) {
 	folder := filepath.Join(r.stateFolder(), "canary-"+key)
+	if err := os.MkdirAll(r.stateFolder(), 0o700); err != nil {
+		return nil, fmt.Errorf("make a folder for the canary: %w", err)
+	}
+	// Another program with the same state may be at it.
+	own, err := lockFile(ctx, folder+".lock", unix.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
 	if err := Remove(ctx, folder); err != nil { // of a program that was killed
 		return nil, err
 	}
@@ -205,15 +212,22 @@ func (r *Runner) proveQueue(ctx context.Context, queue request.Queue, key string
 			r.log.Error("the folder of a canary is left; the next one removes it", "error", left)
 		}
 	}()
-	return r.Prove(ctx, Proof{Queue: queue, Image: r.ImageOf(queue), WorkDir: folder, BackendArguments: r.argumentsOf(queue)})
+	return r.Prove(ctx, Proof{Queue: queue, Image: r.ImageOf(queue), WorkDir: folder})
 }
 
-// ImageOf is the path of the image for a queue; empty for a backend that needs none.
+// ImageOf is the path of the image for a queue; empty where testbeds do not come from our images.
 func (r *Runner) ImageOf(queue request.Queue) string {
 	if r.backend.Properties().Imageless {
 		return ""
 	}
-	return ImagePath(r.images, queue)
+	return r.tailored(Job{Queue: queue, Image: ImagePath(r.images, queue)}).Image
+}
+
+func (r *Runner) tailored(job Job) Job {
+	if r.tailor == nil {
+		return job
+	}
+	return r.tailor(job)
 }
 
 // imagesBackend is the backend in whose testbeds the image job runs its canary.
@@ -222,21 +236,15 @@ const imagesBackend = "unshare"
 // proven says when the image of a queue has passed its canary in testbeds of this kind, or fails with an ErrNoImage. It is
 // zero when nobody knows, and when there is no image to prove.
 func (r *Runner) proven(queue request.Queue) (time.Time, error) {
-	if r.backend.Properties().Imageless {
+	image := r.ImageOf(queue)
+	if image == "" {
 		return time.Time{}, nil
 	}
-	info, err := DescribeImage(r.ImageOf(queue))
-	if err != nil || info.Canary != CanaryPassed || r.backend.Name() != imagesBackend || r.argumentsOf(queue) != nil {
+	info, err := DescribeImage(image)
+	if err != nil || info.Canary != CanaryPassed || r.backend.Name() != imagesBackend {
 		return time.Time{}, err
 	}
 	return info.Proven, nil
-}
-
-func (r *Runner) argumentsOf(queue request.Queue) []string {
-	if r.arguments == nil {
-		return nil
-	}
-	return r.arguments(queue)
 }
 
 // stateFolder is where a program that named none has its state.

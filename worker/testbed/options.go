@@ -1,7 +1,5 @@
 package testbed
 
-import "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
-
 // WithImages names the folder of images, in which Canary finds those of a queue; see ImagePath.
 func WithImages(folder string) Option { return func(r *Runner) { r.images = folder } }
 
@@ -12,7 +10,6 @@ func WithState(folder string) Option { return func(r *Runner) { r.state = folder
 // AllowExposed takes backends whose tests can read and change this machine. See Properties.Exposes.
 func AllowExposed() Option { return func(r *Runner) { r.exposed = true } }
 
-// WithArguments gives Canary the operator's own arguments for a backend, as Job.BackendArguments gives them to a run.
-func WithArguments(of func(request.Queue) []string) Option {
-	return func(r *Runner) { r.arguments = of }
-}
+// WithTailor names what adds to a job what the operator's configuration says of all runs. Whoever calls Run has done that
+// already; it is for the canary, which is a run like any other.
+func WithTailor(tailor func(Job) Job) Option { return func(r *Runner) { r.tailor = tailor } }

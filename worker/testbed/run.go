@@ -36,6 +36,9 @@ var errTimeout = errors.New("the run took longer than its limit")
 const scratch = "testbed"
 
 func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Outcome, err error) {
+	if r.backend.Properties().Imageless {
+		job.Image = ""
+	}
 	testbed := r.testbed(job)
 	invocation, err := r.invocation(job, testbed)
 	if err != nil {

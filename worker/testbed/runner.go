@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 )
 
 // ErrExposed means that a backend would show this machine to its tests, and that nobody has allowed it.
@@ -29,7 +27,7 @@ type Runner struct {
 
 	images, state string // see the options
 	exposed       bool
-	arguments     func(request.Queue) []string
+	tailor        func(Job) Job
 	canaries      canaries
 }
 

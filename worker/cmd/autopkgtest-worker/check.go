@@ -40,7 +40,7 @@ func checkConfiguration(ctx context.Context, from source, requestFile string, in
 		}
 	}
 	broker, brokerErr := conf.Broker()
-	runner, runnerErr := testbed.NewRunner(ctx, loaded.profile.Backend(), quiet, runnerOptions(conf)...)
+	runner, runnerErr := testbed.NewRunner(ctx, loaded.profile.Backend(), quiet, from.runnerOptions(conf, loaded.tailor)...)
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(table, "configuration\t%s\n", from.path)
 	if warning := from.exposed(conf); warning != "" {

@@ -29,8 +29,3 @@ func network(conf config.Worker) testbed.Network {
 	}
 	return n
 }
-
-// runnerOptions are what the configuration says of testbeds.
-func runnerOptions(conf config.Worker) []testbed.Option {
-	return []testbed.Option{testbed.WithCheckout(conf.CheckoutDir), testbed.WithNetwork(network(conf))}
-}

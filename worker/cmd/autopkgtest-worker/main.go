@@ -112,6 +112,8 @@ func rootCommand() *cobra.Command {
 	root.Flags().StringArrayVarP(&from.variables, "variable", "v", nil,
 		"KEY=VALUE: what $KEY stands for in [virt] args and setup commands; may be repeated")
 	root.Flags().BoolVar(&check, "check", false, "check the configuration, print what would be consumed and run, and exit")
+	root.Flags().BoolVar(&from.allowExposed, "allow-exposed", false,
+		"take a backend whose tests run on this machine itself and can read the worker's passwords")
 	root.Flags().StringVar(&request, "request", "",
 		"with --check: print the command line for the request in this file, a message's body; - for standard input")
 	root.AddCommand(imageCommand(&log))

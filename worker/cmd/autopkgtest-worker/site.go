@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +24,19 @@ type source struct {
 	path          string
 	architectures []string
 	variables     []string // KEY=VALUE
+	allowExposed  bool     // take a backend whose tests are not kept away from this machine
+}
+
+// runnerOptions is how runs are made. tailor is what the configuration and the lists add to one.
+func (s source) runnerOptions(conf config.Worker, tailor func(testbed.Job) testbed.Job) []testbed.Option {
+	options := []testbed.Option{
+		testbed.WithCheckout(conf.CheckoutDir), testbed.WithImages(conf.Images), testbed.WithTailor(tailor),
+		testbed.WithState(filepath.Join(conf.StateDirectory, "testbeds")), testbed.WithNetwork(network(conf)),
+	}
+	if s.allowExposed {
+		options = append(options, testbed.AllowExposed())
+	}
+	return options
 }
 
 // site is a configuration that is in force, with what follows from it.
@@ -137,6 +151,9 @@ func (c *current) Refuse(q request.Queue, pkg string) (reason, version string, r
 	return c.get().refuse(q, pkg)
 }
 
+// tailor is that of the site that is in force.
+func (c *current) tailor(job testbed.Job) testbed.Job { return c.get().tailor(job) }
+
 // check is for the health listener.
 func (c *current) check() run.Check {
 	return run.Check{
@@ -152,5 +169,5 @@ type tailored struct {
 }
 
 func (t tailored) Run(ctx context.Context, job testbed.Job) (testbed.Outcome, error) {
-	return t.Testbeds.Run(ctx, t.current.get().tailor(job))
+	return t.Testbeds.Run(ctx, t.current.tailor(job))
 }

@@ -34,11 +34,14 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 	inForce := &current{site: loaded}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	testbeds, err := testbed.NewRunner(ctx, loaded.profile.Backend(), log, runnerOptions(conf)...)
+	runner, err := testbed.NewRunner(ctx, loaded.profile.Backend(), log, from.runnerOptions(conf, inForce.tailor)...)
+	if errors.Is(err, testbed.ErrExposed) {
+		return usage(err)
+	}
 	if err != nil {
 		return err
 	}
-	if err := testbeds.Check(ctx); err != nil {
+	if err := runner.Check(ctx); err != nil {
 		return err
 	}
 	results, closeStore, err := openStore(conf, log)
@@ -46,7 +49,8 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 		return err
 	}
 	defer closeStore()
-	worker, err := run.New(settings(conf, inForce), tailored{run.Confined{Runner: testbeds, Images: conf.Images}, inForce}, results, log)
+	testbeds := testbed.NewGuard(runner, testbed.GuardSettings{}, log)
+	worker, err := run.New(settings(conf, inForce), tailored{run.Confined{Guard: testbeds}, inForce}, results, log)
 	if err != nil {
 		return usage(err)
 	}
@@ -60,6 +64,7 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 		}
 		defer stop()
 	}
+	beside.Go(func() { testbeds.Watch(ctx, worker.Queues) })
 	// After Run has returned the signals have their usual meaning again: nothing is left that they could harm.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)

@@ -68,7 +68,12 @@ func (backend) Properties() testbed.Properties {
 	}
 }
 
-func (backend) Furnish(testbed.Testbed) (testbed.Furniture, error) {
+var errNoImage = errors.New("its testbeds are made from our images, not from containers of this machine: leave away what names one")
+
+func (backend) Furnish(t testbed.Testbed) (testbed.Furniture, error) {
+	if t.Image == "" {
+		return testbed.Furniture{}, errNoImage
+	}
 	return testbed.Furniture{
 		Files: map[string]string{
 			stateRoot + "/" + template + "/config": configuration,

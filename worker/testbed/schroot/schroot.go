@@ -8,6 +8,7 @@
 package schroot
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
@@ -51,7 +52,12 @@ func (backend) Properties() testbed.Properties {
 	}
 }
 
+var errNoImage = errors.New("its testbeds are made from our images, not from schroots of this machine: leave away what names one")
+
 func (backend) Furnish(t testbed.Testbed) (testbed.Furniture, error) {
+	if t.Image == "" {
+		return testbed.Furniture{}, errNoImage
+	}
 	return testbed.Furniture{
 		Files: map[string]string{
 			"/etc/schroot/schroot.conf":          "# See chroot.d.\n",

@@ -28,7 +28,7 @@ func TestArguments(t *testing.T) {
 // TestProfile keeps this machine's homes and temporary files out of testbeds, and our scripts free of slips.
 func TestProfile(t *testing.T) {
 	t.Parallel()
-	f, err := (backend{}).Furnish(testbed.Testbed{Release: "noble", Architecture: "arm64"})
+	f, err := (backend{}).Furnish(testbed.Testbed{Release: "noble", Architecture: "arm64", Image: "/images/noble-arm64.tar.zst"})
 	if err != nil {
 		t.Fatal(err)
 	}

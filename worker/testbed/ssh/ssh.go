@@ -25,8 +25,8 @@ const Name = "ssh"
 
 // Where a run finds the keeper of the account, and the account.
 const (
-	keeperPath    = "/setup/keeper"
-	accountFolder = "/setup/account"
+	keeperPath    = "/backend/keeper"
+	accountFolder = "/backend/account"
 	openFile      = "open" // there while something is; holds the script's state
 )
 

@@ -49,9 +49,6 @@ func (s Subject) options() []testbed.Option {
 	if s.Image != "" {
 		options = append(options, testbed.WithImages(filepath.Dir(s.Image)))
 	}
-	if s.Arguments != nil {
-		options = append(options, testbed.WithArguments(func(request.Queue) []string { return s.Arguments }))
-	}
 	return options
 }
 
