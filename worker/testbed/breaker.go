@@ -92,8 +92,8 @@ func (b *Breaker) Ready() error {
 		return nil
 	}
 	next := "a canary is to tell"
-	if b.state == BreakerOpen {
-		next = "the next canary runs in " + max(b.until.Sub(b.now()), 0).Round(time.Second).String()
+	if b.state == BreakerOpen { // a point in time: whoever logs changes of the reason should not see one every second
+		next = "the next canary runs at " + b.until.UTC().Format(time.RFC3339)
 	}
 	return fmt.Errorf("%w since %s; %s: %w", ErrOpen, b.since.UTC().Format(time.RFC3339), next, b.reason)
 }

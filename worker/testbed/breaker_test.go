@@ -106,7 +106,7 @@ func TestBreakerSays(t *testing.T) {
 	if !errors.Is(err, cause) {
 		t.Fatalf("error = %v", err)
 	}
-	for _, text := range []string{"2026-01-02T03:04:05Z", "3 runs in a row", "exit code 16", "in 1m0s"} {
+	for _, text := range []string{"2026-01-02T03:04:05Z", "3 runs in a row", "exit code 16", "at 2026-01-02T03:05:05Z"} {
 		if !strings.Contains(err.Error(), text) {
 			t.Errorf("%q does not say %q", err, text)
 		}

@@ -125,9 +125,9 @@ func readSummary(path string) (map[string]string, error) {
 	return verdicts, nil
 }
 
-// logEnd returns the last lines of a log, for a message.
+// logEnd returns the last lines of a log as one, for a message.
 func logEnd(path string) string {
-	const most = 1500
+	const most = 600
 	file, err := os.Open(path)
 	if err != nil {
 		return "there is no log"
@@ -137,7 +137,7 @@ func logEnd(path string) string {
 		_, _ = file.Seek(max(size-most, 0), io.SeekStart) // from the beginning if that fails
 	}
 	text, _ := io.ReadAll(io.LimitReader(file, most))
-	return strings.TrimSpace(string(text))
+	return strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "")), " ")
 }
 
 // canaries keeps canaries of one kind of testbed from running side by side: whoever asks meanwhile shares the answer.

@@ -64,6 +64,8 @@ func newMachine(t *testing.T) *machine {
 	m.write(t, "swift", credentials)
 	m.write(t, "amqp", account.File(config.KeyURI))
 	m.write(t, "images/stone-amd64.tar.zst", []byte("not really one"))
+	// As if the job that builds images had just proven it; without that, a canary would come first, and fail.
+	m.write(t, "images/stone-amd64.json", fmt.Appendf(nil, `{"canary": "passed", "proven": %q}`, time.Now().UTC().Format(time.RFC3339)))
 	m.conf = config.Worker{
 		BrokerCredentials: m.path("amqp"), StoreCredentials: m.path("swift"), Releases: []string{"stone"},
 		Architectures: []string{"amd64"}, Contexts: []string{""}, Slots: 4, StateDirectory: m.path("state"),
