@@ -212,8 +212,9 @@ func (w *working) wait(t *testing.T) {
 }
 
 func (c *cloud) workerAccount(t *testing.T) config.Broker {
-	return c.broker.User(t, "worker", `^(teststatus|testcomplete)\.fanout$`,
-		`^(teststatus\.fanout|testcomplete\.fanout|autopkgtest\.rejected)$`, `^debci-.*$`)
+	return c.broker.User(t, "worker", `^(teststatus\.fanout|testcomplete\.fanout|amq\.gen-.*)$`,
+		`^(teststatus\.fanout|testcomplete\.fanout|autopkgtest\.answers|autopkgtest\.rejected|amq\.gen-.*)$`,
+		`^(debci-.*|autopkgtest\.control|amq\.gen-.*)$`)
 }
 
 func (c *cloud) depth(t *testing.T) int {

@@ -82,7 +82,7 @@ func TestCommands(t *testing.T) {
 					if len(ids) != want || len(b.session.completions(t)) != want {
 						t.Fatalf("results %v, announced %+v, want %d", ids, b.session.completions(t), want)
 					}
-					if settled := map[int][3]int{0: requeued, 1: acked}[want]; m.settled() != settled {
+					if settled := map[int][2]int{0: requeued, 1: acked}[want]; m.settled() != settled {
 						t.Errorf("settled %v, want %v", m.settled(), settled)
 					}
 					if left := b.folders(t); len(left) != 0 {

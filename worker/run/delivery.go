@@ -10,7 +10,6 @@ import (
 type Message interface {
 	Ack() error
 	Requeue() error
-	Reject() error
 	Stale() bool // its session has ended; the broker will deliver it again
 }
 

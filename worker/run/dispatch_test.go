@@ -81,7 +81,7 @@ func TestDrain(t *testing.T) {
 	for name, test := range map[string]struct {
 		length  time.Duration // of the test that runs
 		cancel  bool          // the context ends, too
-		running [3]int        // how its request is settled
+		running [2]int        // how its request is settled
 		results int
 		within  time.Duration
 	}{

@@ -25,9 +25,9 @@ import (
 
 // fakeMessage counts how it is settled.
 type fakeMessage struct {
-	mu                      sync.Mutex
-	stale                   bool
-	acks, requeues, rejects int
+	mu             sync.Mutex
+	stale          bool
+	acks, requeues int
 }
 
 func (m *fakeMessage) settle(count *int) error {
@@ -42,7 +42,6 @@ func (m *fakeMessage) settle(count *int) error {
 
 func (m *fakeMessage) Ack() error     { return m.settle(&m.acks) }
 func (m *fakeMessage) Requeue() error { return m.settle(&m.requeues) }
-func (m *fakeMessage) Reject() error  { return m.settle(&m.rejects) }
 
 func (m *fakeMessage) Stale() bool {
 	m.mu.Lock()
@@ -57,17 +56,17 @@ func (m *fakeMessage) lose() {
 	m.stale = true
 }
 
-// settled is how it was settled: acks, requeues, rejects.
-func (m *fakeMessage) settled() [3]int {
+// settled is how it was settled: acks, requeues.
+func (m *fakeMessage) settled() [2]int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return [3]int{m.acks, m.requeues, m.rejects}
+	return [2]int{m.acks, m.requeues}
 }
 
 var (
-	acked     = [3]int{1, 0, 0}
-	requeued  = [3]int{0, 1, 0}
-	unsettled = [3]int{0, 0, 0}
+	acked     = [2]int{1, 0}
+	requeued  = [2]int{0, 1}
+	unsettled = [2]int{0, 0}
 )
 
 // fakeTestbeds runs a script in place of autopkgtest.

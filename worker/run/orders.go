@@ -9,7 +9,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 )
 
-// commanded is what orders are about. Worker is one.
+// commanded is what orders are about: Worker.
 type commanded interface {
 	Cancel(handle, by string) error
 	Requeue(handle, by string) error

@@ -19,7 +19,7 @@ func TestRejectKeepsTheRequest(t *testing.T) {
 		stop    time.Duration // when the worker must stop; 0 for never
 		queued  int           // in the broker
 		saved   int           // in the folder
-		settled [3]int
+		settled [2]int
 	}{
 		"the exchange is there": {func(*testing.T, *bench) {}, 0, 1, 0, acked},
 		"the exchange is missing": {func(_ *testing.T, b *bench) {

@@ -72,7 +72,6 @@ func (lostMessage) settle() error {
 }
 func (m lostMessage) Ack() error     { return m.settle() }
 func (m lostMessage) Requeue() error { return m.settle() }
-func (m lostMessage) Reject() error  { return m.settle() }
 func (lostMessage) Stale() bool      { return true }
 
 // revive begins a life, at the state Store, for each result that the spool has kept from a worker before this one. What

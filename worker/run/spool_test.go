@@ -24,7 +24,7 @@ func (b *bench) many(count int) []*fakeMessage {
 	return messages
 }
 
-func count(messages []*fakeMessage, settled [3]int) int {
+func count(messages []*fakeMessage, settled [2]int) int {
 	n := 0
 	for _, m := range messages {
 		if m.settled() == settled {
