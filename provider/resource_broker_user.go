@@ -69,8 +69,8 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 			"role": schema.StringAttribute{
 				Required: true,
 				MarkdownDescription: "`requester` may publish requests and nothing else: for britney and other tools. `operator` may " +
-					"also command workers: for `autopkgtest-cloud`, with which people cancel and requeue running tests. `worker` may take " +
-					"requests, announce results and hear commands. `collector` may listen to announcements.",
+					"also command workers: for `autopkgtest-cloud`, with which people cancel and requeue running tests. `worker` may " +
+					"take requests, announce results and hear commands. `collector` may listen to announcements.",
 				Validators: []validator.String{stringvalidator.OneOf(roleNames()...)},
 			},
 			"credentials_file": schema.StringAttribute{

@@ -31,10 +31,14 @@ func (l *life) reject(ctx context.Context) State {
 		}
 		return err
 	})
-	if !kept {
+	switch {
+	case kept:
+		l.unspool()
+	case l.spooled.Load():
+		return Shelve
+	default:
 		return Handback
 	}
-	l.unspool()
 	if err := l.entry.drop().Ack(); err != nil {
 		l.log.Warn("the rejected request will come again, and be kept twice", "error", err)
 	}

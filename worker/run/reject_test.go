@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 )
 
 // A request that can never be run is kept somewhere, with the reason, before it is acknowledged.
@@ -122,4 +123,31 @@ func TestHideSecrets(t *testing.T) {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
+}
+
+// A result that the store will never take, when it can be kept nowhere else and the worker must stop, stays in the spool.
+func TestRejectAfterTheSpool(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, passes)
+		b.store.hook(func(call, _ string) error {
+			if call == "put" {
+				b.session.fail(queue.ErrNoQueue)
+				return store.ErrInvalid
+			}
+			return nil
+		})
+		blockFolder(t, b)
+		d, m := deliver(body("green"))
+		l := b.newLife(d, b.state)
+		until(t.Context(), l, Reject)
+		if got := l.step(stopAfter(t, time.Hour), Reject); got != Shelve {
+			t.Errorf("from reject to %s, want %s, which keeps the lease", got, Shelve)
+		}
+		l.shelve(t.Context())
+		l.leave(t.Context())
+		if _, err := os.Stat(b.spool.path(l.id)); err != nil || m.settled() != requeued {
+			t.Errorf("settled %v, the result in the spool: %v; the log:\n%s", m.settled(), err, b.logged)
+		}
+	})
 }
