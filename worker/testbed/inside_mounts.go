@@ -31,8 +31,12 @@ func prepareMounts(config insideConfig) error {
 
 // hide lays an empty folder over one of this machine. One that is not there needs none.
 func hide(folder string) error {
-	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+	info, err := os.Stat(folder)
+	if errors.Is(err, os.ErrNotExist) || err == nil && !info.IsDir() {
 		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("hide %s from the run: %w", folder, err)
 	}
 	if err := unix.Mount("tmpfs", folder, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=64m"); err != nil {
 		return fmt.Errorf("hide %s from the run: %w", folder, err)

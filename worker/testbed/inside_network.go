@@ -40,7 +40,8 @@ func command(name, debianPackage, text string, args ...string) error {
 
 // filterHint explains nft's commonest failures: it names none of them well.
 func filterHint(err error) string {
-	for _, word := range []string{"No such file or directory", "Protocol not supported", "Operation not supported", "Unable to initialize"} {
+	for _, word := range []string{"No such file or directory", "Protocol not supported", "Operation not supported",
+		"Unable to initialize"} {
 		if strings.Contains(err.Error(), word) {
 			return " (the kernel lacks a part of nftables; as root: modprobe -a nf_tables nft_reject_inet)"
 		}

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -94,7 +95,7 @@ func removeAt(in int, name string) error {
 	if err != nil {
 		return err
 	}
-	command := exec.Command(path, "-rf", "--one-file-system", "--", name)
+	command := exec.CommandContext(context.Background(), path, "-rf", "--one-file-system", "--", name)
 	command.Dir = "/proc/" + strconv.Itoa(os.Getpid()) + "/fd/" + strconv.Itoa(in)
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("rm: %w: %s", err, out)
