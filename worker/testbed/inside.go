@@ -166,13 +166,18 @@ func insideCommand(config insideConfig, control io.Writer, stop <-chan struct{})
 	}
 }
 
+// processesSlack is between the limit at which the run is ended and the kernel's: that one also counts what keeps the run, some
+// of which the first process does not see. At the kernel's limit the run must have been seen beyond its own.
+const processesSlack = 32
+
 // limitProcess makes the kernel refuse further processes: looking now and then is too slow for a fork bomb. The kernel
 // counts those of the user namespaces that the command makes as its own. For root of this machine it counts nothing.
 func limitProcess(pid int, limits Limits) error {
 	if limits.Processes <= 0 {
 		return nil
 	}
-	limit := unix.Rlimit{Cur: uint64(limits.Processes), Max: uint64(limits.Processes)}
+	most := uint64(limits.Processes + processesSlack)
+	limit := unix.Rlimit{Cur: most, Max: most}
 	if err := unix.Prlimit(pid, unix.RLIMIT_NPROC, &limit, nil); err != nil {
 		return fmt.Errorf("limit the processes of the run to %d: %w", limits.Processes, err)
 	}
