@@ -94,8 +94,7 @@ func (w *Worker) endLease(ctx context.Context, s *state, handle string) error {
 		}
 		// Somebody may have taken it over, or never have seen it.
 		if err == nil && content.Worker == s.worker && content.Handle == handle && !content.Ended {
-			content.Ended = true
-			if err := putLease(ctx, w.store, object, content); err != nil {
+			if err := w.endDeadLease(ctx, object, content); err != nil {
 				return err
 			}
 			w.log.Info("ended the lease of a dead worker's run", "handle", handle, "package", content.Package)
@@ -105,6 +104,15 @@ func (w *Worker) endLease(ctx context.Context, s *state, handle string) error {
 		return fmt.Errorf("remove the record of a lease: %w", err)
 	}
 	return nil
+}
+
+// endDeadLease ends the lease of a life that is over. One that only waited has published nothing, so nobody will ask for it.
+func (w *Worker) endDeadLease(ctx context.Context, object string, content leaseContent) error {
+	if content.Waiting {
+		return deleteLease(ctx, w.store, object)
+	}
+	content.Ended = true
+	return putLease(ctx, w.store, object, content)
 }
 
 // leaseAge is when a lease is of no use to anybody: its worker has not written it for longer than results are looked back

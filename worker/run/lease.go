@@ -67,6 +67,7 @@ type lease struct {
 	own     string    // the name of our own
 	beside  []string  // names of what goes with it when the message is settled
 	last    time.Time // when it was written, zero before
+	waited  bool      // what was written says that nothing is done yet
 	resumed bool      // false: the worker before this one wrote it, and who has it now is not known yet
 	lost    bool      // somebody took it for dead, and took it over or removed it
 
@@ -132,7 +133,8 @@ func (k *lease) ensure(ctx context.Context, readable bool) error {
 	if k.lost && !readable {
 		k.lost, k.last = false, time.Time{}
 	}
-	written := !k.last.IsZero()
+	// A lease that says that nothing is done is removed with its worker; see endLease.
+	written := !k.last.IsZero() && (!k.waited || k.content.Waiting)
 	k.mu.Unlock()
 	if written {
 		return nil
@@ -159,7 +161,7 @@ func (k *lease) write(ctx context.Context) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.last = time.Now()
+	k.last, k.waited = time.Now(), content.Waiting
 	return nil
 }
 

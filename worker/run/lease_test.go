@@ -119,15 +119,16 @@ func TestLeasesOfADeadWorker(t *testing.T) {
 		d, _ := deliver(body("green"))
 		l := b.newLife(d, b.state)
 		dead, adopted, theirs, old := b.other(t, l), b.other(t, l), b.other(t, l), b.other(t, l)
-		dead.content.Worker = b.state.worker
-		for _, o := range []*other{dead, adopted, theirs, old} {
+		idle := b.other(t, l) // has only waited: nobody will ask for it
+		dead.content.Worker, idle.content.Worker, idle.content.Waiting = b.state.worker, b.state.worker, true
+		for _, o := range []*other{dead, adopted, theirs, old, idle} {
 			o.begin(t)
 		}
 		ago := time.Now().Add(-leaseAge - time.Hour)
 		if err := os.Chtimes(filepath.Join(b.settings.StateDirectory, "..", "store", leaseContainer, old.object), ago, ago); err != nil {
 			t.Fatal(err)
 		}
-		for _, o := range []*other{dead, adopted} {
+		for _, o := range []*other{dead, adopted, idle} {
 			output(b.state.leases, map[string]string{o.content.Handle: o.object + "\n"})
 		}
 		output(b.state.leases, map[string]string{"damaged": "../../x\n", "empty": ""})
@@ -136,7 +137,7 @@ func TestLeasesOfADeadWorker(t *testing.T) {
 		output(b.state.leases, map[string]string{"waiting": "x/waiting"})
 
 		handles := b.deadLeases(b.state)
-		if len(handles) != 4 {
+		if len(handles) != 5 {
 			t.Errorf("dead: %v, want all but the one whose result waits in the spool", handles)
 		}
 		b.endLeases(t.Context(), b.state, handles)
