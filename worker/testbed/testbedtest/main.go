@@ -32,6 +32,9 @@ func Main(m *testing.M) {
 // not need a password.
 func MainRoot(m *testing.M) {
 	testbed.InsideMain()
+	if err := otherMachine(); err != nil {
+		os.Exit(exitCode(0, err))
+	}
 	if os.Geteuid() != 0 && os.Getenv(stayVariable) == "" {
 		os.Exit(exitCode(runAsRoot()))
 	}

@@ -50,11 +50,14 @@ route add local 2002:a58::/32 dev lo
 route add local 2001:db8:88::/64 dev lo
 `
 
+// IsOtherMachine says whether this program is where OnOtherMachine runs tests.
+func IsOtherMachine() bool { return os.Getenv(machineVariable) == machineReady }
+
 // OnOtherMachine runs the calling test once more, in a network of its own with addresses of every kind, and returns false when
 // that is over; in there it returns true. The account makes it without privileges; the way out is slirp4netns.
 func OnOtherMachine(t *testing.T) bool {
 	t.Helper()
-	if os.Getenv(machineVariable) == machineReady {
+	if IsOtherMachine() {
 		return true
 	}
 	out, in, err := os.Pipe()

@@ -23,6 +23,9 @@ type Subject struct {
 	// brings them.
 	Capabilities []testbed.Capability
 
+	// NoIPv6 says that testbeds have no IPv6, whatever this machine has.
+	NoIPv6 bool
+
 	// Exposed allows a backend whose tests are not kept away from this machine.
 	Exposed bool
 

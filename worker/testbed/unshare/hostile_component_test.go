@@ -3,10 +3,9 @@
 package unshare_test
 
 import (
-	"log/slog"
 	"testing"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/image/imagetest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
@@ -15,15 +14,6 @@ func TestHostile(t *testing.T) {
 	if !testbedtest.OnOtherMachine(t) {
 		return
 	}
-	testbedtest.Hostile(t, testbedtest.Target{
-		Runner: func(t *testing.T, options ...testbed.Option) *testbed.Runner {
-			t.Helper()
-			runner, err := testbed.NewRunner(t.Context(), "unshare", slog.New(slog.NewTextHandler(t.Output(), nil)), options...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return runner
-		},
-		Job: newJob, Source: sourceTree, Mirror: mirrorName(t),
-	})
+	image, queue := imagetest.Image(t, "")
+	testbedtest.RunHostile(t, testbedtest.Subject{Backend: "unshare", Queue: queue, Image: image})
 }

@@ -1,0 +1,22 @@
+//go:build component
+
+package lxc_test
+
+import (
+	"testing"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/image/imagetest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/lxc"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
+)
+
+func TestHostile(t *testing.T) {
+	if !testbedtest.IsOtherMachine() {
+		testbedtest.AsAccount(t, "TestImage") // root may not build it, there as here
+	}
+	if !testbedtest.OnOtherMachine(t) {
+		return
+	}
+	image, queue := imagetest.Machine(t)
+	testbedtest.RunHostile(t, testbedtest.Subject{Backend: "lxc", Queue: queue, Image: image, Left: lxc.Left, NoIPv6: true})
+}
