@@ -22,21 +22,33 @@ type Proxy struct {
 // Through returns the account with the address of a new proxy in front of its broker.
 func Through(t testing.TB, broker config.Broker) (*Proxy, config.Broker) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	p, broker, err := NewProxy(broker)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(p.Close)
+	return p, broker
+}
+
+// NewProxy is Through for what is not a test; the caller closes the proxy.
+func NewProxy(broker config.Broker) (*Proxy, config.Broker, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, broker, err
+	}
 	p := &Proxy{listener: listener, target: broker.Address(), pairs: map[net.Conn]net.Conn{}}
 	p.running.Go(p.accept)
-	t.Cleanup(func() {
-		_ = listener.Close()
-		p.Thaw()
-		p.Cut()
-		p.running.Wait()
-	})
 	address := listener.Addr().(*net.TCPAddr)
 	broker.Host, broker.Port = "127.0.0.1", address.Port
-	return p, broker
+	return p, broker, nil
+}
+
+// Close ends all connections, and takes no more.
+func (p *Proxy) Close() {
+	_ = p.listener.Close()
+	p.Thaw()
+	p.Cut()
+	p.running.Wait()
 }
 
 // Freeze stops all bytes in both directions, as a network that swallows packets does: nobody is told.
