@@ -1,0 +1,61 @@
+// Package check looks at what a round of chaos has left and says what is wrong with it. It sees the system from outside, as
+// its clients do: requests that the broker has confirmed, results that the store gives out, messages, queues, and what the
+// machine still holds. It does not know how a worker works, and believes nothing that one says.
+//
+// Start reading at State for what is looked at, at Check for what must hold.
+package check
+
+import (
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
+)
+
+// State is everything that is known when a round is over: the workers were told to stop and have ended.
+type State struct {
+	Requests    []Request
+	Stored      []Stored
+	Completions []queue.Completion
+	Rejected    []Rejected
+	Queues      map[string]int // queue → messages, waiting and unacknowledged
+	Leftovers   []string       // processes, mounts, files, leases, each in words
+}
+
+// Request is a request that was published.
+type Request struct {
+	// Key is the package of its only trigger, and in no other request of the round: by it a result is known to be its own.
+	Key  string
+	Body []byte
+
+	// Where its result belongs; the run id is empty.
+	Place result.Location
+	Codes []int // with which it may end
+
+	// Malformed requests have no result: they are found among the rejected ones.
+	Malformed bool
+
+	// Unconfirmed requests may have reached the broker or not: they have one result or none.
+	Unconfirmed bool
+}
+
+// trigger is what the key stands in.
+const triggerVersion = "1.0-1"
+
+// Trigger is the trigger of a request with the key.
+func Trigger(key string) string { return key + "/" + triggerVersion }
+
+// Stored is one result.tar.
+type Stored struct {
+	At       result.Location
+	Result   result.Result
+	Err      error     // why it cannot be read, or its log
+	Modified time.Time // as the store lists it
+	Seen     bool      // a reader that only ever asks for greater run ids than it knows has read it
+}
+
+// Rejected is a message of the rejected queue.
+type Rejected struct {
+	Body   []byte
+	Reason string
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/chaos/check"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
+)
+
+// fetch reads every result that there is.
+func (r *round) fetch(ctx context.Context) ([]check.Stored, error) {
+	all, err := r.reader.look(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the results: %w", err)
+	}
+	stored := make([]check.Stored, 0, len(all))
+	for _, f := range all {
+		one := check.Stored{At: f.at, Modified: f.modified, Seen: r.reader.read[f.at]}
+		one.Result, one.Err = r.open(ctx, f.at)
+		stored = append(stored, one)
+	}
+	return stored, ctx.Err()
+}
+
+// open reads a result.tar and the log beside it to their ends.
+func (r *round) open(ctx context.Context, at result.Location) (result.Result, error) {
+	body, _, err := r.stack.store.Get(ctx, at.Container, at.Object(result.TarObject))
+	if err != nil {
+		return result.Result{}, err
+	}
+	defer func() { _ = body.Close() }()
+	read, err := result.ReadTar(body)
+	if err != nil {
+		return result.Result{}, err
+	}
+	log, _, err := r.stack.store.Get(ctx, at.Container, at.Object(result.LogObject))
+	if err != nil {
+		return result.Result{}, fmt.Errorf("its log: %w", err)
+	}
+	defer func() { _ = log.Close() }()
+	unpacked, err := gzip.NewReader(log)
+	if err == nil {
+		_, err = io.Copy(io.Discard, unpacked)
+	}
+	if err != nil {
+		return result.Result{}, fmt.Errorf("its log: %w", err)
+	}
+	return read, nil
+}
+
+// leases are the marks of requests in work that workers have left in the store.
+func (r *round) leases(ctx context.Context) ([]string, error) {
+	const container = "autopkgtest-leases"
+	var left []string
+	for entry, err := range store.Walk(ctx, r.stack.store, container, "", "", "") {
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the leases: %w", err)
+		}
+		left = append(left, "lease "+entry.Name)
+	}
+	return left, nil
+}
+
+// messages takes all messages out of a queue.
+func (r *round) messages(name string) (all []amqp.Delivery, err error) {
+	connection, err := amqp.Dial(r.stack.broker.URI().Reveal())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = connection.Close() }()
+	channel, err := connection.Channel()
+	if err != nil {
+		return nil, err
+	}
+	for {
+		message, more, err := channel.Get(name, true)
+		if err != nil {
+			return nil, fmt.Errorf("read queue %s: %w", name, err)
+		}
+		if !more {
+			return all, nil
+		}
+		all = append(all, message)
+	}
+}
+
+func (r *round) completions() ([]queue.Completion, error) {
+	all, err := r.messages(completionQueue)
+	if err != nil {
+		return nil, err
+	}
+	var read []queue.Completion
+	for _, message := range all {
+		completion, err := queue.ParseCompletion(message.Body)
+		if err != nil {
+			return nil, err
+		}
+		if completion.Location.Release == r.release {
+			read = append(read, completion)
+		}
+	}
+	return read, nil
+}
+
+func (r *round) rejected() ([]check.Rejected, error) {
+	all, err := r.messages(rejectedQueue)
+	if err != nil {
+		return nil, err
+	}
+	var read []check.Rejected
+	for _, message := range all {
+		reason, _ := message.Headers["x-reason"].(string)
+		read = append(read, check.Rejected{Body: message.Body, Reason: reason})
+	}
+	return read, nil
+}
+
+// leftovers are what the workers, all of which have ended, have left on this machine and in the store.
+func (r *round) leftovers(ctx context.Context) ([]string, error) {
+	var left []string
+	for _, m := range r.machines {
+		processes, err := processesOf(m.name)
+		if err != nil {
+			return nil, err
+		}
+		device, err := m.disk.device()
+		if err != nil {
+			return nil, err
+		}
+		namespaces, err := inNamespaces(device)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range append(processes, namespaces...) {
+			left = append(left, m.name+": "+p.String())
+		}
+		files, err := remains(m.path("state"))
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			left = append(left, m.name+": state/"+file)
+		}
+		if files, err = remains(m.folder); err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			if strings.HasPrefix(file, "tmp/") {
+				left = append(left, m.name+": "+file)
+			}
+		}
+	}
+	leases, err := r.leases(ctx)
+	return append(left, leases...), err
+}
+
+// state is what the round has left.
+func (r *round) state(ctx context.Context) (s check.State, err error) {
+	s.Requests = r.gatekeeper.requests()
+	if s.Queues, err = r.depths(ctx); err != nil {
+		return s, err
+	}
+	if s.Completions, err = r.completions(); err != nil {
+		return s, err
+	}
+	if s.Rejected, err = r.rejected(); err != nil {
+		return s, err
+	}
+	if s.Leftovers, err = r.leftovers(ctx); err != nil {
+		return s, err
+	}
+	s.Stored, err = r.fetch(ctx)
+	return s, err
+}
+
+// depths counts the messages of the request queues, those that somebody holds included.
+func (r *round) depths(ctx context.Context) (map[string]int, error) {
+	all, err := r.stack.management.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	depths := map[string]int{}
+	for _, q := range r.queues {
+		depths[q.Name()] = all[q.Name()].Messages
+	}
+	return depths, nil
+}

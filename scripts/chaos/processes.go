@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+)
+
+// running is a process of a worker, or of one of its runs.
+type running struct {
+	pid     int
+	command []string
+}
+
+// String is the process in a report.
+func (r running) String() string {
+	return fmt.Sprintf("process %d (%.60s)", r.pid, strings.Join(r.command, " "))
+}
+
+// processesOf are the processes that bear the mark of a machine. Everything that a worker starts has it, in whatever
+// namespace.
+func processesOf(name string) ([]running, error) {
+	mark := []byte("\x00" + host.ProcessMark + "=" + name + "\x00")
+	var found []running
+	err := eachProcess(func(pid int, folder string) {
+		environment, err := os.ReadFile(filepath.Join(folder, "environ"))
+		if err != nil || !bytes.Contains(append([]byte{0}, environment...), mark) {
+			return
+		}
+		arguments, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
+		if len(arguments) == 0 {
+			return // a zombie
+		}
+		found = append(found, running{pid, strings.Split(strings.TrimRight(string(arguments), "\x00"), "\x00")})
+	})
+	return found, err
+}
+
+// inNamespaces are the processes that see a file system in another mount namespace than ours.
+func inNamespaces(device uint64) ([]running, error) {
+	ours, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return nil, err
+	}
+	number := fmt.Sprintf(" %d:%d ", unix.Major(device), unix.Minor(device))
+	var found []running
+	err = eachProcess(func(pid int, folder string) {
+		theirs, err := os.Readlink(filepath.Join(folder, "ns", "mnt"))
+		if err != nil || theirs == ours {
+			return
+		}
+		mounts, _ := os.ReadFile(filepath.Join(folder, "mountinfo"))
+		if bytes.Contains(mounts, []byte(number)) {
+			arguments, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
+			found = append(found, running{pid, strings.Split(string(arguments), "\x00")})
+		}
+	})
+	return found, err
+}
+
+func eachProcess(look func(pid int, folder string)) error {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil {
+			look(pid, filepath.Join("/proc", entry.Name()))
+		}
+	}
+	return nil
+}
+
+// isTest says whether a process is the stub itself.
+func (r running) isTest() bool {
+	return strings.HasSuffix(r.command[0], "/runner/autopkgtest") && len(r.command) > 2
+}
+
+// isScaffold says whether a process is what a run stands on: the first one of its namespaces, or its network.
+func (r running) isScaffold() bool {
+	return r.command[0] == "autopkgtest-testbed" || filepath.Base(r.command[0]) == "slirp4netns"
+}
+
+// kill ends the process, which may have ended meanwhile.
+func (r running) kill() error {
+	if err := syscall.Kill(r.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
+
+// remains are what a worker that has ended has left in its state directory: everything that lies in a folder there. What
+// lies beside the folders is the worker's own, a lock or its name.
+func remains(state string) ([]string, error) {
+	var left []string
+	entries, err := os.ReadDir(state)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		below, err := os.ReadDir(filepath.Join(state, entry.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, one := range below {
+			left = append(left, filepath.Join(entry.Name(), one.Name()))
+		}
+	}
+	return left, nil
+}
