@@ -131,7 +131,7 @@ func (r *round) rejected() ([]check.Rejected, error) {
 func (r *round) leftovers(ctx context.Context) ([]string, error) {
 	var left []string
 	for _, m := range r.machines {
-		processes, err := processesOf(m.name)
+		processes, err := processesOf(m)
 		if err != nil {
 			return nil, err
 		}

@@ -18,7 +18,7 @@ const (
 	// stateLimit is how long a kill waits for a request to enter the wanted state. Then the worker is killed where it is.
 	stateLimit = 30 * time.Second
 	// victimLimit is how long a kill waits for something to kill.
-	victimLimit = 5 * time.Second
+	victimLimit = 10 * time.Second
 	// drainLimit is more than the drain timeout of the workers.
 	drainLimit = 40 * time.Second
 )
@@ -63,9 +63,9 @@ func (r *round) happen(ctx context.Context, f plan.Fault) (note string, err erro
 		sleep(ctx, f.Length)
 		return "", errors.Join(err, m.start())
 	case plan.KillTest:
-		return r.killRun(ctx, m, f, running.isTest)
+		return r.killRun(ctx, f, running.isTest)
 	case plan.KillRun:
-		return r.killRun(ctx, m, f, running.isScaffold)
+		return r.killRun(ctx, f, running.isScaffold)
 	case plan.StepClock:
 		return "", lasting(func() error { return m.clock.step(f.Shift) }, func() error { return m.clock.step(0) })
 	case plan.FullDisk:
@@ -129,10 +129,10 @@ func (r *round) killWorker(ctx context.Context, f plan.Fault) (note string, err 
 	return note, errors.Join(err, m.start())
 }
 
-// killRun kills a process of one of the machine's runs.
-func (r *round) killRun(ctx context.Context, m *machine, f plan.Fault, wanted func(running) bool) (note string, err error) {
+// killRun kills a process of one of the workers' runs.
+func (r *round) killRun(ctx context.Context, f plan.Fault, wanted func(running) bool) (note string, err error) {
 	for until := time.Now().Add(victimLimit); time.Now().Before(until); {
-		all, err := processesOf(m.name)
+		all, err := processesOf(r.machines...)
 		if err != nil {
 			return "", err
 		}

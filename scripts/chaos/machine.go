@@ -163,7 +163,7 @@ func (m *machine) deserted(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, desertedLimit)
 	defer cancel()
 	for {
-		left, err := processesOf(m.name)
+		left, err := processesOf(m)
 		if err != nil || len(left) == 0 {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,12 +30,16 @@ func (r running) String() string {
 
 // processesOf are the processes that bear the mark of a machine. Everything that a worker starts has it, in whatever
 // namespace.
-func processesOf(name string) ([]running, error) {
-	mark := []byte("\x00" + host.ProcessMark + "=" + name + "\x00")
+func processesOf(machines ...*machine) ([]running, error) {
+	var marks [][]byte
+	for _, m := range machines {
+		marks = append(marks, []byte("\x00"+host.ProcessMark+"="+m.name+"\x00"))
+	}
 	var found []running
 	err := eachProcess(func(pid int, folder string) {
 		environment, err := os.ReadFile(filepath.Join(folder, "environ"))
-		if err != nil || !bytes.Contains(append([]byte{0}, environment...), mark) {
+		environment = append([]byte{0}, environment...)
+		if err != nil || !slices.ContainsFunc(marks, func(mark []byte) bool { return bytes.Contains(environment, mark) }) {
 			return
 		}
 		arguments, _ := os.ReadFile(filepath.Join(folder, "cmdline"))

@@ -102,45 +102,52 @@ func (s *storefront) expire() {
 	}
 }
 
-// meets says whether a request meets a fault that hits the given share of them.
-func (s *storefront) meets(kind plan.FaultKind, share float64) bool {
+// Shares of the requests that meet a fault while it is on. With all of them refused, a failing server would be one that is
+// away.
+var shares = map[plan.FaultKind]float64{
+	plan.StoreAway: 1, plan.StoreHangs: 1, plan.TooMany: 0.7, plan.Unavailable: 0.7, plan.CutUpload: 0.5,
+}
+
+// meets says which fault a request meets: one of those that are on, or none.
+func (s *storefront) meets(r *http.Request) plan.FaultKind {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broken[kind] == 0 || s.random.Float64() >= share {
-		return false
+	if good, known := s.given[r.Header.Get(tokenHeader)]; known && !good {
+		s.counts[plan.ExpireToken]++
+		return plan.ExpireToken
+	}
+	var on []plan.FaultKind
+	for _, kind := range plan.FaultKinds {
+		if s.broken[kind] > 0 && (kind != plan.CutUpload || r.Method == http.MethodPut) {
+			on = append(on, kind)
+		}
+	}
+	if len(on) == 0 {
+		return ""
+	}
+	kind := on[s.random.IntN(len(on))]
+	if s.random.Float64() >= shares[kind] {
+		return ""
 	}
 	s.counts[kind]++
-	return true
+	return kind
 }
-
-func (s *storefront) expired(token string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	good, known := s.given[token]
-	if known && !good {
-		s.counts[plan.ExpireToken]++
-	}
-	return known && !good
-}
-
-// most is the share of requests that a failing server refuses. With all of them it would be away.
-const most = 0.7
 
 func (s *storefront) serve(w http.ResponseWriter, r *http.Request, forward http.Handler) {
-	switch {
-	case s.meets(plan.StoreAway, 1):
+	switch s.meets(r) {
+	case plan.StoreAway:
 		reset(w)
-	case s.meets(plan.StoreHangs, 1):
+	case plan.StoreHangs:
 		s.waitFor(r.Context(), plan.StoreHangs)
 		reset(w)
-	case s.meets(plan.TooMany, most):
+	case plan.TooMany:
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "too many requests (chaos)", http.StatusTooManyRequests)
-	case s.meets(plan.Unavailable, most):
+	case plan.Unavailable:
 		http.Error(w, "unavailable (chaos)", http.StatusServiceUnavailable)
-	case s.expired(r.Header.Get(tokenHeader)):
+	case plan.ExpireToken:
 		http.Error(w, "token expired (chaos)", http.StatusUnauthorized)
-	case r.Method == http.MethodPut && s.meets(plan.CutUpload, 0.5):
+	case plan.CutUpload:
 		s.cut(w, r, forward)
 	default:
 		forward.ServeHTTP(w, r)

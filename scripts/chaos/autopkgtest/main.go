@@ -123,7 +123,7 @@ func ParseOutcome(text string) (plan.Outcome, error) {
 // otherwise the tests pass.
 func (c call) run(due bool) (int, error) {
 	kind := c.outcome.Kind
-	if !due && !ofPackage(kind) {
+	if !due && !kind.OfPackage() {
 		kind = plan.Pass
 	}
 	o, err := openOutput(c.output)
@@ -137,14 +137,6 @@ func (c call) run(due bool) (int, error) {
 	time.Sleep(half)
 	code := o.end(c, kind, c.outcome.Took-half)
 	return code, o.err
-}
-
-func ofPackage(kind plan.Kind) bool {
-	switch kind {
-	case plan.Tmpfail, plan.Crash, plan.Signal, plan.Usage:
-		return false
-	}
-	return true
 }
 
 // end leaves what the kind leaves, and returns the exit code.

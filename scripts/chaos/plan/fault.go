@@ -47,7 +47,7 @@ const (
 // Of one machine?
 func (k FaultKind) ofMachine() bool {
 	switch k {
-	case KillWorker, DrainWorker, KillTest, KillRun, StepClock, FullDisk, CutBroker, FreezeLink:
+	case KillWorker, DrainWorker, StepClock, FullDisk, CutBroker, FreezeLink:
 		return true
 	}
 	return false
