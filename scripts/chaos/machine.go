@@ -185,6 +185,9 @@ func (m *machine) stop(ctx context.Context, limit time.Duration) error {
 	case <-p.ended:
 		return p.err
 	case <-within.Done():
+		if ctx.Err() != nil {
+			return m.kill(context.WithoutCancel(ctx))
+		}
 		return errors.Join(fmt.Errorf("%s has not ended within %s", m.name, limit), m.kill(context.WithoutCancel(ctx)))
 	}
 }
