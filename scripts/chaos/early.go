@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -23,14 +24,14 @@ type earlyLink struct {
 	pairs map[net.Conn]net.Conn
 }
 
-func newEarlyLink(broker config.Broker) (link, config.Broker, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func newEarlyLink(ctx context.Context, broker config.Broker) (link, config.Broker, error) {
+	listener, port, err := loopback(ctx)
 	if err != nil {
 		return nil, broker, err
 	}
 	l := &earlyLink{listener: listener, target: broker.Address(), pairs: map[net.Conn]net.Conn{}}
-	l.running.Go(l.accept)
-	broker.Host, broker.Port = "127.0.0.1", listener.Addr().(*net.TCPAddr).Port
+	l.running.Go(func() { l.accept(context.WithoutCancel(ctx)) }) // until it is closed
+	broker.Host, broker.Port = "127.0.0.1", port
 	return l, broker, nil
 }
 
@@ -57,13 +58,13 @@ func (l *earlyLink) Close() {
 	l.running.Wait()
 }
 
-func (l *earlyLink) accept() {
+func (l *earlyLink) accept(ctx context.Context) {
 	for {
 		client, err := l.listener.Accept()
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", l.target)
+		server, err := new(net.Dialer).DialContext(ctx, "tcp", l.target)
 		if err != nil {
 			_ = client.Close()
 			continue

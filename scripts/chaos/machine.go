@@ -98,7 +98,8 @@ func (m *machine) start() error {
 		return errors.Join(err, log.Close())
 	}
 	owner := m.stack.directory.Account()
-	command := exec.Command(m.program, "--config", m.path("worker.conf"), "--log-format", "json", "--verbose")
+	// It lives on until it is told otherwise.
+	command := exec.CommandContext(context.Background(), m.program, "--config", m.path("worker.conf"), "--log-format", "json", "--verbose")
 	command.Dir = m.folder
 	command.Env = []string{
 		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + m.folder, "TMPDIR=" + m.path("tmp"), "LANG=C.UTF-8",

@@ -192,8 +192,9 @@ func (r *round) foundOut(problems []check.Problem) error {
 func (r *round) report(problems []check.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fmt.Printf("  %s: %d requests, %d results, %d completion messages; %d requests were published in more than one try\n",
-		time.Since(r.began).Round(time.Second), r.counts["requests"], r.counts["results"], r.counts["completion messages"], r.gatekeeper.again)
+	fmt.Printf("  %s: %d requests, %d of them published in more than one try; %d results, %d completion messages\n",
+		time.Since(r.began).Round(time.Second), r.counts["requests"], r.gatekeeper.again, r.counts["results"],
+		r.counts["completion messages"])
 	var kills []string
 	for _, state := range plan.States {
 		kills = append(kills, fmt.Sprintf("%s %d", state, r.counts["killed at "+state]))

@@ -76,7 +76,7 @@ func (r *round) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	storefront, results, err := newStorefront(r.stack.account, mathrand.New(mathrand.NewPCG(r.plan.Seed, 3)))
+	storefront, results, err := newStorefront(ctx, r.stack.account, mathrand.New(mathrand.NewPCG(r.plan.Seed, 3)))
 	if err != nil {
 		return err
 	}
@@ -99,9 +99,9 @@ func (r *round) prepare(ctx context.Context) error {
 			name: fmt.Sprintf("chaos-%s-worker-%d", r.release, n), number: n, folder: filepath.Join(r.folder, fmt.Sprintf("worker-%d", n)),
 			program: r.programs.worker, stack: r.stack, watch: r.watch,
 		}
-		broker := account
+		var broker config.Broker
 		if r.options.early {
-			m.link, broker, err = newEarlyLink(account)
+			m.link, broker, err = newEarlyLink(ctx, account)
 		} else {
 			m.link, broker, err = queuetest.NewProxy(account)
 		}

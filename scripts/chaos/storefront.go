@@ -36,12 +36,12 @@ type storefront struct {
 const tokenHeader = "X-Auth-Token"
 
 // newStorefront returns the account with the addresses of a storefront.
-func newStorefront(account config.Store, random *rand.Rand) (*storefront, config.Store, error) {
-	real, err := url.Parse(account.AuthURL)
+func newStorefront(ctx context.Context, account config.Store, random *rand.Rand) (*storefront, config.Store, error) {
+	login, err := url.Parse(account.AuthURL)
 	if err != nil {
 		return nil, account, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, _, err := loopback(ctx)
 	if err != nil {
 		return nil, account, err
 	}
@@ -50,9 +50,9 @@ func newStorefront(account config.Store, random *rand.Rand) (*storefront, config
 		broken: map[plan.FaultKind]int{}, changed: make(chan struct{}), given: map[string]bool{},
 		counts: map[plan.FaultKind]int{},
 	}
-	origin := real.Scheme + "://" + real.Host
+	origin := login.Scheme + "://" + login.Host
 	forward := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: real.Scheme, Host: real.Host}) },
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: login.Scheme, Host: login.Host}) },
 		Transport: &http.Transport{
 			DisableCompression: true, MaxIdleConnsPerHost: 16, ExpectContinueTimeout: time.Second,
 		},

@@ -18,11 +18,11 @@ import (
 func shop(t *testing.T) (s *storefront, account config.Store, whole, broken *atomic.Int64) {
 	t.Helper()
 	whole, broken = new(atomic.Int64), new(atomic.Int64)
-	var real *httptest.Server
-	real = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	var origin *httptest.Server
+	origin = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/auth/") {
 			w.Header().Set(tokenHeader, "token")
-			w.Header().Set("X-Storage-Url", real.URL+"/v1/AUTH_a")
+			w.Header().Set("X-Storage-Url", origin.URL+"/v1/AUTH_a")
 			return
 		}
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
@@ -33,8 +33,8 @@ func shop(t *testing.T) (s *storefront, account config.Store, whole, broken *ato
 			whole.Add(1)
 		}
 	}))
-	t.Cleanup(real.Close)
-	s, account, err := newStorefront(config.Store{AuthURL: real.URL + "/auth/v1.0", StorageURL: real.URL + "/v1/AUTH_a"},
+	t.Cleanup(origin.Close)
+	s, account, err := newStorefront(t.Context(), config.Store{AuthURL: origin.URL + "/auth/v1.0", StorageURL: origin.URL + "/v1/AUTH_a"},
 		rand.New(rand.NewPCG(1, 1)))
 	if err != nil {
 		t.Fatal(err)

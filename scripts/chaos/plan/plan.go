@@ -55,7 +55,8 @@ func EarlyAck(seed uint64, o Options) Plan {
 	}
 	p.Faults = nil
 	for n := range o.Machines {
-		p.Faults = append(p.Faults, Fault{Kind: KillWorker, At: o.Storm * time.Duration(n+1) / time.Duration(o.Machines+1), Machine: n, State: "run", Delay: time.Second})
+		at := o.Storm * time.Duration(n+1) / time.Duration(o.Machines+1)
+		p.Faults = append(p.Faults, Fault{Kind: KillWorker, At: at, Machine: n, State: "run", Delay: time.Second})
 	}
 	return p
 }
