@@ -33,7 +33,8 @@ func (r *round) storm(ctx context.Context, began time.Time) error {
 		faults.Go(func() {
 			note, err := r.happen(ctx, f)
 			if err != nil {
-				note += ": " + err.Error()
+				first, _, _ := strings.Cut(err.Error(), "\n")
+				note += ": " + first
 			}
 			r.say("%s%s", f, note)
 		})
@@ -45,6 +46,9 @@ func (r *round) storm(ctx context.Context, began time.Time) error {
 	}
 	return errors.Join(err, context.Cause(ctx))
 }
+
+// restarting is noted when two faults would end the same worker.
+const restarting = " (it is being restarted already)"
 
 // happen is one fault from its begin to its end. Faults may meet each other and then find nothing to break: that is no
 // failure of the round, so its error is noted only.
@@ -59,6 +63,10 @@ func (r *round) happen(ctx context.Context, f plan.Fault) (note string, err erro
 	case plan.KillWorker:
 		return r.killWorker(ctx, f)
 	case plan.DrainWorker:
+		if !m.restart.TryLock() {
+			return restarting, nil
+		}
+		defer m.restart.Unlock()
 		err := m.stop(ctx, drainLimit)
 		sleep(ctx, f.Length)
 		return "", errors.Join(err, m.start())
@@ -113,9 +121,10 @@ func (r *round) killWorker(ctx context.Context, f plan.Fault) (note string, err 
 			return "", nil
 		}
 	}
-	if m.down() {
-		return note + " (it was down already)", m.start()
+	if !m.restart.TryLock() {
+		return note + restarting, nil
 	}
+	defer m.restart.Unlock()
 	if err := m.kill(ctx); err != nil {
 		return note, err
 	}
@@ -151,9 +160,14 @@ func (r *round) killRun(ctx context.Context, f plan.Fault, wanted func(running) 
 // forceTimeout gives the node a delivery timeout of seconds for a while. Channels know the one with which they were opened,
 // so all connections are cut, before and after.
 func (r *round) forceTimeout(ctx context.Context, f plan.Fault) (note string, err error) {
-	restore, err := r.stack.forceTimeout(ctx)
-	if err != nil {
-		return "", err
+	var restore func(context.Context) error
+	for tries := 0; ; tries++ {
+		if restore, err = r.stack.forceTimeout(ctx); err == nil {
+			break
+		}
+		if tries == 20 || !sleep(ctx, time.Second) {
+			return "", err
+		}
 	}
 	r.cutAll()
 	sleep(ctx, f.Length)

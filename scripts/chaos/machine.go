@@ -29,6 +29,8 @@ type machine struct {
 	disk    disk
 	watch   *watch
 
+	restart sync.Mutex // held by whoever ends the worker and starts it again
+
 	mu      sync.Mutex
 	process *process // nil while it is down
 	closed  bool     // not to be started any more
