@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -220,7 +221,7 @@ func (r *round) settle(ctx context.Context) (waits []string) {
 			calm, waits = 0, waiting
 		}
 		if !sleep(within, 500*time.Millisecond) {
-			return []string{fmt.Sprintf("%s after the storm this still waits: %v", r.options.settle, waits)}
+			return []string{fmt.Sprintf("%s after the storm this still waits: %s", r.options.settle, strings.Join(waits, "; "))}
 		}
 	}
 	return nil
@@ -246,7 +247,11 @@ func (r *round) waits(ctx context.Context) (all []string) {
 			all = append(all, fmt.Sprintf("%s: %v", m.name, left))
 		}
 	}
-	return all
+	leases, err := r.leases(ctx)
+	if err != nil {
+		return append(all, err.Error())
+	}
+	return append(all, leases...)
 }
 
 // judge looks at what is left. A store's listing may be late by some seconds when one of its servers was away: what is
