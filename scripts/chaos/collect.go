@@ -3,9 +3,11 @@ package main
 import (
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -57,9 +59,14 @@ func (r *round) open(ctx context.Context, at result.Location) (result.Result, er
 	return read, nil
 }
 
-// leases are the marks of requests in work that workers have left in the store.
+// leases are the marks of requests in work that workers have left in the store. Their names begin with the hash of queue and
+// body; those of other rounds do not matter here.
 func (r *round) leases(ctx context.Context) ([]string, error) {
 	const container = "autopkgtest-leases"
+	ours := map[string]check.Request{}
+	for _, request := range r.gatekeeper.requests() {
+		ours[fmt.Sprintf("%x", sha256.Sum256(slices.Concat([]byte(request.Queue), []byte{0}, request.Body)))] = request
+	}
 	var left []string
 	for entry, err := range store.Walk(ctx, r.stack.store, container, "", "", "") {
 		if errors.Is(err, store.ErrNotFound) {
@@ -68,7 +75,10 @@ func (r *round) leases(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list the leases: %w", err)
 		}
-		left = append(left, "lease "+entry.Name)
+		identity, _, _ := strings.Cut(entry.Name, "/")
+		if request, found := ours[identity]; found {
+			left = append(left, fmt.Sprintf("lease %s of request %s", entry.Name, request.Key))
+		}
 	}
 	return left, nil
 }

@@ -22,7 +22,7 @@ const ppa = "chaos/ppa"
 // message is a planned request as it is published, with what is to become of it.
 func message(p plan.Request, release string, now time.Time) (q request.Queue, wanted check.Request, err error) {
 	q = request.Queue{Context: request.Context(p.Context), Release: release, Architecture: p.Architecture}
-	wanted = check.Request{Key: p.Key, Codes: p.Outcome.Kind.Codes(), Malformed: p.Malformed != ""}
+	wanted = check.Request{Key: p.Key, Queue: q.Name(), Codes: p.Outcome.Kind.Codes(), Malformed: p.Malformed != ""}
 	if wanted.Malformed {
 		wanted.Body = malformed(p)
 		return q, wanted, nil

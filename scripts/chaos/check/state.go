@@ -25,8 +25,9 @@ type State struct {
 // Request is a request that was published.
 type Request struct {
 	// Key is the package of its only trigger, and in no other request of the round: by it a result is known to be its own.
-	Key  string
-	Body []byte
+	Key   string
+	Queue string
+	Body  []byte
 
 	// Where its result belongs; the run id is empty.
 	Place result.Location
