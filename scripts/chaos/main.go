@@ -118,10 +118,11 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// proof are the options of the round that proves the checker: a small one, with nothing but kills.
+// proof are the options of the round that proves the checker: a small one, with nothing but kills. What those leave for
+// requests that nobody will ever get again is not waited for.
 func (o options) proof() options {
 	o.Options = plan.Options{Requests: 12, Machines: 2, Storm: 12 * time.Second}
-	o.early, o.slots, o.late = true, 4, time.Second
+	o.early, o.slots, o.settle, o.late = true, 4, 15*time.Second, time.Second
 	return o
 }
 
