@@ -77,10 +77,24 @@ func (r *round) leases(ctx context.Context) ([]string, error) {
 		}
 		identity, _, _ := strings.Cut(entry.Name, "/")
 		if request, found := ours[identity]; found {
-			left = append(left, fmt.Sprintf("lease %s of request %s", entry.Name, request.Key))
+			left = append(left, fmt.Sprintf("lease of request %s (%s): %.120s", request.Key, entry.Name, r.content(ctx, container, entry.Name)))
 		}
 	}
 	return left, nil
+}
+
+// content is what a small object says, for a report.
+func (r *round) content(ctx context.Context, container, object string) string {
+	body, _, err := r.stack.store.Get(ctx, container, object)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(body, 1<<10))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 // messages takes all messages out of a queue.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	mathrand "math/rand/v2"
 	"os"
@@ -209,22 +210,43 @@ func (r *round) run(ctx context.Context) ([]check.Problem, error) {
 	return append(problems, rest...), err
 }
 
+// leaseLimit is how long leases are waited for when all else is done: they are removed behind a worker's back.
+const leaseLimit = time.Minute
+
 // settle waits until nothing is left to do, at most for the limit, and says what then still waits.
 func (r *round) settle(ctx context.Context) (waits []string) {
 	within, cancel := context.WithTimeout(ctx, r.options.settle)
 	defer cancel()
+	waits, done := r.await(within, r.waits)
+	if !done {
+		return []string{fmt.Sprintf("%s after the storm this still waits: %s", r.options.settle, strings.Join(waits, "; "))}
+	}
+	r.say("all requests are done")
+	brief, cancel := context.WithTimeout(within, leaseLimit)
+	defer cancel()
+	_, _ = r.await(brief, func(ctx context.Context) []string { // those that stay are seen by the checker
+		leases, err := r.leases(ctx)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		return leases
+	})
+	return nil
+}
+
+// await asks until it is told three times in a row that nothing waits, or until the context ends.
+func (r *round) await(ctx context.Context, ask func(context.Context) []string) (waits []string, done bool) {
 	for calm := 0; calm < 3; {
-		var waiting []string
-		if waiting = r.waits(within); len(waiting) == 0 {
+		if now := ask(ctx); len(now) == 0 {
 			calm++
 		} else {
-			calm, waits = 0, waiting
+			calm, waits = 0, now
 		}
-		if !sleep(within, 500*time.Millisecond) {
-			return []string{fmt.Sprintf("%s after the storm this still waits: %s", r.options.settle, strings.Join(waits, "; "))}
+		if !sleep(ctx, 500*time.Millisecond) {
+			return waits, false
 		}
 	}
-	return nil
+	return nil, true
 }
 
 // waits lists what is still to be done.
@@ -239,19 +261,17 @@ func (r *round) waits(ctx context.Context) (all []string) {
 		}
 	}
 	for _, m := range r.machines {
-		left, err := remains(m.path("state"))
-		if err != nil {
-			return append(all, err.Error())
-		}
-		if len(left) > 0 {
-			all = append(all, fmt.Sprintf("%s: %v", m.name, left))
+		for _, folder := range []string{"run", "spool", "rejected"} {
+			left, err := os.ReadDir(m.path("state", folder))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return append(all, err.Error())
+			}
+			if len(left) > 0 {
+				all = append(all, fmt.Sprintf("%s: %d in state/%s", m.name, len(left), folder))
+			}
 		}
 	}
-	leases, err := r.leases(ctx)
-	if err != nil {
-		return append(all, err.Error())
-	}
-	return append(all, leases...)
+	return all
 }
 
 // judge looks at what is left. A store's listing may be late by some seconds when one of its servers was away: what is
