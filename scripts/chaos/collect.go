@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -77,24 +78,28 @@ func (r *round) leases(ctx context.Context) ([]string, error) {
 		}
 		identity, _, _ := strings.Cut(entry.Name, "/")
 		if request, found := ours[identity]; found {
-			left = append(left, fmt.Sprintf("lease of request %s (%s): %.120s", request.Key, entry.Name, r.content(ctx, container, entry.Name)))
+			left = append(left, fmt.Sprintf("lease of request %s (%s): %s", request.Key, entry.Name, r.lease(ctx, container, entry.Name)))
 		}
 	}
 	return left, nil
 }
 
-// content is what a small object says, for a report.
-func (r *round) content(ctx context.Context, container, object string) string {
+// lease is what a lease says, for a report.
+func (r *round) lease(ctx context.Context, container, object string) string {
 	body, _, err := r.stack.store.Get(ctx, container, object)
 	if err != nil {
 		return err.Error()
 	}
 	defer func() { _ = body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(body, 1<<10))
-	if err != nil {
+	var says struct {
+		Worker         string
+		Beat           int
+		Waiting, Ended bool
+	}
+	if err := json.NewDecoder(io.LimitReader(body, 1<<16)).Decode(&says); err != nil {
 		return err.Error()
 	}
-	return string(text)
+	return fmt.Sprintf("%+v", says)
 }
 
 // messages takes all messages out of a queue.
