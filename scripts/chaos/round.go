@@ -192,7 +192,8 @@ func (r *round) run(ctx context.Context) ([]check.Problem, error) {
 	}
 	r.say("the storm is over")
 	var problems []check.Problem
-	for _, text := range r.settle(ctx) {
+	unfinished := r.settle(ctx)
+	for _, text := range unfinished {
 		problems = append(problems, check.Problem{Kind: check.Queued, Text: text})
 	}
 	for _, m := range r.machines {
@@ -207,7 +208,20 @@ func (r *round) run(ctx context.Context) ([]check.Problem, error) {
 	stop()
 	reading.Wait()
 	rest, err := r.judge(ctx)
+	if len(unfinished) > 0 {
+		rest = slices.DeleteFunc(rest, ofUnfinished)
+	}
 	return append(problems, rest...), err
+}
+
+// ofUnfinished are problems that a round must have whose workers were not done when their time was over. What was really lost
+// then cannot be told from what is still to be done.
+func ofUnfinished(p check.Problem) bool {
+	switch p.Kind {
+	case check.Lost, check.Unannounced, check.Queued, check.Leftover:
+		return true
+	}
+	return false
 }
 
 // leaseLimit is how long leases are waited for when all else is done: they are removed behind a worker's back.

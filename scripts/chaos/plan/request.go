@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -84,18 +85,27 @@ var (
 	Contexts      = []string{"", "huge", "ppa", "upstream"}
 )
 
-// packages are few, so that results of one meet each other; the first one gets a third of all requests.
+// packages are few, so that results of one meet each other; the first one gets more than its share.
 var packages = []string{"hot", "libcold", "gzip", "dpkg", "green", "lib3ds", "zsh", "apt"}
+
+// manyPackages are for rounds of many requests: results of one package are published one after the other.
+func manyPackages(requests int) []string {
+	all := slices.Clone(packages)
+	for n := range requests / 20 {
+		all = append(all, fmt.Sprintf("package%d", n))
+	}
+	return all
+}
 
 // malformations are the ways in which a body is wrong.
 var malformations = []string{"json", "utf8", "package", "ppa", "type"}
 
 func requests(r *rand.Rand, o Options) []Request {
 	var list []Request
-	spread := o.Storm * 4 / 5
+	spread, from := o.Storm*4/5, manyPackages(o.Requests)
 	for n := range o.Requests {
 		q := Request{
-			Key: fmt.Sprintf("k%05d", n), At: between(r, 0, spread), Package: choosePackage(r),
+			Key: fmt.Sprintf("k%05d", n), At: between(r, 0, spread), Package: choosePackage(r, from),
 			Architecture: pick(r, Architectures), Context: pick(r, Contexts), Outcome: outcome(r),
 		}
 		// A failure of ours is tried again for a minute and a half. What comes late must not make the round longer.
@@ -106,7 +116,7 @@ func requests(r *rand.Rand, o Options) []Request {
 	}
 	for n := range 2 + o.Requests/50 {
 		list = append(list, Request{
-			Key: fmt.Sprintf("m%05d", n), At: between(r, 0, spread), Package: choosePackage(r),
+			Key: fmt.Sprintf("m%05d", n), At: between(r, 0, spread), Package: choosePackage(r, from),
 			Architecture: pick(r, Architectures), Context: pick(r, Contexts), Malformed: malformations[n%len(malformations)],
 		})
 	}
@@ -114,11 +124,11 @@ func requests(r *rand.Rand, o Options) []Request {
 	return list
 }
 
-func choosePackage(r *rand.Rand) string {
-	if r.IntN(3) == 0 {
-		return packages[0]
+func choosePackage(r *rand.Rand, from []string) string {
+	if r.IntN(8) == 0 {
+		return from[0]
 	}
-	return pick(r, packages)
+	return pick(r, from)
 }
 
 func outcome(r *rand.Rand) Outcome {
