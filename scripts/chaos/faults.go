@@ -89,7 +89,7 @@ func (r *round) happen(ctx context.Context, f plan.Fault) (note string, err erro
 		sleep(ctx, f.Length)
 		m.link.Thaw()
 	case plan.Timeout:
-		return r.forceTimeout(ctx, f)
+		return "", r.forceTimeout(ctx, f)
 	case plan.ExpireToken:
 		r.storefront.expire()
 	case plan.TooMany, plan.Unavailable, plan.CutUpload, plan.StoreAway, plan.StoreHangs:
@@ -159,14 +159,14 @@ func (r *round) killRun(ctx context.Context, f plan.Fault, wanted func(running) 
 
 // forceTimeout gives the node a delivery timeout of seconds for a while. Channels know the one with which they were opened,
 // so all connections are cut, before and after.
-func (r *round) forceTimeout(ctx context.Context, f plan.Fault) (note string, err error) {
+func (r *round) forceTimeout(ctx context.Context, f plan.Fault) (err error) {
 	var restore func(context.Context) error
 	for tries := 0; ; tries++ {
 		if restore, err = r.stack.forceTimeout(ctx); err == nil {
 			break
 		}
 		if tries == 20 || !sleep(ctx, time.Second) {
-			return "", err
+			return err
 		}
 	}
 	r.cutAll()
@@ -175,7 +175,7 @@ func (r *round) forceTimeout(ctx context.Context, f plan.Fault) (note string, er
 		err := restore(context.WithoutCancel(ctx))
 		if err == nil || tries == 10 {
 			r.cutAll()
-			return "", err
+			return err
 		}
 		sleep(ctx, time.Second) // the node may be on its way up; then it has forgotten the forced one
 	}

@@ -4,7 +4,7 @@
 //
 //	--env=CHAOS=KIND,MILLISECONDS,BYTES     see Kind in package plan
 //
-// Without that entry all is well: the canary of a testbed has none.
+// Without that entry all is well. The canary of testbeds passes at once.
 package main
 
 import (
@@ -56,6 +56,9 @@ func start(args []string, stdout, stderr io.Writer) int {
 	}
 	return code
 }
+
+// canary is the package that tells a worker whether its testbeds are sound.
+const canary = "autopkgtest-canary"
 
 // call is what the command line asks for.
 type call struct {
@@ -141,6 +144,11 @@ func (c call) run(due bool) (int, error) {
 
 // end leaves what the kind leaves, and returns the exit code.
 func (o *output) end(c call, kind plan.Kind, rest time.Duration) int {
+	if c.pkg == canary {
+		o.write("testinfo.json", c.testInfo())
+		o.write("summary", []byte("canary               PASS\nroot-on-testbed      PASS\nreboot               SKIP a stub has nothing to boot\n"))
+		return 2
+	}
 	if kind == plan.Usage {
 		o.say("stub: error: something unexpected")
 		return exitUsage
