@@ -104,8 +104,8 @@ func (r running) kill() error {
 	return nil
 }
 
-// remains are what a worker that has ended has left in its state directory: everything that lies in a folder there. What
-// lies beside the folders is the worker's own, a lock or its name.
+// remains are what a worker that has ended has left in its state directory: everything that lies in a folder there, but empty
+// locks, of which there is one for each kind of testbed. What lies beside the folders is the worker's own, a lock or its name.
 func remains(state string) ([]string, error) {
 	var left []string
 	entries, err := os.ReadDir(state)
@@ -121,6 +121,10 @@ func remains(state string) ([]string, error) {
 			return nil, err
 		}
 		for _, one := range below {
+			if info, err := one.Info(); err == nil && info.Mode().IsRegular() && info.Size() == 0 &&
+				strings.HasSuffix(one.Name(), ".lock") {
+				continue
+			}
 			left = append(left, filepath.Join(entry.Name(), one.Name()))
 		}
 	}
