@@ -25,7 +25,22 @@ type running struct {
 
 // String is the process in a report.
 func (r running) String() string {
-	return fmt.Sprintf("process %d (%.60s)", r.pid, strings.Join(r.command, " "))
+	return fmt.Sprintf("process %d (%.160s)%s", r.pid, strings.Join(r.command, " "), standing(r.pid))
+}
+
+// standing is in which state a process is, and whose child.
+func standing(pid int) string {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return ", ended meanwhile"
+	}
+	var words string
+	for line := range strings.Lines(string(status)) {
+		if name, value, _ := strings.Cut(line, ":"); name == "State" || name == "PPid" {
+			words += ", " + name + " " + strings.TrimSpace(value)
+		}
+	}
+	return words
 }
 
 // processesOf are the processes that bear the mark of a machine. Everything that a worker starts has it, in whatever
