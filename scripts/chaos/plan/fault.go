@@ -60,7 +60,7 @@ var FaultKinds = []FaultKind{
 }
 
 // States are the states of a request in which a worker is killed, each at least once in a round.
-var States = []string{"accept", "prepare", "run", "collect", "store", "announce", "ack"}
+var States = []string{"accept", "wait", "prepare", "run", "collect", "spool", "store", "announce", "ack"}
 
 // rare faults come up once only: a broker needs ten seconds for a restart, and with more of them nothing else would happen.
 var rare = map[FaultKind]bool{KillBroker: true, StopBroker: true, Timeout: true}
