@@ -99,7 +99,8 @@ func (r *round) prepare(ctx context.Context) error {
 	for n := range r.options.Machines {
 		m := &machine{
 			// Another program like this one may be at work beside us: the mark is no other machine's.
-			name: fmt.Sprintf("chaos-%s-worker-%d-%s", r.release, n, strings.ToLower(rand.Text()[:8])), number: n, folder: filepath.Join(r.folder, fmt.Sprintf("worker-%d", n)),
+			name:   fmt.Sprintf("chaos-%s-worker-%d-%s", r.release, n, strings.ToLower(rand.Text()[:8])),
+			number: n, folder: filepath.Join(r.folder, fmt.Sprintf("worker-%d", n)),
 			program: r.programs.worker, stack: r.stack, watch: r.watch,
 		}
 		var broker config.Broker

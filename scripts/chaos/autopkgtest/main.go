@@ -146,7 +146,8 @@ func (c call) run(due bool) (int, error) {
 func (o *output) end(c call, kind plan.Kind, rest time.Duration) int {
 	if c.pkg == canary {
 		o.write("testinfo.json", c.testInfo())
-		o.write("summary", []byte("canary               PASS\nroot-on-testbed      PASS\nreboot               SKIP a stub has nothing to boot\n"))
+		o.write("summary", []byte("canary               PASS\nroot-on-testbed      PASS\n"+
+			"reboot               SKIP a stub has nothing to boot\n"))
 		return 2
 	}
 	if kind == plan.Usage {
