@@ -87,7 +87,8 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 		case <-changed:
 			wanted, changed = w.current()
 		case <-drain:
-			w.log.Info("draining: no new test begins", "running", w.places.busy(), "spooled", w.spooled(), "given_back", len(waiting), "timeout", w.settings.DrainTimeout)
+			w.log.Info("draining: no new test begins", "running", alive-w.spooled(), "spooled", w.spooled(),
+				"given_back", len(waiting), "timeout", w.settings.DrainTimeout)
 			drain = nil
 			for _, delivery := range waiting {
 				w.giveBack(delivery)
@@ -97,7 +98,7 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 			defer timer.Stop()
 			deadline = timer.C
 		case <-deadline:
-			w.log.Warn("drain timeout: killing the tests that still run", "running", w.places.busy())
+			w.log.Warn("drain timeout: killing the tests that still run", "running", alive-w.spooled())
 			cancel(errStopping)
 		case <-stop:
 			stop = nil

@@ -74,17 +74,3 @@ func (p *places) changes() <-chan struct{} {
 	defer p.mu.Unlock()
 	return p.changed
 }
-
-// busy is how many places are taken.
-func (p *places) busy() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.used
-}
-
-// shut reports whether no place may be reserved, however many are free.
-func (p *places) shut() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.closed
-}
