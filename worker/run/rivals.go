@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
@@ -26,6 +27,7 @@ func (l *life) crowded(ctx context.Context) (bool, error) {
 const (
 	patienceLower  = time.Minute     // the other one's run id is lower: it has the right of way, unless it died
 	patienceHigher = 5 * time.Second // ours is lower: the other one waits for us, unless it did not see us in time
+	patienceSpread = 30 * time.Second
 	rivalInterval  = time.Second
 )
 
@@ -39,6 +41,8 @@ func (l *life) overtaken(ctx context.Context, mine result.RunID) (theirs bool, r
 	if !l.delivery.Redelivered && !l.entry.contested() {
 		return false, nil, nil
 	}
+	// Two that hold each other's earlier run id for a rival's wait for one another, and would give up in the same moment.
+	longest := patienceLower + rand.N(patienceSpread)
 	for began := time.Now(); ; {
 		found, err := l.lookup(ctx)
 		if err != nil || found.theirs {
@@ -48,7 +52,7 @@ func (l *life) overtaken(ctx context.Context, mine result.RunID) (theirs bool, r
 			if len(found.rivals) == 0 {
 				return false, nil, nil
 			}
-			patience := patienceLower
+			patience := longest
 			if mine != "" && mine < found.rivals[0] {
 				patience = patienceHigher
 			}
