@@ -16,12 +16,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 // stackConfiguration is a whole stack but for the testbed image, for which a file stands in: nothing is tested in it.
@@ -150,6 +152,11 @@ func TestAccStack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(image, []byte("stands in"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// As if the job that builds images had just proven it; without that, a canary would come first, and fail.
+	proven := fmt.Appendf(nil, `{"canary": "passed", "proven": %q}`, time.Now().UTC().Format(time.RFC3339))
+	if err := os.WriteFile(testbed.InfoPath(image), proven, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	configuration := stackConfiguration("acc", directory, place, image, "")
