@@ -90,7 +90,7 @@ type queueRow struct {
 	Release, Arch string
 	Cells         []queueCell
 	Waiting       int
-	Idle          bool // nobody consumes any of its queues
+	Idle          bool // nobody listens to any of its queues, and nothing of it runs: a busy worker does not listen, it asks
 }
 
 type queueCell struct {
@@ -106,7 +106,20 @@ func (s *Site) queues(ctx context.Context) queueTable {
 		}
 		return queueTable{}
 	}
-	return queueTableOf(depths)
+	table := queueTableOf(depths)
+	for _, p := range s.Running.List() {
+		table.busy(p.Release, p.Architecture)
+	}
+	return table
+}
+
+// busy notes that a test of a release and architecture runs.
+func (t *queueTable) busy(release, arch string) {
+	for i := range t.Rows {
+		if row := &t.Rows[i]; row.Release == release && row.Arch == arch {
+			row.Idle = false
+		}
+	}
 }
 
 // queueTableOf arranges depths, which are ordered by release and architecture.

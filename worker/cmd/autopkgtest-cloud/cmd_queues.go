@@ -9,7 +9,7 @@ import (
 func (a *app) queuesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "queues",
-		Short: "Show the request queues: how many requests wait, how many workers take them",
+		Short: "Show the request queues: how many requests wait, how many workers are free for them",
 		Args:  noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			s, err := a.site()
@@ -23,7 +23,7 @@ func (a *app) queuesCommand() *cobra.Command {
 			if a.json {
 				return a.printJSON(queues)
 			}
-			t := a.table("QUEUE", "CONTEXT", "RELEASE", "ARCH", "WAITING", "CONSUMERS")
+			t := a.table("QUEUE", "CONTEXT", "RELEASE", "ARCH", "WAITING", "FREE WORKERS")
 			for _, q := range queues {
 				t.row(q.Queue, q.Context, q.Release, q.Architecture, strconv.Itoa(q.Ready), strconv.Itoa(q.Consumers))
 			}

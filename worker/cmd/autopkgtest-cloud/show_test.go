@@ -33,7 +33,7 @@ func TestTables(t *testing.T) {
 	})
 	for command, want := range map[string]string{
 		"queues": `
-QUEUE                   CONTEXT  RELEASE  ARCH   WAITING  CONSUMERS
+QUEUE                   CONTEXT  RELEASE  ARCH   WAITING  FREE WORKERS
 debci-noble-amd64       -        noble    amd64  12       1
 debci-huge-noble-amd64  huge     noble    amd64  0        0
 `,

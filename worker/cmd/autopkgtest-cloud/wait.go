@@ -160,14 +160,17 @@ func waiting(q siteQueue) string {
 	switch {
 	case q.Queue == "":
 		return "queued"
-	case q.Consumers == 0:
-		return fmt.Sprintf("queued, but no worker takes requests from %s", q.Queue)
 	case q.Ready == 0:
 		return "taken by a worker"
-	case q.Ready == 1:
-		return "queued, 1 request waits"
 	}
-	return fmt.Sprintf("queued, %d requests wait", q.Ready)
+	text := fmt.Sprintf("queued, %d requests wait", q.Ready)
+	if q.Ready == 1 {
+		text = "queued, 1 request waits"
+	}
+	if q.Consumers == 0 { // they are all busy, or there is none
+		text += ", no worker is free"
+	}
+	return text
 }
 
 // finish prints the results, and makes autopkgtest's exit code ours.

@@ -178,7 +178,7 @@ func TestWaitOnATerminal(t *testing.T) {
 	contains(t, "screen", screen,
 		"green noble/amd64  queued, 1 request waits\n", "green noble/amd64  taken by a worker\n",
 		"green noble/amd64  running 10s: line 3 of the  [31mlog\n", "green noble/amd64  running 20s: line 4 of the  [31mlog\n",
-		"green noble/arm64  queued, but no worker takes requests fr…\n", "\x1b[2A\r\x1b[J")
+		"green noble/arm64  queued, 3 requests wait, no worker is f…\n", "\x1b[2A\r\x1b[J")
 	if !strings.HasSuffix(screen, "\x1b[2A\r\x1b[J") {
 		t.Errorf("the lines stay: %q", screen)
 	}
