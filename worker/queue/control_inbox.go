@@ -8,9 +8,9 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// inbox is a queue of this session's own, named by the broker and gone with the session, that hears what an exchange sends. It
-// has its own channel: what is heard must not wait behind a worker's unsettled requests. Messages are not acknowledged, and
-// nothing is lost with one: whoever sent it waits for an answer.
+// inbox is a queue that belongs to one connection, named by the broker and gone with it, that hears what an exchange sends.
+// It has its own channel: what is heard must not wait behind a worker's unsettled requests. Messages are not acknowledged,
+// and nothing is lost with one: whoever sent it waits for an answer.
 type inbox struct {
 	session    *Session
 	exchange   string
