@@ -18,15 +18,9 @@ import (
 // out. Its value is the run's Job.WorkDir.
 const runMark = "AUTOPKGTEST_CLOUD_RUN"
 
-// Janitor is a Backend whose tools keep something outside of a run's own folder and namespaces: a session, a container.
-type Janitor interface {
-	// RemoveLeftovers removes what runs below a folder have left, and only that. None of them is alive.
-	RemoveLeftovers(ctx context.Context, folder string, log *slog.Logger) error
-}
-
-// RemoveLeftovers ends whatever runs of a dead process have left running, and removes what their backends have left on
-// this machine. The runs are those whose Job.WorkDir lies below a folder; the caller must be sure that none of them is
-// alive, because it alone may use that folder. Nothing else is touched. The folders themselves are for Remove.
+// RemoveLeftovers ends whatever runs of a dead process have left running. The runs are those whose Job.WorkDir lies below a
+// folder; the caller must be sure that none of them is alive, because it alone may use that folder. Nothing else is touched.
+// The folders themselves, and what backends keep outside of them, are for Remove.
 //
 // A run ends by itself when its program dies, so there is something to do only if that was prevented: its first process was
 // stopped, say, or the machine went down in the middle of a session.
@@ -35,18 +29,7 @@ func RemoveLeftovers(ctx context.Context, folder string, log *slog.Logger) error
 	if err != nil {
 		return fmt.Errorf("look for what dead runs have left: %w", err)
 	}
-	failed := endLeftovers(ctx, folder, log)
-	registry.Lock()
-	backends := append([]Backend{}, registry.backends...)
-	registry.Unlock()
-	for _, b := range backends {
-		if janitor, ok := b.(Janitor); ok {
-			if err := janitor.RemoveLeftovers(ctx, folder, log); err != nil {
-				failed = errors.Join(failed, fmt.Errorf("backend %s: remove what dead runs have left: %w", b.Name(), err))
-			}
-		}
-	}
-	return failed
+	return endLeftovers(ctx, folder, log)
 }
 
 // endLimit bounds the wait for a killed process to be gone, with all others of its namespaces.

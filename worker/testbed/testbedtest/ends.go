@@ -33,7 +33,7 @@ while :; do sleep 100002.$WORD; done
 func (s Subject) clingingJob(t *testing.T) (testbed.Job, string) {
 	t.Helper()
 	word := strconv.FormatInt(time.Now().UnixNano(), 10)
-	job := s.job(t, sourceTree(t, "Tests: clinging\nDepends:\nRestrictions: "+s.needs()+"\n", map[string]string{"clinging": clinging}))
+	job := s.job(t, SourceTree(t, "Tests: clinging\nDepends:\nRestrictions: "+s.needs()+"\n", map[string]string{"clinging": clinging}))
 	job.Request.Env = []string{"WORD=" + word}
 	job.Grace = 5 * time.Second
 	return job, word

@@ -33,7 +33,7 @@ func RunHostile(t *testing.T, s Subject) {
 			}
 			return runner
 		},
-		Job: s.job, Source: sourceTree, Mirror: mirror.Hostname(), SharesMachine: backend.Properties().Privileged,
+		Job: s.job, Source: SourceTree, Mirror: mirror.Hostname(), SharesMachine: backend.Properties().Privileged,
 		NoIPv6: s.NoIPv6,
 	})
 	s.checkNothingLeft(t)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// sourceTree writes a source package called tiny, with a control file and further files of its tests.
-func sourceTree(t *testing.T, control string, files map[string]string) string {
+// SourceTree writes a source package called tiny, with a control file and further files of its tests.
+func SourceTree(t *testing.T, control string, files map[string]string) string {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "tiny")
 	all := map[string]string{

@@ -77,7 +77,7 @@ touch ` + leftBehind + `
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			job := s.job(t, sourceTree(t, test.control, test.files))
+			job := s.job(t, SourceTree(t, test.control, test.files))
 			job.Request.Env = env
 			outcome, err := s.runner(t).Run(t.Context(), job)
 			if err != nil || outcome.ExitCode != test.exit || outcome.TimedOut {
@@ -136,7 +136,7 @@ func (s Subject) testCapabilities(t *testing.T) {
 			wants[name] = "PASS"
 		}
 	}
-	job := s.job(t, sourceTree(t, control.String(), files))
+	job := s.job(t, SourceTree(t, control.String(), files))
 	if !s.can(testbed.Revert) {
 		job.Request.Env = []string{"NO_REVERT=1"}
 	}

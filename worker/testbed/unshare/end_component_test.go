@@ -37,7 +37,7 @@ func clingingJob(t *testing.T, trap string) (testbed.Job, string) {
 	word := strconv.FormatInt(time.Now().UnixNano(), 10)
 	t.Setenv("AUTOPKGTEST_CLOUD_PROCESS", "mark-"+word)
 	script := strings.ReplaceAll(clinging, "%TRAP%", trap)
-	job := newJob(t, sourceTree(t, "Tests: clinging\nDepends:\nRestrictions: needs-root\n", map[string]string{"clinging": script}))
+	job := newJob(t, testbedtest.SourceTree(t, "Tests: clinging\nDepends:\nRestrictions: needs-root\n", map[string]string{"clinging": script}))
 	job.Request.Env = []string{"WORD=" + word}
 	return job, word
 }

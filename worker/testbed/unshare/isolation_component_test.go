@@ -150,7 +150,7 @@ func TestIsolation(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	job := newJob(t, sourceTree(t, "Tests: intruder\nDepends: iproute2\nRestrictions: needs-root, allow-stderr\n",
+	job := newJob(t, testbedtest.SourceTree(t, "Tests: intruder\nDepends: iproute2\nRestrictions: needs-root, allow-stderr\n",
 		map[string]string{"intruder": intruder}))
 	job.Request.Env = []string{"TARGETS=" + strings.Join(targets, " "), "SECRETS=" + secret + " " + job.WorkDir + " " + filepath.Dir(job.Image),
 		"OUTSIDE=" + outside, "NAME_TO_FIND=" + mirrorName(t)}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 // greedy runs a test with limits.
@@ -21,7 +22,7 @@ func greedy(t *testing.T, limits testbed.Limits, script string) (testbed.Job, te
 	if strings.Contains(script, "mount") {
 		depends = "mount"
 	}
-	job := newJob(t, sourceTree(t, "Tests: greedy\nDepends: "+depends+"\nRestrictions: needs-root, allow-stderr\n", map[string]string{"greedy": script}))
+	job := newJob(t, testbedtest.SourceTree(t, "Tests: greedy\nDepends: "+depends+"\nRestrictions: needs-root, allow-stderr\n", map[string]string{"greedy": script}))
 	job.Limits, job.Timeout = limits, 5*time.Minute
 	outcome, err := newRunner(t).Run(t.Context(), job)
 	checkNothingLeft(t, job)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 // TestOutcomes runs packages with outcomes that the suite leaves out: they are autopkgtest's, not the backend's.
@@ -29,7 +30,7 @@ func TestOutcomes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			job := newJob(t, sourceTree(t, test.control, nil))
+			job := newJob(t, testbedtest.SourceTree(t, test.control, nil))
 			outcome, err := runner.Run(t.Context(), job)
 			if err != nil || outcome.ExitCode != test.exit || outcome.TimedOut {
 				t.Fatalf("outcome %+v, error %v, want exit code %d\n%s", outcome, err, test.exit, readLog(t, job))
@@ -102,7 +103,7 @@ func TestArchivePackage(t *testing.T) {
 func TestTestbedFailures(t *testing.T) {
 	t.Parallel()
 	runner := newRunner(t)
-	source := sourceTree(t, "Test-Command: true\nDepends:\n", nil)
+	source := testbedtest.SourceTree(t, "Test-Command: true\nDepends:\n", nil)
 	broken := filepath.Join(t.TempDir(), "broken.tar.zst")
 	if err := os.WriteFile(broken, []byte("not a tarball"), 0o600); err != nil {
 		t.Fatal(err)
@@ -146,7 +147,7 @@ func TestTestbedFailures(t *testing.T) {
 // TestHostileOutput makes files that would harm or confuse whoever collects them.
 func TestHostileOutput(t *testing.T) {
 	t.Parallel()
-	job := newJob(t, sourceTree(t, "Tests: hostile\nDepends:\nRestrictions: needs-root\n", map[string]string{"hostile": `#!/bin/sh
+	job := newJob(t, testbedtest.SourceTree(t, "Tests: hostile\nDepends:\nRestrictions: needs-root\n", map[string]string{"hostile": `#!/bin/sh
 set -e
 cd "$AUTOPKGTEST_ARTIFACTS"
 echo secret >closed; chmod 000 closed
@@ -194,7 +195,7 @@ printf 'x' >"$(printf 'odd\n\033name')"
 // TestHostileSize leaves a file without content that has a size beyond all disks.
 func TestHostileSize(t *testing.T) {
 	t.Parallel()
-	job := newJob(t, sourceTree(t, "Test-Command: truncate -s 1T $AUTOPKGTEST_ARTIFACTS/huge\nDepends:\n", nil))
+	job := newJob(t, testbedtest.SourceTree(t, "Test-Command: truncate -s 1T $AUTOPKGTEST_ARTIFACTS/huge\nDepends:\n", nil))
 	job.Limits.Disk = 1 << 30
 	outcome, err := newRunner(t).Run(t.Context(), job)
 	if err != nil || outcome.Exceeded != "disk limit of 1 GiB" {
@@ -208,7 +209,7 @@ func TestHostileSize(t *testing.T) {
 // TestHostilePipe leaves something that is no file, which autopkgtest cannot copy.
 func TestHostilePipe(t *testing.T) {
 	t.Parallel()
-	job := newJob(t, sourceTree(t, "Test-Command: mkfifo $AUTOPKGTEST_ARTIFACTS/pipe\nDepends:\n", nil))
+	job := newJob(t, testbedtest.SourceTree(t, "Test-Command: mkfifo $AUTOPKGTEST_ARTIFACTS/pipe\nDepends:\n", nil))
 	outcome, err := newRunner(t).Run(t.Context(), job)
 	if err != nil {
 		t.Fatalf("%+v, %v\n%s", outcome, err, readLog(t, job))

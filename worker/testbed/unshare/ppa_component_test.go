@@ -11,6 +11,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 // archiveKeys are those of the release's archive, as the package debian-archive-keyring has them.
@@ -47,7 +48,7 @@ func TestPPA(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			job := newJob(t, sourceTree(t, "Test-Command: set -e; apt-cache policy hello; apt-get -q --print-uris source hello; "+test.check+
+			job := newJob(t, testbedtest.SourceTree(t, "Test-Command: set -e; apt-cache policy hello; apt-get -q --print-uris source hello; "+test.check+
 				"\nDepends: hello\nRestrictions: needs-root, allow-stderr\n", nil))
 			job.Request.PPAs = []string{test.ppa}
 			job.Request.SwiftUser = "reader"
@@ -89,7 +90,7 @@ func TestPPAWithAnotherKey(t *testing.T) {
 	if err := errors.Join(err, os.Mkdir(filepath.Join(keys, "joe"), 0o700), os.WriteFile(filepath.Join(keys, "joe/foo.gpg"), content, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	job := newJob(t, sourceTree(t, "Test-Command: true\nDepends:\n", nil))
+	job := newJob(t, testbedtest.SourceTree(t, "Test-Command: true\nDepends:\n", nil))
 	job.Request.PPAs = []string{"joe/foo"}
 	job.PPA = config.PPA{URL: strings.Replace(info.Mirror, "/debian", ":80/debian", 1), Keys: keys}
 	outcome, err := newRunner(t).Run(t.Context(), job)
