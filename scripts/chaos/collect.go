@@ -3,17 +3,17 @@ package main
 import (
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/chaos/check"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
@@ -60,46 +60,58 @@ func (r *round) open(ctx context.Context, at result.Location) (result.Result, er
 	return read, nil
 }
 
-// leases are the marks of requests in work that workers have left in the store. Their names begin with the hash of queue and
-// body; those of other rounds do not matter here.
-func (r *round) leases(ctx context.Context) ([]string, error) {
-	const container = "autopkgtest-leases"
-	ours := map[string]check.Request{}
+// leases are those that workers should not have left in the store. Their names begin with the hash of queue and body; those of
+// other rounds do not matter here. A worker that is killed between the acknowledgement of a request and the removal of its
+// lease leaves one, which its next start marks as ended and which is removed when it has not been asked for for a while: so
+// there may be as many of these as workers were ended.
+func (r *round) leases(ctx context.Context) (left []string, err error) {
+	ours := map[lease.Identity]check.Request{}
 	for _, request := range r.gatekeeper.requests() {
-		ours[fmt.Sprintf("%x", sha256.Sum256(slices.Concat([]byte(request.Queue), []byte{0}, request.Body)))] = request
+		ours[lease.Identify(request.Queue, request.Body)] = request
 	}
-	var left []string
-	for entry, err := range store.Walk(ctx, r.stack.store, container, "", "", "") {
+	allowed := 0
+	for _, m := range r.machines {
+		allowed += m.begun()
+	}
+	for entry, err := range store.Walk(ctx, r.stack.store, lease.Container, "", "", "") {
 		if errors.Is(err, store.ErrNotFound) {
 			return nil, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("list the leases: %w", err)
 		}
-		identity, _, _ := strings.Cut(entry.Name, "/")
-		if request, found := ours[identity]; found {
-			left = append(left, fmt.Sprintf("lease of request %s (%s): %s", request.Key, entry.Name, r.lease(ctx, container, entry.Name)))
+		digits, _, _ := strings.Cut(entry.Name, "/")
+		id, err := hex.DecodeString(digits)
+		if err != nil || len(id) != len(lease.Identity{}) {
+			continue
 		}
+		request, found := ours[lease.Identity(id)]
+		if !found {
+			continue
+		}
+		says, err := r.lease(ctx, entry.Name)
+		if err != nil {
+			return nil, err
+		}
+		if ended := says.Ended || r.options.Wipe; ended && allowed > 0 {
+			allowed--
+			continue
+		}
+		left = append(left, fmt.Sprintf("lease of request %s (%s): %+v", request.Key, entry.Name, says))
 	}
 	return left, nil
 }
 
-// lease is what a lease says, for a report.
-func (r *round) lease(ctx context.Context, container, object string) string {
-	body, _, err := r.stack.store.Get(ctx, container, object)
+func (r *round) lease(ctx context.Context, object string) (says lease.Content, err error) {
+	body, _, err := r.stack.store.Get(ctx, lease.Container, object)
+	if errors.Is(err, store.ErrNotFound) {
+		return says, nil
+	}
 	if err != nil {
-		return err.Error()
+		return says, err
 	}
 	defer func() { _ = body.Close() }()
-	var says struct {
-		Worker         string
-		Beat           int
-		Waiting, Ended bool
-	}
-	if err := json.NewDecoder(io.LimitReader(body, 1<<16)).Decode(&says); err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%+v", says)
+	return says, json.NewDecoder(io.LimitReader(body, 1<<16)).Decode(&says)
 }
 
 // messages takes all messages out of a queue.

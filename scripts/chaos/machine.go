@@ -84,6 +84,13 @@ func (m *machine) prepare(conf config.Worker, broker config.Broker, account conf
 	return m.disk.mount()
 }
 
+// begun is how often the worker was started.
+func (m *machine) begun() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.starts
+}
+
 // start starts the worker, unless it runs or is not to.
 func (m *machine) start() error {
 	m.mu.Lock()

@@ -74,7 +74,7 @@ func TestCommands(t *testing.T) {
 						t.Errorf("the command: %v; a second one: %v", err, again)
 					}
 					<-ended
-					b.keepers.Wait()
+					b.leases.Wait()
 					ids, want := b.stored(t, "green"), 1
 					if to == Handback && !test.late {
 						want = 0

@@ -38,10 +38,12 @@
 // its queue. After that it goes to shelve: the request goes back, too, and the result waits for the next start. An operator's
 // commands are obeyed in accept, wait, prepare and run: cancel leads to abort, requeue to handback.
 //
+// A life that finds in store that another one has its lease publishes nothing, and goes to handback.
+//
 // What a crash leaves at each state is said there. In short: before the spool the request alone, which the broker gives to
 // somebody else; from there on the result, which the next start of the worker takes up at store. In the store lies the life's
 // lease, which looks dead after a minute.
 //
 // Start reading at Worker for what runs when, at life for the states, at ledger for what happens when a session is lost, at
-// lease and lookup for how workers know of each other.
+// lookup, and package lease, for how workers know of each other.
 package run

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
@@ -260,7 +261,7 @@ func (s *hookedStore) hook(f func(call, object string) error) {
 func (s *hookedStore) call(call, container, object string) error {
 	s.mu.Lock()
 	f := s.before
-	if container == leaseContainer {
+	if container == lease.Container {
 		f = s.leases
 	}
 	s.mu.Unlock()
@@ -337,8 +338,9 @@ func newBench(t *testing.T, script func(context.Context, testbed.Job) (testbed.O
 	if b.state, err = openState(settings.StateDirectory); err != nil {
 		t.Fatal(err)
 	}
+	b.register()
 	t.Cleanup(b.state.close)
-	t.Cleanup(b.keepers.Wait)
+	t.Cleanup(func() { b.leases.Wait() })
 	output(folder, map[string]string{"noble-amd64.tar.zst": "image"})
 	b.broker.lend(b.session)
 	return b
@@ -358,8 +360,9 @@ func (b *bench) restarted(t *testing.T, script func(context.Context, testbed.Job
 	if again.state, err = openState(b.settings.StateDirectory); err != nil {
 		t.Fatal(err)
 	}
+	again.register()
 	t.Cleanup(again.state.close)
-	t.Cleanup(again.keepers.Wait)
+	t.Cleanup(again.leases.Wait)
 	again.broker.lend(again.session)
 	return again
 }
@@ -370,7 +373,13 @@ func (b *bench) beside(t *testing.T, script func(context.Context, testbed.Job) (
 	other := newBench(t, script)
 	other.store = &hookedStore{Store: b.store.Store}
 	other.Worker.store = other.store
+	other.register()
 	return other
+}
+
+// register gives the worker its leases, as Run does, by the store that it has now.
+func (b *bench) register() {
+	b.leases = lease.NewRegistry(b.Worker.store, b.state.worker, b.state.leases, b.log)
 }
 
 // lockedWriter is a log that is read while it is written.

@@ -19,9 +19,9 @@ func end(t *testing.T, benches []*bench, ended []<-chan struct{}) {
 	for i, b := range benches {
 		b.Drain()
 		<-ended[i]
-		b.keepers.Wait()
+		b.leases.Wait()
 	}
-	if left := benches[0].leases(t); len(left) != 0 {
+	if left := benches[0].left(t); len(left) != 0 {
 		t.Errorf("leases left: %v", left)
 	}
 	for _, b := range benches {
@@ -175,11 +175,11 @@ func TestStoredNotAcknowledgedAnywhere(t *testing.T) {
 				d, lost := deliver(body("green"))
 				time.AfterFunc(time.Minute, lost.lose)
 				first.newLife(d, first.state).live(t.Context())
-				first.keepers.Wait()
+				first.leases.Wait()
 				b := next(t, first)
 				again, m := redeliver(body("green"))
 				b.newLife(again, b.state).live(t.Context())
-				b.keepers.Wait()
+				b.leases.Wait()
 				// And an equal one after that is a new one.
 				third, m3 := redeliver(body("green"))
 				b.newLife(third, b.state).live(t.Context())
@@ -189,7 +189,7 @@ func TestStoredNotAcknowledgedAnywhere(t *testing.T) {
 				if got := b.stored(t, "green"); len(got) != 2 {
 					t.Errorf("results %v, want one for the first, one for the last", got)
 				}
-				if left := b.leases(t); len(left) != 0 {
+				if left := b.left(t); len(left) != 0 {
 					t.Errorf("leases left: %v", left)
 				}
 			})

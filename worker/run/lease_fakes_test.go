@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 )
@@ -19,8 +20,9 @@ type other struct {
 	b       *bench
 	body    []byte
 	object  string
-	content leaseContent
+	content lease.Content
 	stop    func() // its beat
+	unsure  bool   // it dies before it has noted that its result is in order
 }
 
 // other makes one beside a life.
@@ -28,16 +30,16 @@ func (b *bench) other(t *testing.T, beside *life) *other {
 	t.Helper()
 	handle := newID()
 	return &other{
-		stop: func() {}, b: b, body: beside.delivery.Body, object: beside.entry.identity.hex() + "/" + handle,
-		content: leaseContent{Worker: "elsewhere-1", Handle: handle, Queue: noble.Name(), Since: time.Now()},
+		stop: func() {}, b: b, body: beside.delivery.Body, object: beside.entry.identity.String() + "/" + handle,
+		content: lease.Content{Worker: "elsewhere-1", Handle: handle, Queue: noble.Name(), Since: time.Now()},
 	}
 }
 
 func (o *other) write(t *testing.T, content string) *other {
 	t.Helper()
 	err := errors.Join(
-		o.b.store.CreateContainer(context.Background(), leaseContainer, false),
-		o.b.store.Store.Put(context.Background(), leaseContainer, o.object, strings.NewReader(content), int64(len(content)), store.Properties{}))
+		o.b.store.CreateContainer(context.Background(), lease.Container, false),
+		o.b.store.Store.Put(context.Background(), lease.Container, o.object, strings.NewReader(content), int64(len(content)), store.Properties{}))
 	if err != nil {
 		t.Error(err)
 	}
@@ -65,9 +67,9 @@ func (o *other) beat(t *testing.T, d time.Duration) *other {
 	t.Cleanup(o.stop)
 	go func() {
 		defer close(ended)
-		for at := beatInterval; at <= d; at += beatInterval {
+		for at := lease.Beat; at <= d; at += lease.Beat {
 			select {
-			case <-time.After(beatInterval):
+			case <-time.After(lease.Beat):
 				o.begin(t)
 			case <-quit:
 				return
@@ -96,6 +98,9 @@ func (o *other) publish(t *testing.T, when time.Time) *other {
 	if err != nil {
 		t.Error(err)
 	}
+	if o.content.Published = string(at.RunID); o.content.Beat > 0 && !o.unsure {
+		o.begin(t)
+	}
 	return o
 }
 
@@ -109,18 +114,18 @@ func (o *other) end(t *testing.T) *other {
 // settle removes its lease.
 func (o *other) settle(t *testing.T) *other {
 	o.stop()
-	if err := o.b.store.Store.Delete(context.Background(), leaseContainer, o.object); err != nil {
+	if err := o.b.store.Store.Delete(context.Background(), lease.Container, o.object); err != nil {
 		t.Error(err)
 	}
 	return o
 }
 
-// leases lists what is left of leases.
-func (b *bench) leases(t *testing.T) []string {
+// left lists what is left of leases.
+func (b *bench) left(t *testing.T) []string {
 	t.Helper()
-	b.keepers.Wait()
+	b.leases.Wait()
 	var names []string
-	for entry, err := range store.Walk(t.Context(), b.store.Store, leaseContainer, "", "", "") {
+	for entry, err := range store.Walk(t.Context(), b.store.Store, lease.Container, "", "", "") {
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
@@ -130,4 +135,14 @@ func (b *bench) leases(t *testing.T) []string {
 		names = append(names, entry.Name)
 	}
 	return names
+}
+
+func readLease(t *testing.T, s store.Store, object string) (content lease.Content, err error) {
+	t.Helper()
+	body, _, err := s.Get(t.Context(), lease.Container, object)
+	if err != nil {
+		return lease.Content{}, err
+	}
+	defer func() { _ = body.Close() }()
+	return content, json.NewDecoder(body).Decode(&content)
 }

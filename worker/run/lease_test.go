@@ -2,12 +2,11 @@ package run
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
@@ -54,7 +53,7 @@ func TestLeaseOfALife(t *testing.T) {
 				}()
 				if test.body == "" {
 					time.Sleep(50 * time.Second)
-					content, err := getLease(t.Context(), b.store, identify(d).hex()+"/"+l.id)
+					content, err := readLease(t, b.store, identify(d).String()+"/"+l.id)
 					if err != nil || content.Beat != 3 || content.Worker != b.state.worker || content.Handle != l.id ||
 						content.Queue != "debci-noble-amd64" || content.Package != "green" || content.Waiting || content.Ended {
 						t.Errorf("the lease of a running test: %+v, %v", content, err)
@@ -67,12 +66,12 @@ func TestLeaseOfALife(t *testing.T) {
 					m.lose()
 				}
 				<-ended
-				left := b.leases(t)
+				left := b.left(t)
 				if len(left) != test.left {
 					t.Fatalf("leases left: %v, want %d", left, test.left)
 				}
 				if test.left > 0 {
-					if content, err := getLease(t.Context(), b.store, left[0]); err != nil || content.Ended != test.ended {
+					if content, err := readLease(t, b.store, left[0]); err != nil || content.Ended != test.ended {
 						t.Errorf("left %+v, %v", content, err)
 					}
 				}
@@ -105,55 +104,8 @@ func TestNoResultWithoutALease(t *testing.T) {
 		})
 		d, m := deliver(body("green"))
 		b.newLife(d, b.state).live(t.Context())
-		if m.settled() != acked || len(b.stored(t, "green")) != 1 || len(b.leases(t)) != 0 {
-			t.Errorf("settled %v, results %v, leases %v", m.settled(), b.stored(t, "green"), b.leases(t))
-		}
-	})
-}
-
-// What a worker that was killed has left in the store is put right by its next start, and nothing else is touched.
-func TestLeasesOfADeadWorker(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, passes)
-		d, _ := deliver(body("green"))
-		l := b.newLife(d, b.state)
-		dead, adopted, theirs, old := b.other(t, l), b.other(t, l), b.other(t, l), b.other(t, l)
-		idle := b.other(t, l) // has only waited: nobody will ask for it
-		dead.content.Worker, idle.content.Worker, idle.content.Waiting = b.state.worker, b.state.worker, true
-		for _, o := range []*other{dead, adopted, theirs, old, idle} {
-			o.begin(t)
-		}
-		ago := time.Now().Add(-leaseAge - time.Hour)
-		if err := os.Chtimes(filepath.Join(b.settings.StateDirectory, "..", "store", leaseContainer, old.object), ago, ago); err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range []*other{dead, adopted, idle} {
-			output(b.state.leases, map[string]string{o.content.Handle: o.object + "\n"})
-		}
-		output(b.state.leases, map[string]string{"damaged": "../../x\n", "empty": ""})
-		waiting := b.spool.path("waiting")
-		output(waiting, map[string]string{entryFile: "{}"})
-		output(b.state.leases, map[string]string{"waiting": "x/waiting"})
-
-		handles := b.deadLeases(b.state)
-		if len(handles) != 5 {
-			t.Errorf("dead: %v, want all but the one whose result waits in the spool", handles)
-		}
-		b.endLeases(t.Context(), b.state, handles)
-		for name, test := range map[string]struct {
-			o     *other
-			ended bool
-		}{"our own": {dead, true}, "taken over by another worker": {adopted, false}, "another worker's": {theirs, false}} {
-			if content, err := getLease(t.Context(), b.store, test.o.object); err != nil || content.Ended != test.ended {
-				t.Errorf("%s: %+v, %v", name, content, err)
-			}
-		}
-		if got := b.leases(t); len(got) != 3 {
-			t.Errorf("leases left: %v, want three", got)
-		}
-		if got := names(t, b.state.leases); len(got) != 1 || got[0] != "waiting" {
-			t.Errorf("noted down in the end: %v", got)
+		if m.settled() != acked || len(b.stored(t, "green")) != 1 || len(b.left(t)) != 0 {
+			t.Errorf("settled %v, results %v, leases %v", m.settled(), b.stored(t, "green"), b.left(t))
 		}
 	})
 }
@@ -175,7 +127,7 @@ func TestWorkerKeepsItsName(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.close()
-	if names[0] != names[1] || names[0] == other.worker || !handlePattern.MatchString(names[0]) {
+	if names[0] != names[1] || names[0] == other.worker || !lease.Handle.MatchString(names[0]) {
 		t.Errorf("names %q after a restart %q, another worker %q", names[0], names[1], other.worker)
 	}
 }

@@ -1,13 +1,11 @@
 package run
 
 import (
-	"crypto/sha256"
 	"slices"
 	"sync"
-	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 )
 
 // ledger knows the requests that this process has in work, so that a lost session does not double them. When a session ends,
@@ -17,46 +15,30 @@ import (
 // A delivery belongs to an entry when queue and body are equal and the entry's own message is stale. Equal requests are
 // counted, not merged: each entry takes one delivery.
 //
-// What the ledger cannot know is told by the store, by results and leases (lookup.go): what other workers do, what this one
+// What the ledger cannot know is told by the store, by leases and results (package lease, lookup.go): what other workers do, what this one
 // did before it was restarted, and what it finished without getting rid of the message.
 type ledger struct {
 	mu      sync.Mutex
-	entries map[identity][]*entry
-	ours    map[result.RunID]time.Time // run ids that we gave out
+	entries map[lease.Identity][]*entry
 }
 
-// identity is what is equal when a message comes again: clients send no message id.
-type identity [sha256.Size]byte
-
-func identify(d Delivery) identity {
-	hash := sha256.New()
-	hash.Write([]byte(d.Queue.Name()))
-	hash.Write([]byte{0})
-	hash.Write(d.Body)
-	return identity(hash.Sum(nil))
-}
+func identify(d Delivery) lease.Identity { return lease.Identify(d.Queue.Name(), d.Body) }
 
 // entry is one request in work.
 type entry struct {
 	ledger   *ledger
-	identity identity
+	identity lease.Identity
 	queue    request.Queue
 	message  Message // replaced when the request came back after a session was lost
 	version  int     // counts the replacements
 }
 
-// remembered is how long our run ids are kept: an upload takes hours at most.
-const remembered = 24 * time.Hour
-
-func newLedger() *ledger {
-	return &ledger{entries: map[identity][]*entry{}, ours: map[result.RunID]time.Time{}}
-}
+func newLedger() *ledger { return &ledger{entries: map[lease.Identity][]*entry{}} }
 
 // open enters a delivery that is about to be worked on.
 func (l *ledger) open(d Delivery) *entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.forget()
 	e := &entry{ledger: l, identity: identify(d), queue: d.Queue, message: d.Message}
 	l.entries[e.identity] = append(l.entries[e.identity], e)
 	return e
@@ -132,39 +114,14 @@ func (e *entry) remove() {
 	}
 }
 
-// own enters a run id that we give out.
-func (l *ledger) own(run result.RunID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ours[run] = time.Now()
-}
-
-// isOurs reports whether a run id was given out here. Such a run has an entry of its own.
-func (l *ledger) isOurs(run result.RunID) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, ours := l.ours[run]
-	return ours
-}
-
-// forget drops what is too old to matter. It needs the lock.
-func (l *ledger) forget() {
-	oldest := time.Now().Add(-remembered)
-	for run, at := range l.ours {
-		if at.Before(oldest) {
-			delete(l.ours, run)
-		}
-	}
-}
-
 // stale reports whether the broker has taken the request back and not given it to us again.
 func (e *entry) stale() bool {
 	message, _ := e.current()
 	return message.Stale()
 }
 
-// contested reports whether somebody else may have the request, too: the broker took it back from us, even if it came to
-// us once more.
+// contested reports whether somebody else may have had the request meanwhile: the broker took it back from us, even if it
+// came to us once more.
 func (e *entry) contested() bool {
 	message, version := e.current()
 	return version > 0 || message.Stale()

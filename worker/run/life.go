@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
@@ -94,14 +96,21 @@ type life struct {
 	parcel          parcel          // from collect on
 	at              result.Location // from store on
 
-	lease       *lease
-	watch       *leaseWatch // of others' leases
-	waited      bool        // said in the log
+	lease       *lease.Lease
+	watch       *lease.Watch // of others
+	waited      bool         // said in the log
 	publication publication
+	inherited   bool // the result is another life's
+	passedOn    bool // the request is another life's
 }
 
 // newLife begins the life of a delivery.
-func (w *Worker) newLife(d Delivery, s *state) *life { return w.newLifeOf(newID(), d, s) }
+func (w *Worker) newLife(d Delivery, s *state) *life {
+	l := w.newLifeOf(newID(), d, s)
+	l.lease = w.leases.New(l.leased(), d.Redelivered)
+	l.watch = l.lease.Watch()
+	return l
+}
 
 func (w *Worker) newLifeOf(id string, d Delivery, s *state) *life {
 	l := &life{
@@ -109,10 +118,16 @@ func (w *Worker) newLifeOf(id string, d Delivery, s *state) *life {
 	}
 	l.log = w.log.With(append(d.attributes(), "run", l.id)...)
 	l.now.Store(Accept)
-	l.lease, l.watch = l.newLease(), l.newWatch()
 	l.publication.handle = l.id
-	l.lease.content.Waiting = d.Redelivered
 	return l
+}
+
+// leased is what others are told of the life.
+func (l *life) leased() lease.Life {
+	pkg, _, _ := bytes.Cut(l.delivery.Body, []byte("\n"))
+	return lease.Life{
+		Handle: l.id, Request: l.entry.identity, Queue: l.delivery.Queue.Name(), Package: head(pkg), Since: l.began, Log: l.log,
+	}
 }
 
 func isStale(err error) bool { return errors.Is(err, queue.ErrStale) }
@@ -128,7 +143,7 @@ func (l *life) live(ctx context.Context) {
 	w.mu.Lock()
 	w.lives[l] = struct{}{}
 	w.mu.Unlock()
-	w.keepLease(l)
+	l.lease.Keep()
 	defer func() {
 		w.mu.Lock()
 		delete(w.lives, l)
@@ -177,31 +192,31 @@ func (l *life) accept(context.Context) State {
 func (l *life) ack(context.Context) State {
 	switch err := l.entry.ack(); {
 	case err == nil:
-		l.lease.end(leaseSettled)
+		l.lease.End(lease.Over)
 		l.log.Info("request done", "run_id", string(l.at.RunID), "exitcode", l.result.ExitCode)
 	case errors.Is(err, queue.ErrStale):
-		l.lease.end(l.unsettled())
+		l.lease.End(l.unsettled())
 		l.log.Warn("the result is stored, but the session that brought the request is gone: when the request comes "+
 			"again, it will be acknowledged without a run", "run_id", string(l.at.RunID))
 	default:
-		l.lease.end(l.unsettled())
+		l.lease.End(l.unsettled())
 		l.log.Error("the request was not acknowledged", "run_id", string(l.at.RunID), "error", err)
 	}
 	return End
 }
 
-// unsettled is the fate of the lease of a life that could not settle its message. A result of its own, or one that it was
-// about to acknowledge for another life, is found by its lease.
-func (l *life) unsettled() fate {
-	if (l.publication.seen || l.lease.adopted()) && !l.lease.isLost() {
-		return leaseUnsettled
+// unsettled is the fate of the lease of a life that could not settle its message. A result is found by its lease, also one of
+// a life that had it before.
+func (l *life) unsettled() lease.Fate {
+	if before, _ := l.lease.Before(); l.publication.seen || l.inherited || len(before) > 0 {
+		return lease.Ended
 	}
-	return leaseDropped
+	return lease.Over
 }
 
 // handback returns an unfinished request to its queue. What was done for it is forgotten.
 func (l *life) handback(context.Context) State {
-	l.lease.end(l.unsettled())
+	l.lease.End(l.unsettled())
 	switch err := l.entry.drop().Requeue(); {
 	case err == nil:
 		l.log.Info("request given back to its queue, nothing published")
@@ -216,7 +231,7 @@ func (l *life) handback(context.Context) State {
 // leave ends what the life started and removes what it made. It also does so when the context has ended, and then it
 // must be quick: a supervisor waits for us, and what stays behind is removed at the next start.
 func (l *life) leave(ctx context.Context) {
-	l.lease.end(leaseDropped) // if nobody has decided otherwise
+	l.lease.End(lease.Over) // if nobody has decided otherwise
 	if !l.spooled.Load() && l.parcel.folder != "" {
 		if err := os.RemoveAll(l.worker.spool.draft(l.id)); err != nil {
 			l.log.Error("a result that is not needed is left behind; the next start of the worker removes it", "error", err)

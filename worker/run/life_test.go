@@ -111,7 +111,13 @@ func TestSteps(t *testing.T) {
 		"wait, a run that died with its result stored": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
 			b.other(t, l).begin(t).publish(t, time.Now())
 		}, want: Announce},
-		"wait, a run that was ended": {from: Wait, again: true, stop: 4 * time.Second, with: func(t *testing.T, b *bench, l *life) {
+		"wait, a result that may have been passed over": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			o := b.other(t, l).begin(t)
+			o.unsure = true
+			o.publish(t, time.Now())
+			b.foreign(t, time.Now().Add(time.Second), "green\n{}")
+		}, want: Prepare},
+		"wait, a run that was ended": {from: Wait, again: true, stop: 15 * time.Second, with: func(t *testing.T, b *bench, l *life) {
 			b.other(t, l).begin(t).end(t)
 		}, want: Prepare},
 		"wait, a run that lives": {from: Wait, again: true, stop: 10 * time.Minute, with: func(t *testing.T, b *bench, l *life) {
@@ -125,12 +131,12 @@ func TestSteps(t *testing.T) {
 			o := b.other(t, l).begin(t).beat(t, time.Hour)
 			time.AfterFunc(10*time.Minute, func() { o.publish(t, time.Now()).settle(t) })
 		}, want: Prepare},
-		"wait, somebody who waits himself": {from: Wait, again: true, stop: 4 * time.Second, with: func(t *testing.T, b *bench, l *life) {
+		"wait, somebody who waits himself": {from: Wait, again: true, stop: 15 * time.Second, with: func(t *testing.T, b *bench, l *life) {
 			o := b.other(t, l)
 			o.content.Waiting = true
 			o.begin(t).beat(t, time.Hour)
 		}, want: Prepare},
-		"wait, what this worker did before its restart": {from: Wait, again: true, stop: 4 * time.Second, with: func(t *testing.T, b *bench, l *life) {
+		"wait, what this worker did before its restart": {from: Wait, again: true, stop: 15 * time.Second, with: func(t *testing.T, b *bench, l *life) {
 			o := b.other(t, l)
 			o.content.Worker = l.state.worker
 			o.begin(t)

@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 )
@@ -23,146 +23,178 @@ const (
 	lookupLimit   = 2 * time.Minute
 )
 
-// lookedUp is what the store says about a request.
-type lookedUp struct {
-	theirs bool           // somebody else's result is this request's; the life has it now
-	busy   bool           // there is a result whose life has yet to settle its message: wait for that
-	held   bool           // a life that still lives has an equal request in work
-	rivals []result.RunID // under which somebody seems to be storing one, the lowest first
-	over   []string       // leases of lives that are over and published nothing
-}
+// verdict is what is to be done with a request that somebody had before.
+type verdict int
 
-// lookup finds a result in the store that was made from this very request by another life. Which of the results of equal
-// requests that is depends on whose the message is.
-//
-// If the broker has given it to us, it is one whose own message is not settled: its life has a lease, but is over. We take
-// that lease over, so that the next equal request finds the next result.
-//
-// If the broker has taken it from us, it is any result from the time of this life: whoever has the message now either made
-// one, or waits for us, or runs the test again.
-func (l *life) lookup(ctx context.Context) (lookedUp, error) {
+const (
+	busy   verdict = iota // somebody may have it in work
+	stored                // its result is in the store; the life has it now, and its lease
+	vacant                // nobody has it: the life has its lease, or a new one
+)
+
+// lookup decides about a request that the broker had given to somebody before. Equal requests may be in work, and their
+// results in the store; which belongs to which message is a question of leases alone (see package lease).
+func (l *life) lookup(ctx context.Context) (verdict, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookupLimit, errors.New("no answer in time"))
 	defer cancel()
 	// Leases first: a life publishes before its lease ends.
-	leases, err := l.watch.all(ctx, l.entry.identity, l.id)
+	others, err := l.watch.Others(ctx)
 	if err != nil {
-		return lookedUp{}, err
+		return busy, err
 	}
-	var found lookedUp
-	ids, at, err := l.equals(ctx)
+	equals, err := l.equals(ctx)
 	if err != nil {
-		return lookedUp{}, err
+		return busy, err
 	}
-	results := map[result.RunID]result.Result{}
-	for _, id := range ids {
-		at.RunID = id
-		stored, err := fetch(ctx, l.worker.store, at)
-		if errors.Is(err, store.ErrNotFound) {
-			if when, err := id.Time(); err == nil && when.After(l.began.Add(-patienceLower)) && !l.worker.ledger.isOurs(id) {
-				found.rivals = append(found.rivals, id) // one that was begun long ago will never be finished
-			}
+	for _, other := range others {
+		if found := equals.of(other.Handles()); other.Dead && len(found) > 0 {
+			return l.inherit(ctx, other, found)
+		}
+	}
+	if foreign, ok := equals.foreign(l.lookBack()); ok {
+		l.settleWith(foreign)
+		return stored, nil
+	}
+	if slices.ContainsFunc(others, func(o lease.Other) bool { return !o.Dead && !o.Waiting }) {
+		return busy, nil
+	}
+	for _, other := range others {
+		if !other.Dead {
 			continue
 		}
-		if errors.Is(err, result.ErrDamaged) {
-			continue
+		if taken, err := l.lease.Take(ctx, other); err != nil || !taken {
+			return busy, err
 		}
-		if err != nil {
-			return lookedUp{}, err
-		}
-		secret := len(stored.Request) == 0 && l.secretBody()
-		if !secret && !bytes.Equal(stored.Request, l.delivery.Body) {
-			continue
-		}
-		if handleOf(stored) == l.id {
-			l.publication.found(id)
-			continue
-		}
-		results[id] = stored
+		return vacant, nil
 	}
-	if l.publication.seen {
-		return lookedUp{}, nil // whatever others have done meanwhile, somebody may have relied on ours
+	if claimed, err := l.lease.Claim(ctx, l.watch); err != nil || !claimed {
+		return busy, err
 	}
-	for _, id := range slices.Backward(slices.Sorted(maps.Keys(results))) {
-		at.RunID = id
-		if err := l.consider(ctx, at, results[id], leases, &found); err != nil || found.theirs {
-			return found, err
-		}
-		delete(leases, handleOf(results[id]))
-	}
-	for _, other := range leases {
-		switch {
-		case other.over:
-			found.over = append(found.over, other.object)
-		case !other.Waiting:
-			found.held = true
-		}
-	}
-	return found, nil
+	return vacant, nil
 }
 
-// consider decides about one result with the request's bytes.
-func (l *life) consider(ctx context.Context, at result.Location, stored result.Result, leases map[string]otherLease, found *lookedUp,
-) error {
-	handle := handleOf(stored)
-	when, err := at.RunID.Time()
-	if err != nil {
-		return err // cannot be: equals has read it
+// inherit takes over a lease of which there are results. The last of them counts, if it is certain that readers see it: its
+// life may have died before it had looked whether it was passed.
+func (l *life) inherit(ctx context.Context, other lease.Other, found []equal) (verdict, error) {
+	last := found[len(found)-1]
+	inOrder := other.Published == string(last.at.RunID)
+	if !inOrder {
+		unknown := publication{at: last.at, took: unseenPut}
+		passed, err := unknown.passed(ctx, l.worker.store)
+		if err != nil {
+			return busy, err
+		}
+		inOrder = !passed
 	}
-	switch {
-	case handle == "":
-		back := lookBackEqual
-		if l.request.SubmitTime != "" || l.request.ID != "" {
-			back = lookBack
-		}
-		found.theirs = when.After(time.Now().Add(-back))
-	case l.entry.stale():
-		// Not one of ours: an equal request here that has lost its message, too, made that.
-		found.theirs = when.After(l.began.Add(-lookBackEqual)) && !l.worker.ledger.isOurs(at.RunID)
-	default:
-		other, known := leases[handle]
-		if !known { // it may be new
-			if other, known, err = l.watch.one(ctx, l.entry.identity.hex()+"/"+handle); err != nil {
-				return err
-			}
-		}
-		switch {
-		case !known: // settled
-		case !other.over:
-			found.busy = true
-		default:
-			if found.theirs, err = l.lease.adopt(ctx, other.object); err != nil {
-				return err
-			}
-			found.busy = !found.theirs // somebody else was faster
-		}
+	if taken, err := l.lease.Take(ctx, other); err != nil || !taken {
+		return busy, err
 	}
-	if found.theirs {
-		l.at, l.result = at, stored
-		l.log.Info("the request's result is in the store already", "run_id", string(at.RunID), "of", handle)
+	if !inOrder {
+		l.log.Info("the request has a result that the gatekeeper may have passed over: it is run again", "run_id", string(last.at.RunID))
+		return vacant, nil
+	}
+	l.lease.Publish(string(last.at.RunID))
+	if err := l.clearEqual(ctx, found[:len(found)-1]); err != nil {
+		return busy, err
+	}
+	l.settleWith(last)
+	return stored, nil
+}
+
+// settleWith makes another life's result the life's own.
+func (l *life) settleWith(e equal) {
+	l.at, l.result, l.inherited = e.at, e.Result, true
+	l.log.Info("the request's result is in the store already", "run_id", string(e.at.RunID), "of", e.handle)
+}
+
+// clearEqual removes results that do not count.
+func (l *life) clearEqual(ctx context.Context, surplus []equal) error {
+	for _, e := range surplus {
+		p := publication{handle: e.handle}
+		if err := p.remove(ctx, l.worker.store, e.at); err != nil {
+			return fmt.Errorf("remove a second result of the request: %w", err)
+		}
+		l.log.Info("removed a second result of the request", "run_id", string(e.at.RunID), "of", e.handle)
 	}
 	return nil
 }
 
-// equals lists the run ids of the package that equal requests have, ascending.
-func (l *life) equals(ctx context.Context) (ids []result.RunID, at result.Location, err error) {
+func (l *life) lookBack() time.Duration {
+	if l.request.SubmitTime != "" || l.request.ID != "" {
+		return lookBack
+	}
+	return lookBackEqual
+}
+
+// equal is a result in the store that was made from a request with the same bytes.
+type equal struct {
+	result.Result
+	at     result.Location
+	handle string // of the life that made it; empty if that was none of our workers
+}
+
+// equals are in the order of their run ids.
+type equals []equal
+
+// of are those that some lives have made.
+func (e equals) of(handles []string) (found []equal) {
+	for _, one := range e {
+		if slices.Contains(handles, one.handle) {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
+// foreign is the last one that nobody of ours has made, if it is not too old.
+func (e equals) foreign(back time.Duration) (equal, bool) {
+	for _, one := range slices.Backward(e) {
+		if when, err := one.at.RunID.Time(); err == nil && one.handle == "" && when.After(time.Now().Add(-back)) {
+			return one, true
+		}
+	}
+	return equal{}, false
+}
+
+// equals reads the results of requests with the same bytes.
+func (l *life) equals(ctx context.Context) (found equals, err error) {
 	q := l.delivery.Queue
-	at = result.Location{
+	at := result.Location{
 		Container: result.Container(q.Release, l.request.PPAs, l.request.Private()),
 		Release:   q.Release, Architecture: q.Architecture, Package: l.request.Package,
 	}
 	all, err := runs(ctx, l.worker.store, at.Container, q.Release, q.Architecture, l.request.Package, second(time.Now().Add(-lookBack)))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, at, nil // no container, no result
+		return nil, nil // no container, no result
 	}
 	if err != nil {
-		return nil, at, err
+		return nil, err
 	}
 	for _, id := range all {
-		if when, err := id.Time(); err == nil && result.NewRunID(when, l.delivery.Body, q.Architecture, q.Release) == id {
-			ids = append(ids, id)
+		// Equal requests have equal digits in their run ids.
+		if when, err := id.Time(); err != nil || result.NewRunID(when, l.delivery.Body, q.Architecture, q.Release) != id {
+			continue
+		}
+		at.RunID = id
+		kept, err := fetch(ctx, l.worker.store, at)
+		switch {
+		case errors.Is(err, store.ErrNotFound), errors.Is(err, result.ErrDamaged):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		if secret := len(kept.Request) == 0 && l.secretBody(); secret || bytes.Equal(kept.Request, l.delivery.Body) {
+			found = append(found, equal{kept, at, handleOf(kept)})
 		}
 	}
-	return ids, at, nil
+	return found, nil
+}
+
+func handleOf(r result.Result) string {
+	if !lease.Handle.MatchString(r.Handle) {
+		return ""
+	}
+	return r.Handle
 }
 
 // fetch reads a result.
@@ -172,9 +204,9 @@ func fetch(ctx context.Context, s store.Store, at result.Location) (result.Resul
 		return result.Result{}, err
 	}
 	defer func() { _ = body.Close() }()
-	stored, err := result.ReadTar(body)
+	kept, err := result.ReadTar(body)
 	if err != nil {
 		return result.Result{}, fmt.Errorf("%s in %s: %w", at.Object(result.TarObject), at.Container, err)
 	}
-	return stored, nil
+	return kept, nil
 }

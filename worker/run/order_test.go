@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
@@ -56,7 +57,7 @@ type watched struct {
 }
 
 func (w watched) Put(ctx context.Context, container, object string, body io.ReadSeeker, size int64, p store.Properties) error {
-	if container == leaseContainer {
+	if container == lease.Container {
 		return w.Store.Put(ctx, container, object, body, size, p)
 	}
 	if w.delay != nil {
@@ -195,7 +196,7 @@ func TestMovedAbove(t *testing.T) {
 				})
 				d, m := deliver(body("green"))
 				b.newLife(d, b.state).live(ctx)
-				b.keepers.Wait()
+				b.leases.Wait()
 				session := b.session
 				if test.fails == "restart" {
 					if got := b.stored(t, "green"); len(got) != 3 || m.settled() != requeued {
@@ -210,7 +211,7 @@ func TestMovedAbove(t *testing.T) {
 					time.Sleep(10 * time.Minute)
 					next.Drain()
 					<-ended
-					next.keepers.Wait()
+					next.leases.Wait()
 					session = next.session
 				}
 				ids := b.stored(t, "green")

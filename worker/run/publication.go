@@ -20,26 +20,22 @@ type publication struct {
 	took    time.Duration // until the store had confirmed it; zero before
 	crowded bool          // then, somebody else might have taken the same run id
 	old     []result.RunID
-	seen    bool // a result.tar of ours has been readable: it counts, whatever others do
+	seen    bool // a result.tar of ours has been readable there
+	settled bool // it is above all that was readable before, and alone
 }
 
 // unseenPut is how long an upload is assumed to have taken whose end nobody has seen.
 const unseenPut = time.Minute
 
-// found notes that a result of ours is readable, from a try whose end nobody has seen. The greatest of several counts.
-func (p *publication) found(id result.RunID) {
-	p.seen = true
-	switch {
-	case id == p.at.RunID:
-		if p.sent.IsZero() {
-			p.sent = time.Now().Add(-unseenPut)
-		}
-	case id > p.at.RunID:
-		p.leave()
-		p.at.RunID, p.sent, p.took = id, time.Now().Add(-unseenPut), 0
-	default:
-		p.old = append(p.old, id)
+// resume goes on with what a worker before this one has tried: the last of the run ids may be readable, those before it may
+// not have been removed.
+func (p *publication) resume(at result.Location, tried []result.RunID, settled bool) {
+	p.at = at
+	if len(tried) == 0 {
+		return
 	}
+	p.at.RunID, p.old = tried[len(tried)-1], tried[:len(tried)-1]
+	p.sent, p.seen, p.settled = time.Now().Add(-unseenPut), settled, settled
 }
 
 // leave gives the run id up; what lies there is removed in the end.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,8 +22,6 @@ import (
 // still pass each other; so each looks once more when its result is visible, and moves it above what may have been there
 // before: readable under a new id first, then gone from the old one.
 type order struct {
-	given func(result.RunID) // told of each run id before anybody can see it
-
 	mu       sync.Mutex
 	packages map[string]*packageOrder
 	ahead    map[string]error // life → why its result cannot be published now
@@ -37,8 +34,8 @@ type packageOrder struct {
 	last  time.Time // of the last run id given out
 }
 
-func newOrder(given func(result.RunID)) *order {
-	return &order{given: given, packages: map[string]*packageOrder{}, ahead: map[string]error{}}
+func newOrder() *order {
+	return &order{packages: map[string]*packageOrder{}, ahead: map[string]error{}}
 }
 
 // hold takes the package's lock. The returned function gives it back.
@@ -78,27 +75,26 @@ const listLimit = 2 * time.Minute
 const maxMoves = 3
 
 // publish stores a parcel's objects, and returns when its result is visible above all that was visible before it. What was
-// done is kept in the publication, which a repeated call starts from. When all but result.tar is there, it is asked whether
-// somebody else's result counts; if so, publish makes none and reports true.
-func (o *order) publish(ctx context.Context, s store.Store, p parcel, done *publication, others competition) (theirs bool, err error) {
+// done is kept in the publication, which a repeated call starts from.
+func (o *order) publish(ctx context.Context, s store.Store, p parcel, done *publication, claim claim) error {
 	prefix := result.PackagePrefix(p.queue.Release, p.queue.Architecture, p.pkg)
 	mine, release, err := o.hold(ctx, p.container+"/"+prefix)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer release()
 	for moves := 0; ; moves++ {
 		visible, err := done.visible(ctx, s)
 		if err != nil {
-			return false, err
+			return err
 		}
 		if !visible {
-			if theirs, err := o.upload(ctx, s, p, mine, done, others); err != nil || theirs {
-				return theirs, err
+			if err := o.upload(ctx, s, p, mine, done, claim); err != nil {
+				return err
 			}
 		}
 		if ours, err := done.sole(ctx, s); err != nil {
-			return false, err
+			return err
 		} else if !ours {
 			continue
 		}
@@ -106,84 +102,90 @@ func (o *order) publish(ctx context.Context, s store.Store, p parcel, done *publ
 			// The log may be that of the one who has left.
 			for _, object := range p.objects[:len(p.objects)-1] {
 				if err := put(ctx, s, p, done.at, object); err != nil {
-					return false, err
+					return err
 				}
 			}
 		}
 		done.seen = true
+		// Whoever took the request over meanwhile has this result to judge, too.
+		if err := claim.ours(ctx); err != nil {
+			return err
+		}
 		passed, err := done.passed(ctx, s)
 		if err != nil {
-			return false, err
+			return err
 		}
 		if !passed {
-			return false, done.clear(ctx, s)
+			if err := done.clear(ctx, s); err != nil {
+				return err
+			}
+			claim.inOrder(done.at.RunID)
+			done.settled = true
+			return p.rememberSettled()
 		}
 		if moves == maxMoves {
-			return false, fmt.Errorf("another worker's results of %s became visible before ours %d times", p.pkg, moves+1)
+			return fmt.Errorf("another worker's results of %s became visible before ours %d times", p.pkg, moves+1)
 		}
 		done.leave()
 	}
 }
 
-// competition is what a publication knows of equal requests: those of other workers take the same run id if they are
-// published in the same second.
-type competition interface {
-	// overtaken reports whether somebody else's result counts. Run ids whose owners wait for this result, rivals, do not
-	// matter to its order: nothing will be stored there.
-	overtaken(ctx context.Context, mine result.RunID) (theirs bool, rivals []result.RunID, err error)
+// claim is what a publication knows of its right to be one, and of equal requests: those of other workers take the same run
+// id if they are published in the same second.
+type claim interface {
+	// ours is nil while nobody else answers for the request.
+	ours(ctx context.Context) error
 	// crowded reports whether another worker has an equal request in work.
 	crowded(ctx context.Context) (bool, error)
+	// inOrder is told the run id under which readers are sure to see the result.
+	inOrder(id result.RunID)
 }
 
 // upload makes the parcel readable under a run id that is greater than all others of its package.
-func (o *order) upload(ctx context.Context, s store.Store, p parcel, mine *packageOrder, done *publication, others competition,
-) (theirs bool, err error) {
+func (o *order) upload(ctx context.Context, s store.Store, p parcel, mine *packageOrder, done *publication, claim claim) error {
 	for {
 		if err := o.allocate(ctx, s, p, mine, done); err != nil {
-			return false, err
+			return err
 		}
 		// Asked once the id is taken: of two, one at least sees the other's lease.
-		if crowded, err := others.crowded(ctx); err != nil {
-			return false, err
+		if crowded, err := claim.crowded(ctx); err != nil {
+			return err
 		} else if crowded {
 			done.crowded = true
 		}
 		if err := p.rememberRunID(done.at.RunID); err != nil {
-			return false, err
+			return err
 		}
 		for _, object := range p.objects[:len(p.objects)-1] {
 			if err := put(ctx, s, p, done.at, object); err != nil {
-				return false, err
-			}
-		}
-		var rivals []result.RunID
-		if !done.seen {
-			if theirs, rivals, err = others.overtaken(ctx, done.at.RunID); err != nil || theirs {
-				return theirs, err
+				return err
 			}
 		}
 		// The upload may have taken minutes.
-		greater, err := greatest(ctx, s, p, string(done.at.RunID), rivals...)
+		greater, err := greatest(ctx, s, p, string(done.at.RunID))
 		if err != nil {
-			return false, err
+			return err
 		}
 		if greater != "" {
 			continue
 		}
 		if done.crowded {
 			if owner, there, err := done.owner(ctx, s); err != nil {
-				return false, err
+				return err
 			} else if there && owner != done.handle {
 				done.yield()
 				continue
 			}
 		}
+		if err := claim.ours(ctx); err != nil {
+			return err
+		}
 		done.sent = time.Now()
 		if err := put(ctx, s, p, done.at, p.objects[len(p.objects)-1]); err != nil {
-			return false, err
+			return err
 		}
 		done.took = max(time.Since(done.sent), 1)
-		return false, nil
+		return nil
 	}
 }
 
@@ -220,16 +222,15 @@ func (o *order) allocate(ctx context.Context, s store.Store, p parcel, mine *pac
 		Container: p.container, Release: p.queue.Release, Architecture: p.queue.Architecture, Package: p.pkg,
 		RunID: result.NewRunID(when, p.body, p.queue.Architecture, p.queue.Release),
 	}
-	o.given(done.at.RunID)
 	return nil
 }
 
 // second is the text that all run ids of a second, and of later ones, are greater than.
 func second(t time.Time) string { return t.UTC().Format("20060102_150405") }
 
-// greatest returns the greatest run id of the parcel's package above a given one, empty if there is none but those to be
-// ignored. A container that is missing is made.
-func greatest(ctx context.Context, s store.Store, p parcel, above string, ignored ...result.RunID) (result.RunID, error) {
+// greatest returns the greatest run id of the parcel's package above a given one, empty if there is none. A container that is
+// missing is made.
+func greatest(ctx context.Context, s store.Store, p parcel, above string) (result.RunID, error) {
 	ids, err := runs(ctx, s, p.container, p.queue.Release, p.queue.Architecture, p.pkg, above)
 	if errors.Is(err, store.ErrNotFound) {
 		within, cancel := context.WithTimeout(ctx, listLimit)
@@ -239,7 +240,6 @@ func greatest(ctx context.Context, s store.Store, p parcel, above string, ignore
 	if err != nil {
 		return "", err
 	}
-	ids = slices.DeleteFunc(ids, func(id result.RunID) bool { return slices.Contains(ignored, id) })
 	if len(ids) == 0 {
 		return "", nil
 	}
@@ -271,7 +271,11 @@ func put(ctx context.Context, s store.Store, p parcel, at result.Location, o obj
 		return fmt.Errorf("read the parcel: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	ctx, cancel := context.WithTimeout(ctx, putLimit(o.size))
+	limit := putLimit(o.size)
+	if o.name == result.TarObject {
+		limit = tarLimit
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return s.Put(ctx, at.Container, at.Object(o.name), file, o.size, o.properties)
 }
@@ -280,3 +284,7 @@ func put(ctx context.Context, s store.Store, p parcel, at result.Location, o obj
 func putLimit(size int64) time.Duration {
 	return 2*time.Minute + time.Duration(size/(256<<10))*time.Second
 }
+
+// tarLimit bounds the upload of result.tar, which is small: it must not become readable long after its worker was taken for
+// dead.
+const tarLimit = 30 * time.Second

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -41,9 +42,12 @@ type spoolObject struct {
 
 const entryFile = "entry.json"
 
-// runIDFile is beside entry.json from the moment on in which the result gets a run id: an upload that a crash has ended is
-// taken up under the same one. It is no loss if it is missing; see lookup.
-const runIDFile = "run-id"
+// runIDFile is beside entry.json from the moment on in which the result gets a run id, with a line for each that it was given.
+// An upload that a crash has ended is taken up under the last one; what lies under the others is removed.
+const (
+	runIDFile   = "run-ids"
+	settledMark = "settled" // the last line, once the result is known to be in order: then it is not moved any more
+)
 
 func (l *life) spoolEntry() spoolEntry {
 	e := spoolEntry{
@@ -91,7 +95,8 @@ type spooledResult struct {
 	began   time.Time
 	result  result.Result
 	parcel  parcel
-	runID   result.RunID // empty if it had none
+	runIDs  []result.RunID // that it was given, in this order
+	settled bool           // under the last one
 }
 
 // readSpooled reads an entry and compares everything that belongs to it.
@@ -132,10 +137,16 @@ func readSpooled(folder string) (spooledResult, error) {
 	if r.result, err = result.ReadTar(tar); err != nil {
 		return spooledResult{}, err
 	}
-	if id, err := os.ReadFile(filepath.Join(folder, runIDFile)); err == nil {
-		if id := result.RunID(strings.TrimSpace(string(id))); id.Valid() {
-			r.runID = id
+	tried, err := os.ReadFile(filepath.Join(folder, runIDFile))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return spooledResult{}, err
+	}
+	for line := range strings.Lines(string(tried)) {
+		line = strings.TrimSpace(line)
+		if id := result.RunID(line); id.Valid() {
+			r.runIDs, r.settled = append(r.runIDs, id), false
 		}
+		r.settled = r.settled || line == settledMark && len(r.runIDs) > 0
 	}
 	return r, nil
 }
@@ -162,12 +173,23 @@ func (o spoolObject) compare(folder string) error {
 }
 
 // rememberRunID notes the run id down under which the result is about to be stored.
-func (p *parcel) rememberRunID(id result.RunID) error {
-	draft := p.path(runIDFile + draftSuffix)
-	if err := os.WriteFile(draft, []byte(id+"\n"), 0o600); err != nil {
+func (p *parcel) rememberRunID(id result.RunID) error { return p.remember(string(id)) }
+
+// rememberSettled notes down that the result is in order under the last run id.
+func (p *parcel) rememberSettled() error { return p.remember(settledMark) }
+
+// remember adds a line, unless it is the last one already.
+func (p *parcel) remember(line string) error {
+	file, err := os.OpenFile(p.path(runIDFile), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
 		return fmt.Errorf("note the run id in the spool: %w", err)
 	}
-	if err := os.Rename(draft, p.path(runIDFile)); err != nil {
+	defer func() { _ = file.Close() }()
+	before, err := io.ReadAll(file)
+	if err == nil && !bytes.HasSuffix(before, []byte(line+"\n")) {
+		_, err = file.WriteString(line + "\n")
+	}
+	if err != nil {
 		return fmt.Errorf("note the run id in the spool: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 )
@@ -53,9 +54,9 @@ func (l *life) unspool() {
 // back: if there will be no next start, somebody else has to run it, and if there is one, it finds out.
 func (l *life) shelve(context.Context) State {
 	if l.publication.seen {
-		l.lease.end(l.unsettled()) // whoever gets the request can take the result at once
+		l.lease.End(lease.Ended) // whoever gets the request can take the result at once
 	}
-	l.lease.end(leaseKept)
+	l.lease.End(lease.Kept)
 	if err := l.entry.drop().Requeue(); err != nil && !isStale(err) {
 		l.log.Error("the request was not given back; the end of the session gives it back", "error", err)
 	}
@@ -113,16 +114,12 @@ func (w *Worker) reviveLife(r spooledResult, s *state) *life {
 	d := Delivery{Message: lostMessage{}, Queue: r.queue, Body: r.body, Redelivered: true}
 	l := w.newLifeOf(r.handle, d, s)
 	l.began, l.first = r.began, Store
-	l.lease.resumed = false
-	l.lease.change(func(c *leaseContent) { c.Since, c.Waiting = r.began.UTC(), false })
+	l.lease = w.leases.Resume(l.leased())
+	l.watch = l.lease.Watch()
 	l.request, l.result, l.parcel = r.request, r.result, r.parcel
-	if r.runID != "" {
-		l.publication.at = result.Location{
-			Container: r.parcel.container, Release: r.queue.Release, Architecture: r.queue.Architecture,
-			Package: r.request.Package, RunID: r.runID,
-		}
-		w.ledger.own(r.runID)
-	}
+	l.publication.resume(result.Location{
+		Container: r.parcel.container, Release: r.queue.Release, Architecture: r.queue.Architecture, Package: r.request.Package,
+	}, r.runIDs, r.settled)
 	l.spooled.Store(true)
 	w.spool.enter(l.id, r.began)
 	return l

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -177,9 +178,22 @@ func TestSpoolEntryComesBackAsItWas(t *testing.T) {
 		if got, want := fmt.Sprintf("%+v", r.parcel), fmt.Sprintf("%+v", l.parcel); got != want {
 			t.Errorf("parcel\n%s, want\n%s", got, want)
 		}
-		l.parcel.rememberRunID("20261125_120000_aaaaa@")
-		if r, err = readSpooled(b.spool.path(l.id)); err != nil || r.runID != "20261125_120000_aaaaa@" {
-			t.Errorf("run id %q, %v", r.runID, err)
+		tried := []result.RunID{"20261125_120000_aaaaa@", "20261125_120001_aaaaa@"}
+		for i, id := range []result.RunID{tried[0], tried[0], tried[1]} {
+			if err := l.parcel.rememberRunID(id); err != nil {
+				t.Fatal(err)
+			}
+			if i == 1 {
+				if err := l.parcel.rememberSettled(); err != nil {
+					t.Fatal(err)
+				}
+				if r, err = readSpooled(b.spool.path(l.id)); err != nil || !slices.Equal(r.runIDs, tried[:1]) || !r.settled {
+					t.Errorf("run ids %q, settled %v, %v", r.runIDs, r.settled, err)
+				}
+			}
+		}
+		if r, err = readSpooled(b.spool.path(l.id)); err != nil || !slices.Equal(r.runIDs, tried) || r.settled {
+			t.Errorf("run ids %q, settled %v, %v", r.runIDs, r.settled, err)
 		}
 		for name, content := range map[string]string{"log.gz": "other", "entry.json": "{}", "result.tar": ""} {
 			kept, err := os.ReadFile(filepath.Join(b.spool.path(l.id), name))

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 )
 
 // state is the worker's folder: a lock that says it is in use, its name, run/HANDLE for each run, spool/HANDLE for each result
@@ -55,7 +57,7 @@ func openState(path string) (*state, error) {
 // workerID reads the worker's name, and makes one for a new worker.
 func workerID(path string) (string, error) {
 	content, err := os.ReadFile(path)
-	if name := strings.TrimSpace(string(content)); err == nil && handlePattern.MatchString(name) {
+	if name := strings.TrimSpace(string(content)); err == nil && lease.Handle.MatchString(name) {
 		return name, nil
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
@@ -34,7 +35,7 @@ func TestStatusMessages(t *testing.T) {
 		}
 		handles := map[string]bool{}
 		for _, m := range b.session.wholes(queue.StatusExchange) {
-			handles[m.Headers[queue.HandleHeader]] = handlePattern.MatchString(m.Headers[queue.HandleHeader])
+			handles[m.Headers[queue.HandleHeader]] = lease.Handle.MatchString(m.Headers[queue.HandleHeader])
 			if m.Headers[queue.WorkerHeader] != b.state.worker {
 				t.Errorf("headers %v, want those of worker %s", m.Headers, b.state.worker)
 			}

@@ -1,66 +1,199 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 )
 
+// errNotOurs: somebody else has taken over the lease, and with it the request. What we have published is his to judge.
+var errNotOurs = errors.New("another worker took this one for dead and has the request now")
+
 // store puts the result where readers find it. It keeps trying for as long as the store is away; the result lies in the
-// spool meanwhile, and a crash at any point leaves it there. The next start of the worker finds in the store how far it came:
-// objects without result.tar are written again under the same run id, a result.tar that names this life is the result.
+// spool meanwhile, and a crash at any point leaves it there. The next start of the worker knows from the spool under which run
+// ids it was tried: objects without result.tar are written again, a result.tar that names this life is the result.
 func (l *life) store(ctx context.Context) State {
 	w := l.worker
 	defer w.order.clear(l.id)
-	done := l.persist(ctx, "storing the result", l.invalid, func(ctx context.Context) error {
-		theirs, err := l.publish(ctx)
+	done := l.persist(ctx, "storing the result", l.final, func(ctx context.Context) error {
+		err := l.publish(ctx)
 		w.order.note(l.id, err)
 		if errors.Is(err, errAhead) {
 			l.log.Error("the result stays in the spool", "error", err)
 		}
-		if err != nil || theirs {
-			return err
-		}
-		l.at = l.publication.at
-		l.log.Info("result stored", "run_id", string(l.at.RunID), "container", l.at.Container, "exitcode", l.result.ExitCode)
-		return nil
+		return err
 	})
 	switch {
 	case done:
 		return Announce
 	case l.refused != nil:
 		return Reject
+	case l.passedOn:
+		l.log.Warn("the result is dropped", "reason", errNotOurs, "exitcode", l.result.ExitCode)
+		l.unspool()
+		return Handback
 	}
 	return Handback
 }
 
-// publish is one try. It reports whether somebody else's result counts.
-func (l *life) publish(ctx context.Context) (theirs bool, err error) {
-	w := l.worker
-	if err := l.lease.resume(ctx); err != nil {
-		return false, err
+// final ends the trying when the store will never take the result, or need not.
+func (l *life) final(err error) bool {
+	switch {
+	case errors.Is(err, store.ErrInvalid):
+		l.refused = err
+		return true
+	case errors.Is(err, errNotOurs):
+		l.passedOn = true
+		return true
 	}
-	if !l.publication.seen {
-		if theirs, _, err = l.overtaken(ctx, ""); err != nil { // before a large upload
-			return false, err
-		}
-	}
-	if theirs {
-		l.publication.leave()
-		return true, l.publication.clear(ctx, w.store)
-	}
-	if err := l.lease.ensure(ctx, l.publication.seen); err != nil {
-		return false, err
-	}
-	return w.order.publish(ctx, w.store, l.parcel, &l.publication, l)
+	return false
 }
 
-// invalid ends the trying when the store will never take the result.
-func (l *life) invalid(err error) bool {
-	if !errors.Is(err, store.ErrInvalid) {
-		return false
+// publish is one try.
+func (l *life) publish(ctx context.Context) error {
+	if l.lease.Waits() { // an operator has ended what had not begun
+		switch l.decide(ctx) {
+		case stored:
+			return nil
+		case busy:
+			return cmp.Or(context.Cause(ctx), errNotOurs)
+		}
 	}
-	l.refused = err
-	return true
+	if err := l.answer(ctx); err != nil {
+		return err
+	}
+	before, taken := l.lease.Before()
+	if found, err := l.late(ctx, before); err != nil || found {
+		return err
+	}
+	if !l.publication.settled {
+		if err := l.worker.order.publish(ctx, l.worker.store, l.parcel, &l.publication, l); err != nil {
+			return err
+		}
+		l.log.Info("result stored", "run_id", string(l.publication.at.RunID), "container", l.publication.at.Container,
+			"exitcode", l.result.ExitCode)
+	}
+	l.at = l.publication.at
+	if len(before) == 0 {
+		return nil
+	}
+	if !sleep(ctx, time.Until(taken.Add(straggling))) {
+		return context.Cause(ctx)
+	}
+	all, err := l.equals(ctx)
+	if err != nil {
+		return err
+	}
+	return l.clearEqual(ctx, all.of(before))
 }
+
+// straggling is how long after a lease was taken over its life before may still bring an upload to its end.
+const straggling = tarLimit + 15*time.Second
+
+// late looks for a result that has come into the store while the test ran, from a life that had the lease before and was taken
+// for dead, or from a worker of another kind that got the message. If readers are sure to see it, ours is not needed.
+func (l *life) late(ctx context.Context, before []string) (bool, error) {
+	if !l.publication.sent.IsZero() || len(before) == 0 && !l.entry.contested() {
+		return false, nil // ours may be readable, or is the only one
+	}
+	all, err := l.equals(ctx)
+	if err != nil {
+		return false, err
+	}
+	found := all.of(before)
+	if foreign, ok := all.foreign(time.Since(l.began)); ok && l.entry.contested() {
+		found = append(found, foreign)
+	}
+	if len(found) == 0 {
+		return false, nil
+	}
+	last := found[len(found)-1]
+	unknown := publication{at: last.at, took: unseenPut}
+	if passed, err := unknown.passed(ctx, l.worker.store); err != nil || passed {
+		return false, err
+	}
+	l.publication.leave()
+	if err := errors.Join(l.publication.clear(ctx, l.worker.store), l.clearEqual(ctx, found[:len(found)-1])); err != nil {
+		return false, err
+	}
+	l.lease.Publish(string(last.at.RunID))
+	l.settleWith(last)
+	return true, nil
+}
+
+// answer makes sure that this life answers for the request: it has the lease, in the store, where all can see it. Otherwise
+// the error is errNotOurs.
+func (l *life) answer(ctx context.Context) error {
+	standing, err := l.lease.Standing(ctx)
+	if err != nil {
+		return err
+	}
+	if standing == lease.Unwritten {
+		if !l.entry.stale() {
+			standing, err = l.lease.Write(ctx)
+		} else {
+			standing, err = l.reclaim(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if standing != lease.Held {
+		return errNotOurs
+	}
+	return nil
+}
+
+// reclaim is for a result whose lease never reached the store and whose message has gone back: whoever gets that may have
+// begun the request anew. Then he answers for it.
+func (l *life) reclaim(ctx context.Context) (lease.Standing, error) {
+	others, err := l.watch.Others(ctx)
+	if err != nil {
+		return lease.Unwritten, err
+	}
+	for _, other := range others {
+		if !other.Waiting {
+			return lease.Lost, nil
+		}
+	}
+	claimed, err := l.lease.Claim(ctx, l.watch)
+	if err != nil {
+		return lease.Unwritten, err
+	}
+	if !claimed {
+		return lease.Lost, nil
+	}
+	return lease.Held, nil
+}
+
+// ours tells the publication whether this life still answers for the request. It asks the store only if that is not certain.
+func (l *life) ours(ctx context.Context) error {
+	standing, err := l.lease.Standing(ctx)
+	if err == nil && standing != lease.Held {
+		err = errNotOurs
+	}
+	return err
+}
+
+// crowded reports whether another worker has an equal request in work. In this process, results of equal requests cannot get
+// the same run id.
+func (l *life) crowded(ctx context.Context) (bool, error) {
+	others, err := l.watch.Others(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, other := range others {
+		if !other.Dead && other.Worker != l.state.worker {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// inOrder lets others know which result counts.
+func (l *life) inOrder(id result.RunID) { l.lease.Publish(string(id)) }

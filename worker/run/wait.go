@@ -13,31 +13,33 @@ const waitInterval = 5 * time.Second
 // all of that is over, and the request is run. A crash here leaves the request with the broker, and a lease that nobody
 // waits for.
 func (l *life) wait(ctx context.Context) State {
+	switch l.decide(ctx) {
+	case stored:
+		return Announce
+	case vacant:
+		return l.beginning()
+	}
+	return Handback // whoever has the request now does the same
+}
+
+// decide returns when it is known whether the request is to be run. It returns busy when the broker has taken the request away,
+// or the context has ended.
+func (l *life) decide(ctx context.Context) verdict {
 	for {
-		var found lookedUp
+		found := busy
 		asked := l.persist(ctx, "looking for an earlier result", never, func(ctx context.Context) (err error) {
 			found, err = l.lookup(ctx)
 			return err
 		})
-		switch {
-		case !asked:
-			return Handback
-		case found.theirs:
-			return Announce
-		case !found.busy && !found.held:
-			l.lease.replaces(found.over)
-			l.lease.change(func(c *leaseContent) { c.Waiting = false })
-			return l.beginning()
+		if !asked || found != busy {
+			return found
 		}
 		if !l.waited {
 			l.waited = true
 			l.log.Info("the request may still be in work elsewhere: waiting for that to end")
 		}
-		if !sleep(ctx, waitInterval) {
-			return Handback
-		}
-		if l.entry.stale() {
-			return Handback // whoever has it now does the same
+		if !sleep(ctx, waitInterval) || l.entry.stale() {
+			return busy
 		}
 	}
 }

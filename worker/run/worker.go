@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
@@ -63,7 +64,8 @@ type Worker struct {
 	testbeds Testbeds
 	store    store.Store
 	log      *slog.Logger
-	name     string // from Run on
+	name     string          // from Run on
+	leases   *lease.Registry // from Run on
 
 	broker   *lender // the current session, for whoever publishes
 	ledger   *ledger
@@ -75,15 +77,11 @@ type Worker struct {
 	drain    chan struct{} // closed by Drain
 	drainOne sync.Once
 
-	background context.Context // of the keepers of leases
-	keepers    sync.WaitGroup
-
 	mu       sync.Mutex
 	wanted   wanted
 	changed  chan struct{} // closed and replaced by Reconfigure
 	lives    map[*life]struct{}
-	keeping  map[string]struct{} // handles whose leases this process keeps
-	consumed *queue.Session      // whose queues are consumed; nil while there is none
+	consumed *queue.Session // whose queues are consumed; nil while there is none
 }
 
 // wanted is the part of the settings that may change while the worker runs.
@@ -100,15 +98,14 @@ func New(settings Settings, testbeds Testbeds, results store.Store, log *slog.Lo
 	if settings.RetryPause == 0 {
 		settings.RetryPause = defaultRetryPause
 	}
-	ledger := newLedger()
 	return &Worker{
 		settings: settings, testbeds: testbeds, store: results, log: log,
-		broker: newLender(), ledger: ledger, order: newOrder(ledger.own),
+		broker: newLender(), ledger: newLedger(), order: newOrder(),
 		spool:    newSpool(filepath.Join(settings.StateDirectory, spoolFolder)),
 		rejects:  rejects{filepath.Join(settings.StateDirectory, rejectsFolder)},
 		incoming: make(chan Delivery), places: newPlaces(settings.Slots), drain: make(chan struct{}),
 		wanted: wanted{settings.Queues, settings.Slots}, changed: make(chan struct{}),
-		lives: map[*life]struct{}{}, keeping: map[string]struct{}{}, background: context.Background(),
+		lives: map[*life]struct{}{},
 	}, nil
 }
 
@@ -146,13 +143,12 @@ func (w *Worker) Run(ctx context.Context, dial Dialer) error {
 	defer state.close()
 	w.name = state.worker
 	w.clearLeftovers(ctx, state)
-	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
-	w.background = background
-	dead := w.deadLeases(state)
+	w.leases = lease.NewRegistry(w.store, state.worker, state.leases, w.log)
+	dead := w.leases.Dead(w.spools)
 	var tidying sync.WaitGroup
-	tidying.Go(func() { w.endLeases(background, state, dead) })
+	tidying.Go(func() { w.tidyLeases(w.leases.Background(), dead) })
 	defer tidying.Wait()
-	defer w.stopKeepers(stopBackground, removeLimitStopping)
+	defer w.leases.Close(removeLimitStopping)
 
 	sessions, endSessions := context.WithCancel(context.WithoutCancel(ctx))
 	defer endSessions()

@@ -1,0 +1,332 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
+)
+
+// How a lease shows that its worker lives.
+const (
+	// Beat is how often it is written.
+	Beat = 20 * time.Second
+	// Lifetime is for how long others see no change before they take it for dead.
+	Lifetime = 60 * time.Second
+	// certain is for how long after a write nobody can have taken it over, also if another write is under way by then.
+	certain = Lifetime - putLimit - 5*time.Second
+)
+
+// Standing is what a life knows about its lease.
+type Standing int
+
+// The standings.
+const (
+	Unwritten Standing = iota // nobody else has ever seen it
+	Held                      // it is ours
+	Lost                      // somebody has taken it over, or has settled the request
+)
+
+// Fate is what becomes of a lease when its life ends.
+type Fate int
+
+// The fates.
+const (
+	Over  Fate = iota // the message is settled, or nothing was published: the lease goes
+	Ended             // a result was published, but the message is somebody else's now, who has to find it
+	Kept              // the next start of the worker goes on with it
+)
+
+// Lease is the one of a life. Its goroutine, the keeper, writes it; the life waits for that only where it asks.
+type Lease struct {
+	registry *Registry
+	log      *slog.Logger
+	request  Identity
+	writing  chan struct{} // holds a token while free: who reads, writes or removes the object
+
+	mu      sync.Mutex
+	content Content
+	record  record    // and the object's name
+	tried   bool      // it may be in the store
+	written bool      // it has been
+	last    time.Time // when the last write that succeeded was begun, by this process
+	quiet   bool      // the keeper writes nothing until the standing is known
+	lost    bool
+	taken   time.Time // when it was taken over from another life; zero if it was not
+
+	quit chan struct{}
+	once sync.Once
+	fate Fate
+}
+
+// keep writes the lease until its life has ended, and then does what its fate is. The context bounds all of that.
+func (k *Lease) keep(ctx context.Context) {
+	k.note()
+	ticker := time.NewTicker(Beat)
+	defer ticker.Stop()
+	for {
+		if err := k.beat(ctx); err != nil {
+			k.log.Debug("the lease of the request was not written", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-k.quit:
+			k.farewell(ctx)
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// note notes the lease down where the next start of the worker finds it.
+func (k *Lease) note() {
+	k.mu.Lock()
+	r := k.record
+	r.written = k.written
+	k.mu.Unlock()
+	if err := r.write(); err != nil {
+		k.log.Warn("the lease is not noted down: when this worker crashes, others wait a minute longer", "error", err)
+	}
+}
+
+func (k *Lease) beat(ctx context.Context) error {
+	k.mu.Lock()
+	quiet := k.quiet
+	k.mu.Unlock()
+	if quiet {
+		return nil
+	}
+	_, err := k.Write(ctx)
+	return err
+}
+
+// Write writes the lease and returns its standing: only one that is held was written. Whoever publishes a result makes sure
+// of it: a result that names a life without a lease would be taken for that of a settled request.
+func (k *Lease) Write(ctx context.Context) (Standing, error) {
+	release, err := k.occupy(ctx)
+	if err != nil {
+		return Unwritten, err
+	}
+	defer release()
+	return k.write(ctx)
+}
+
+// write needs the lease occupied. A lease that may look dead is written as one that is taken over (see Take): somebody may do
+// that in the same moment.
+func (k *Lease) write(ctx context.Context) (Standing, error) {
+	began := time.Now()
+	if standing, err := k.check(ctx); err != nil || standing == Lost {
+		return standing, err
+	}
+	k.mu.Lock()
+	k.content.Beat++
+	doubtful := k.tried && !k.fresh()
+	k.tried, k.quiet = true, false
+	content, object, first := k.content, k.record.object, !k.written
+	k.mu.Unlock()
+	if doubtful {
+		if err := k.rewrite(ctx, object, content, began); err != nil {
+			return Unwritten, err
+		}
+	} else if err := put(ctx, k.registry.store, object, content); err != nil {
+		return Unwritten, err
+	}
+	k.mu.Lock()
+	k.written, k.last = true, began
+	k.mu.Unlock()
+	if first {
+		k.note()
+	}
+	return Held, nil
+}
+
+// errOvertaken: the next look finds out who has the lease.
+var errOvertaken = errors.New("somebody else has written the lease of the request at the same moment")
+
+func (k *Lease) rewrite(ctx context.Context, object string, content Content, began time.Time) error {
+	within, cancel := context.WithDeadlineCause(ctx, began.Add(takeLimit), errors.New("no answer in time"))
+	defer cancel()
+	if err := put(within, k.registry.store, object, content); err != nil {
+		return err
+	}
+	if !sleep(ctx, takePause) {
+		return context.Cause(ctx)
+	}
+	now, err := get(ctx, k.registry.store, object)
+	if err == nil && !now.equal(content) {
+		err = errOvertaken
+	}
+	return err
+}
+
+// Standing tells whether the lease is ours, at a moment after the call.
+func (k *Lease) Standing(ctx context.Context) (Standing, error) {
+	release, err := k.occupy(ctx)
+	if err != nil {
+		return Unwritten, err
+	}
+	defer release()
+	return k.check(ctx)
+}
+
+// check needs the lease occupied. It asks the store only when somebody may have taken the lease over.
+func (k *Lease) check(ctx context.Context) (Standing, error) {
+	k.mu.Lock()
+	lost, fresh := k.lost, k.fresh()
+	tried, written, waiting, object := k.tried, k.written, k.content.Waiting, k.record.object
+	k.mu.Unlock()
+	switch {
+	case lost:
+		return Lost, nil
+	case fresh:
+		return Held, nil
+	case !tried:
+		return Unwritten, nil
+	}
+	now, err := get(ctx, k.registry.store, object)
+	missing := errors.Is(err, store.ErrNotFound)
+	if err != nil && !missing {
+		return Unwritten, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case missing && (waiting || !written): // one that waits is removed by whoever takes its life for dead, and no loss
+		return Unwritten, nil
+	case missing || now.Handle != k.content.Handle:
+		k.lost = true
+		return Lost, nil
+	}
+	k.written = true
+	k.content.Beat = max(k.content.Beat, now.Beat)
+	if k.quiet { // the worker before this one knew these
+		k.content.Lives, k.content.Published, k.quiet = now.Lives, now.Published, false
+		if len(now.Lives) > 0 {
+			k.taken = time.Now()
+		}
+	}
+	return Held, nil
+}
+
+// fresh reports whether nobody can have taken the lease over. It needs the lock.
+func (k *Lease) fresh() bool { return !k.last.IsZero() && time.Since(k.last) < certain }
+
+// Publish notes the run id under which the result is readable, in order; with the next write, others know.
+func (k *Lease) Publish(runID string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.content.Published = runID
+}
+
+// Before are the handles of the lives that had the lease before, whose results belong to the same request, and when it was
+// taken over from the last of them.
+func (k *Lease) Before() (handles []string, taken time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.content.Lives), k.taken
+}
+
+// Waits reports whether the lease is one that waits: neither Take nor Claim has succeeded yet.
+func (k *Lease) Waits() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.content.Waiting
+}
+
+// Object is the name of the lease in its container.
+func (k *Lease) Object() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.record.object
+}
+
+// End tells the keeper what becomes of the lease. The first word counts.
+func (k *Lease) End(f Fate) {
+	k.once.Do(func() {
+		k.fate = f
+		close(k.quit)
+	})
+}
+
+// occupy makes sure that what is done with the object is done one after the other.
+func (k *Lease) occupy(ctx context.Context) (release func(), err error) {
+	select {
+	case <-k.writing:
+		return func() { k.writing <- struct{}{} }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// farewellLimit is how long the end of a lease is tried for. One that stays behind looks dead to everybody in a minute, and
+// is put right by the next start of the worker.
+const farewellLimit = 10 * time.Minute
+
+func (k *Lease) farewell(ctx context.Context) {
+	if k.fate == Kept {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, farewellLimit)
+	defer cancel()
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+		err := k.part(ctx)
+		if err == nil {
+			if err := k.record.remove(); err != nil {
+				k.log.Warn("the record of a lease is left behind; the next start of the worker removes it", "error", err)
+			}
+			return
+		}
+		if !sleep(ctx, pause) {
+			k.log.Warn("the lease of a request that is done is left behind; the next start of the worker puts it right", "error", err)
+			return
+		}
+	}
+}
+
+// part ends the lease in the store, if it is ours to end.
+func (k *Lease) part(ctx context.Context) error {
+	release, err := k.occupy(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if k.fate == Ended {
+		k.mu.Lock()
+		k.content.Ended = true
+		k.mu.Unlock()
+		_, err := k.write(ctx)
+		return err
+	}
+	standing, err := k.check(ctx)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	tried, object := k.tried, k.record.object
+	k.mu.Unlock()
+	if standing == Lost || !tried {
+		return nil
+	}
+	return remove(ctx, k.registry.store, object)
+}
+
+// String names the lease in a log.
+func (k *Lease) String() string { return fmt.Sprintf("%s/%s", Container, k.Object()) }
+
+// sleep waits for the duration, or until the context ends: then it reports false.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
