@@ -90,36 +90,51 @@ func (g *gatekeeper) publish(ctx context.Context, began time.Time, requests []pl
 		if err != nil {
 			return fmt.Errorf("request %s: %w", p.Key, err)
 		}
-		for tries := 0; ; tries++ {
-			if session == nil {
-				session, err = queue.Dial(ctx, g.stack.broker, queue.WithLimit(10*time.Second), queue.WithName("chaos: gatekeeper"))
+		for range p.Copies {
+			confirmed, tries, err := g.send(ctx, &session, q, wanted.Body)
+			if err != nil {
+				return err
 			}
-			if err == nil {
-				err = session.Publish(ctx, "", q.Name(), wanted.Body, true)
+			if wanted.Most++; confirmed {
+				wanted.Least++
 			}
-			if err == nil || errors.Is(err, queue.ErrUnconfirmed) {
-				wanted.Unconfirmed = err != nil
-				g.add(wanted, tries > 0)
-			}
-			if err == nil || errors.Is(err, queue.ErrUnconfirmed) {
-				break
-			}
-			if session != nil {
-				_ = session.Close()
-				session = nil
-			}
-			if !sleep(ctx, 500*time.Millisecond) {
-				return context.Cause(ctx)
-			}
+			g.add(wanted, tries > 1)
 		}
 	}
 	return nil
 }
 
+// send publishes a message, and tries again for as long as it is sure that the broker does not have it.
+func (g *gatekeeper) send(ctx context.Context, session **queue.Session, q request.Queue, body []byte) (confirmed bool, tries int, err error) {
+	for tries = 1; ; tries++ {
+		if *session == nil {
+			*session, err = queue.Dial(ctx, g.stack.broker, queue.WithLimit(10*time.Second), queue.WithName("chaos: gatekeeper"))
+		}
+		if err == nil {
+			err = (*session).Publish(ctx, "", q.Name(), body, true)
+		}
+		if err == nil || errors.Is(err, queue.ErrUnconfirmed) {
+			return err == nil, tries, nil
+		}
+		if *session != nil {
+			_ = (*session).Close()
+			*session = nil
+		}
+		if !sleep(ctx, 500*time.Millisecond) {
+			return false, tries, context.Cause(ctx)
+		}
+	}
+}
+
+// add notes a request down as it is now: one that was sent before takes its place.
 func (g *gatekeeper) add(r check.Request, again bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.published = append(g.published, r)
+	if last := len(g.published) - 1; last >= 0 && g.published[last].Key == r.Key {
+		g.published[last] = r
+	} else {
+		g.published = append(g.published, r)
+	}
 	if again {
 		g.again++
 	}

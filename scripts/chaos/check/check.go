@@ -18,7 +18,7 @@ type Kind string
 // The kinds of problems, the gravest first.
 const (
 	Lost        Kind = "lost"        // a request without a readable result
-	Doubled     Kind = "doubled"     // a request with more than one
+	Doubled     Kind = "doubled"     // a request with more than it was sent times
 	Unreadable  Kind = "unreadable"  // a result that a reader cannot use
 	Wrong       Kind = "wrong"       // a result that does not belong to its request
 	Unseen      Kind = "unseen"      // a result that appeared below one that was readable already: the gatekeeper never reads it
@@ -101,14 +101,14 @@ func (c *checker) request(r Request, rejected []Rejected) {
 	}
 	results := c.byKey[r.Key]
 	switch {
-	case len(results) == 0 && !r.Unconfirmed:
-		c.say(Lost, "request %s for %s has no readable result", r.Key, r.Place.Dir())
-	case len(results) > 1:
+	case len(results) < r.Least:
+		c.say(Lost, "request %s for %s, sent %d times, has %d readable results", r.Key, r.Place.Dir(), r.Least, len(results))
+	case len(results) > r.Most:
 		var places []string
 		for _, s := range results {
 			places = append(places, where(s.At))
 		}
-		c.say(Doubled, "request %s has %d results: %s", r.Key, len(results), strings.Join(places, ", "))
+		c.say(Doubled, "request %s, sent %d times, has %d results: %s", r.Key, r.Most, len(results), strings.Join(places, ", "))
 	}
 	for _, s := range results {
 		c.belongs(r, s)
@@ -143,7 +143,7 @@ func (c *checker) malformed(r Request, rejected []Rejected) {
 			return
 		}
 	}
-	if !r.Unconfirmed {
+	if r.Least > 0 {
 		c.say(Rejection, "malformed request %s is gone: it is not among the rejected ones", r.Key)
 	}
 }

@@ -22,7 +22,7 @@ func sound() State {
 		key := fmt.Sprintf("k%d", n)
 		place := result.Location{Container: "autopkgtest-stone", Release: "stone", Architecture: "amd64", Package: "gzip"}
 		body := []byte("gzip\n" + key)
-		s.Requests = append(s.Requests, Request{Key: key, Body: body, Place: place, Codes: []int{0, 16}})
+		s.Requests = append(s.Requests, Request{Key: key, Body: body, Place: place, Codes: []int{0, 16}, Least: 1, Most: 1})
 		when := noon.Add(time.Duration(n) * time.Second)
 		place.RunID = result.NewRunID(when, body, "amd64", "stone")
 		s.Stored = append(s.Stored, Stored{
@@ -31,7 +31,7 @@ func sound() State {
 		})
 		s.Completions = append(s.Completions, queue.Completion{Location: place})
 	}
-	s.Requests = append(s.Requests, Request{Key: "m0", Body: []byte("?"), Malformed: true})
+	s.Requests = append(s.Requests, Request{Key: "m0", Body: []byte("?"), Malformed: true, Least: 1, Most: 1})
 	s.Rejected = []Rejected{{Body: []byte("?"), Reason: "no package"}}
 	return s
 }
@@ -102,12 +102,18 @@ func TestCheck(t *testing.T) {
 			s.Rejected = append(s.Rejected, Rejected{Body: s.Requests[0].Body, Reason: "no"})
 		}, []Kind{Rejection}},
 		"an unconfirmed request that never arrived": {func(s *State) {
-			s.Requests = append(s.Requests, Request{Key: "k9", Unconfirmed: true}, Request{Key: "m9", Unconfirmed: true, Malformed: true})
+			s.Requests = append(s.Requests, Request{Key: "k9", Most: 1}, Request{Key: "m9", Most: 1, Malformed: true})
 		}, nil},
 		"an unconfirmed request with two results": {func(s *State) {
-			s.Requests[0].Unconfirmed = true
+			s.Requests[0].Least = 0
 			s.Stored[1].Result = s.Stored[0].Result
 		}, []Kind{Doubled, Lost}},
+		"two equal requests with one result": {func(s *State) {
+			s.Requests[0].Least, s.Requests[0].Most = 2, 2
+		}, []Kind{Lost}},
+		"two equal requests, one of them unconfirmed": {func(s *State) {
+			s.Requests[0].Most = 2
+		}, nil},
 		"a message in a queue": {func(s *State) { s.Queues["debci-stone-amd64"] = 1 }, []Kind{Queued}},
 		"a folder that was left": {func(s *State) {
 			s.Leftovers = []string{"worker 1: state/run/20261125-120000-aaaaaaaa"}

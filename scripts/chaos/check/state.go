@@ -36,8 +36,8 @@ type Request struct {
 	// Malformed requests have no result: they are found among the rejected ones.
 	Malformed bool
 
-	// Unconfirmed requests may have reached the broker or not: they have one result or none.
-	Unconfirmed bool
+	// How many messages with this body the broker has confirmed, and how many may have reached it: so many results it has.
+	Least, Most int
 }
 
 // trigger is what the key stands in.

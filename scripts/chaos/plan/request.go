@@ -15,6 +15,7 @@ type Request struct {
 	Architecture string
 	Context      string
 	Outcome      Outcome
+	Copies       int // how often it is sent, one right after the other
 
 	// Malformed says what is wrong with the body; empty for a request that can be run.
 	Malformed string
@@ -100,13 +101,19 @@ func manyPackages(requests int) []string {
 // malformations are the ways in which a body is wrong.
 var malformations = []string{"json", "utf8", "package", "ppa", "type"}
 
+// twins: of so many requests, one is sent twice with the same bytes.
+const twins = 12
+
 func requests(r *rand.Rand, o Options) []Request {
 	var list []Request
 	spread, from := o.Storm*4/5, manyPackages(o.Requests)
 	for n := range o.Requests {
 		q := Request{
 			Key: fmt.Sprintf("k%05d", n), At: between(r, 0, spread), Package: choosePackage(r, from),
-			Architecture: pick(r, Architectures), Context: pick(r, Contexts), Outcome: outcome(r),
+			Architecture: pick(r, Architectures), Context: pick(r, Contexts), Outcome: outcome(r), Copies: 1,
+		}
+		if r.IntN(twins) == 0 {
+			q.Copies = 2
 		}
 		// A failure of ours is tried again for a minute and a half. What comes late must not make the round longer.
 		if !q.Outcome.Kind.OfPackage() && q.At > spread/3 {
@@ -117,7 +124,7 @@ func requests(r *rand.Rand, o Options) []Request {
 	for n := range 2 + o.Requests/50 {
 		list = append(list, Request{
 			Key: fmt.Sprintf("m%05d", n), At: between(r, 0, spread), Package: choosePackage(r, from),
-			Architecture: pick(r, Architectures), Context: pick(r, Contexts), Malformed: malformations[n%len(malformations)],
+			Architecture: pick(r, Architectures), Context: pick(r, Contexts), Copies: 1, Malformed: malformations[n%len(malformations)],
 		})
 	}
 	sortByTime(list, func(q Request) time.Duration { return q.At })
