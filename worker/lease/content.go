@@ -32,6 +32,9 @@ type Content struct {
 
 	Ended     bool   `json:"ended,omitempty"`     // its life is over, and its message was not settled
 	Published string `json:"published,omitempty"` // run id of the result, once that is known to be in order
+
+	// Doubtful: its life may have settled the message just before it died. Another lease is taken first.
+	Doubtful bool `json:"doubtful,omitempty"`
 }
 
 // Handles are all lives whose results belong to the lease's request.
@@ -39,9 +42,9 @@ func (c Content) Handles() []string { return append(slices.Clone(c.Lives), c.Han
 
 // succeeded is the content when another life takes the lease over.
 func (c Content) succeeded(by Content) Content {
-	by.Lives = c.Handles()
+	by.Lives = slices.DeleteFunc(c.Handles(), func(handle string) bool { return handle == by.Handle })
 	by.Lives = by.Lives[max(0, len(by.Lives)-mostLives):]
-	by.Waiting, by.Claiming, by.Ended, by.Published = false, false, false, c.Published
+	by.Waiting, by.Claiming, by.Ended, by.Published, by.Doubtful = false, false, false, c.Published, false
 	return by
 }
 

@@ -54,21 +54,24 @@ func (r *Registry) endDead(ctx context.Context, handle string) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(handle, ".") || store.CheckObject(Container, old.object) != nil {
+	if strings.HasPrefix(handle, ".") || store.CheckObject(Container, old.Object) != nil {
 		return old.remove() // a draft, or damaged
 	}
-	switch content, err := get(ctx, r.store, old.object); {
+	switch content, err := get(ctx, r.store, old.Object); {
 	case errors.Is(err, store.ErrNotFound): // settled, or never written
 	case err != nil:
 		return err
 	case content.Worker != r.worker || content.Handle != handle || content.Ended: // taken over
 	case content.Waiting:
-		if err := remove(ctx, r.store, old.object); err != nil {
+		if err := remove(ctx, r.store, old.Object); err != nil {
 			return err
 		}
 	default:
-		content.Ended = true
-		if err := put(ctx, r.store, old.object, content); err != nil {
+		content.Ended, content.Doubtful = true, old.Doubtful
+		if old.Published != "" {
+			content.Published = old.Published
+		}
+		if err := put(ctx, r.store, old.Object, content); err != nil {
 			return err
 		}
 		r.log.Info("ended the lease of a dead worker's run", "handle", handle, "package", content.Package)

@@ -88,7 +88,7 @@ func (k *Lease) keep(ctx context.Context) {
 func (k *Lease) note() {
 	k.mu.Lock()
 	r := k.record
-	r.written = k.written
+	r.Written, r.Published, r.Doubtful = k.written, k.content.Published, k.content.Doubtful
 	k.mu.Unlock()
 	if err := r.write(); err != nil {
 		k.log.Warn("the lease is not noted down: when this worker crashes, others wait a minute longer", "error", err)
@@ -128,7 +128,7 @@ func (k *Lease) write(ctx context.Context) (Standing, error) {
 	k.content.Beat++
 	doubtful := k.tried && !k.fresh()
 	k.tried, k.quiet = true, false
-	content, object, first := k.content, k.record.object, !k.written
+	content, object, first := k.content, k.record.Object, !k.written
 	k.mu.Unlock()
 	if doubtful {
 		if err := k.rewrite(ctx, object, content, began); err != nil {
@@ -179,7 +179,7 @@ func (k *Lease) Standing(ctx context.Context) (Standing, error) {
 func (k *Lease) check(ctx context.Context) (Standing, error) {
 	k.mu.Lock()
 	lost, fresh := k.lost, k.fresh()
-	tried, written, waiting, object := k.tried, k.written, k.content.Waiting, k.record.object
+	tried, written, waiting, object := k.tried, k.written, k.content.Waiting, k.record.Object
 	k.mu.Unlock()
 	switch {
 	case lost:
@@ -206,7 +206,7 @@ func (k *Lease) check(ctx context.Context) (Standing, error) {
 	k.written = true
 	k.content.Beat = max(k.content.Beat, now.Beat)
 	if k.quiet { // the worker before this one knew these
-		k.content.Lives, k.content.Published, k.quiet = now.Lives, now.Published, false
+		k.content.Lives, k.quiet = now.Lives, false
 		if len(now.Lives) > 0 {
 			k.taken = time.Now()
 		}
@@ -217,11 +217,17 @@ func (k *Lease) check(ctx context.Context) (Standing, error) {
 // fresh reports whether nobody can have taken the lease over. It needs the lock.
 func (k *Lease) fresh() bool { return !k.last.IsZero() && time.Since(k.last) < certain }
 
-// Publish notes the run id under which the result is readable, in order; with the next write, others know.
+// Publish notes the run id under which the result is readable, in order. Others know with the next write.
 func (k *Lease) Publish(runID string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.content.Published = runID
+	k.set(func(c *Content) { c.Published = runID })
+	k.note()
+}
+
+// Settle is called before the message is acknowledged. Whoever finds the lease of a worker that was killed then cannot tell
+// whether the message is still to come.
+func (k *Lease) Settle() {
+	k.set(func(c *Content) { c.Doubtful = true })
+	k.note()
 }
 
 // Before are the handles of the lives that had the lease before, whose results belong to the same request, and when it was
@@ -243,7 +249,7 @@ func (k *Lease) Waits() bool {
 func (k *Lease) Object() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.record.object
+	return k.record.Object
 }
 
 // End tells the keeper what becomes of the lease. The first word counts.
@@ -308,7 +314,7 @@ func (k *Lease) part(ctx context.Context) error {
 		return err
 	}
 	k.mu.Lock()
-	tried, object := k.tried, k.record.object
+	tried, object := k.tried, k.record.Object
 	k.mu.Unlock()
 	if standing == Lost || !tried {
 		return nil

@@ -238,7 +238,7 @@ func TestEndDead(t *testing.T) {
 			if err := put(t.Context(), d, requested.folder()+handle, c); err != nil {
 				t.Fatal(err)
 			}
-			if err := (record{r.record(handle), requested.folder() + handle, true}).write(); err != nil {
+			if err := (record{path: r.record(handle), Object: requested.folder() + handle, Written: true, Doubtful: true}).write(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -246,10 +246,10 @@ func TestEndDead(t *testing.T) {
 		write("waits", "one", func(c *Content) { c.Waiting = true })
 		write("adopted", "two", func(*Content) {})
 		write("spooled", "one", func(*Content) {})
-		if err := (record{path: r.record("never"), object: requested.folder() + "never"}).write(); err != nil {
+		if err := (record{path: r.record("never"), Object: requested.folder() + "never"}).write(); err != nil {
 			t.Fatal(err)
 		}
-		for name, content := range map[string]string{"damaged": "../../x\n", "empty": "", ".draft": "x"} {
+		for name, content := range map[string]string{"damaged": `{"object": "../../x"}`, "empty": "", ".draft": "x"} {
 			if err := os.WriteFile(r.record(name), []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -259,7 +259,7 @@ func TestEndDead(t *testing.T) {
 			t.Errorf("left %v, want %v", got, want)
 		}
 		for handle, ended := range map[string]bool{"works": true, "adopted": false, "spooled": false} {
-			if c, err := get(t.Context(), d, requested.folder()+handle); err != nil || c.Ended != ended {
+			if c, err := get(t.Context(), d, requested.folder()+handle); err != nil || c.Ended != ended || c.Doubtful != ended {
 				t.Errorf("%s: %+v, %v", handle, c, err)
 			}
 		}

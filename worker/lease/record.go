@@ -1,39 +1,41 @@
 package lease
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
-// record is the file that names a life's lease for the next start of the worker: its object, and whether that has ever been
-// in the store.
+// record is what the next start of the worker must know of a life's lease: a file, called by its handle.
 type record struct {
-	path    string
-	object  string
-	written bool
-}
+	path string
 
-const writtenMark = "written"
+	Object    string `json:"object"`              // the lease's name
+	Written   bool   `json:"written,omitempty"`   // it has been in the store
+	Published string `json:"published,omitempty"` // see Content
+	Doubtful  bool   `json:"doubtful,omitempty"`  // see Content
+}
 
 func readRecord(path string) (record, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return record{}, fmt.Errorf("read the record of a lease: %w", err)
 	}
-	object, rest, _ := strings.Cut(strings.TrimSpace(string(content)), "\n")
-	return record{path, object, rest == writtenMark}, nil
+	r := record{path: path}
+	_ = json.Unmarshal(content, &r) // one that is damaged names no lease
+	return r, nil
 }
 
+// write brings the record into the file. It is for a worker that is killed, not for a machine that crashes.
 func (r record) write() error {
-	text := r.object + "\n"
-	if r.written {
-		text += writtenMark + "\n"
+	content, err := json.Marshal(r)
+	if err != nil {
+		return err
 	}
 	draft := filepath.Join(filepath.Dir(r.path), "."+filepath.Base(r.path))
-	if err := os.WriteFile(draft, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(draft, append(content, '\n'), 0o600); err != nil {
 		return fmt.Errorf("note a lease down: %w", err)
 	}
 	if err := os.Rename(draft, r.path); err != nil {

@@ -56,8 +56,9 @@ func (r *Registry) New(l Life, waiting bool) *Lease {
 func (r *Registry) Resume(l Life) *Lease {
 	k := r.lease(l)
 	k.tried, k.quiet = true, true
-	if old, err := readRecord(k.record.path); err == nil && store.CheckObject(Container, old.object) == nil {
-		k.record, k.written = old, old.written
+	if old, err := readRecord(k.record.path); err == nil && store.CheckObject(Container, old.Object) == nil {
+		k.record, k.written = old, old.Written
+		k.content.Published = old.Published
 	}
 	return k
 }
@@ -66,7 +67,7 @@ func (r *Registry) lease(l Life) *Lease {
 	own := l.Request.folder() + l.Handle
 	k := &Lease{
 		registry: r, log: l.Log, request: l.Request, writing: make(chan struct{}, 1), quit: make(chan struct{}),
-		record:  record{path: r.record(l.Handle), object: own},
+		record:  record{path: r.record(l.Handle), Object: own},
 		content: Content{Worker: r.worker, Handle: l.Handle, Queue: l.Queue, Package: l.Package, Since: l.Since.UTC()},
 	}
 	k.writing <- struct{}{}

@@ -32,7 +32,7 @@ func (k *Lease) Take(ctx context.Context, other Other) (bool, error) {
 	k.mu.Lock()
 	k.content.Beat++
 	content := other.succeeded(k.content)
-	own, tried := k.record.object, k.tried
+	own, tried := k.record.Object, k.tried
 	k.mu.Unlock()
 	began := time.Now()
 	if written, err := overwrite(ctx, s, other, content); err != nil || !written {
@@ -49,7 +49,7 @@ func (k *Lease) Take(ctx context.Context, other Other) (bool, error) {
 		return false, err
 	}
 	k.mu.Lock()
-	k.content, k.record.object = content, other.Object
+	k.content, k.record.Object = content, other.Object
 	k.tried, k.written, k.quiet, k.last, k.taken = true, true, false, began, time.Now()
 	k.mu.Unlock()
 	k.note()

@@ -190,6 +190,7 @@ func (l *life) accept(context.Context) State {
 
 // ack ends a life in order. The result is safe whatever becomes of the acknowledgement.
 func (l *life) ack(context.Context) State {
+	l.lease.Settle()
 	switch err := l.entry.ack(); {
 	case err == nil:
 		l.lease.End(lease.Over)

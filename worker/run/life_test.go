@@ -117,6 +117,18 @@ func TestSteps(t *testing.T) {
 			o.publish(t, time.Now())
 			b.foreign(t, time.Now().Add(time.Second), "green\n{}")
 		}, want: Prepare},
+		"wait, a twin's result, whose message may be settled, and our own run that died": {from: Wait, again: true,
+			with: func(t *testing.T, b *bench, l *life) {
+				twin := b.other(t, l)
+				twin.content.Doubtful = true
+				twin.begin(t).publish(t, time.Now()).end(t)
+				b.other(t, l).begin(t).end(t)
+			}, want: Prepare},
+		"wait, only a result whose message may be settled": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
+			o := b.other(t, l)
+			o.content.Doubtful = true
+			o.begin(t).publish(t, time.Now()).end(t)
+		}, want: Announce},
 		"wait, a run that was ended": {from: Wait, again: true, stop: 15 * time.Second, with: func(t *testing.T, b *bench, l *life) {
 			b.other(t, l).begin(t).end(t)
 		}, want: Prepare},

@@ -46,8 +46,9 @@ func (l *life) lookup(ctx context.Context) (verdict, error) {
 	if err != nil {
 		return busy, err
 	}
+	// Certain ones first: a doubtful lease may be that of another message, which is settled.
 	for _, other := range others {
-		if found := equals.of(other.Handles()); other.Dead && len(found) > 0 {
+		if found := equals.of(other.Handles()); other.Dead && !other.Doubtful && len(found) > 0 {
 			return l.inherit(ctx, other, found)
 		}
 	}
@@ -58,14 +59,11 @@ func (l *life) lookup(ctx context.Context) (verdict, error) {
 	if slices.ContainsFunc(others, func(o lease.Other) bool { return !o.Dead && !o.Waiting }) {
 		return busy, nil
 	}
+	slices.SortStableFunc(others, func(a, b lease.Other) int { return compareBool(a.Doubtful, b.Doubtful) })
 	for _, other := range others {
-		if !other.Dead {
-			continue
+		if other.Dead {
+			return l.inherit(ctx, other, equals.of(other.Handles()))
 		}
-		if taken, err := l.lease.Take(ctx, other); err != nil || !taken {
-			return busy, err
-		}
-		return vacant, nil
 	}
 	if claimed, err := l.lease.Claim(ctx, l.watch); err != nil || !claimed {
 		return busy, err
@@ -73,26 +71,41 @@ func (l *life) lookup(ctx context.Context) (verdict, error) {
 	return vacant, nil
 }
 
-// inherit takes over a lease of which there are results. The last of them counts, if it is certain that readers see it: its
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// inherit takes over a lease, with the results of its lives. The last of them counts, if it is certain that readers see it: its
 // life may have died before it had looked whether it was passed.
 func (l *life) inherit(ctx context.Context, other lease.Other, found []equal) (verdict, error) {
-	last := found[len(found)-1]
-	inOrder := other.Published == string(last.at.RunID)
-	if !inOrder {
-		unknown := publication{at: last.at, took: unseenPut}
-		passed, err := unknown.passed(ctx, l.worker.store)
-		if err != nil {
-			return busy, err
+	inOrder := false
+	if len(found) > 0 {
+		last := found[len(found)-1]
+		if inOrder = other.Published == string(last.at.RunID); !inOrder {
+			unknown := publication{at: last.at, took: unseenPut}
+			passed, err := unknown.passed(ctx, l.worker.store)
+			if err != nil {
+				return busy, err
+			}
+			inOrder = !passed
 		}
-		inOrder = !passed
 	}
 	if taken, err := l.lease.Take(ctx, other); err != nil || !taken {
 		return busy, err
 	}
 	if !inOrder {
-		l.log.Info("the request has a result that the gatekeeper may have passed over: it is run again", "run_id", string(last.at.RunID))
+		for _, e := range found {
+			l.log.Info("the request has a result that the gatekeeper may have passed over: it is run again", "run_id", string(e.at.RunID))
+		}
 		return vacant, nil
 	}
+	last := found[len(found)-1]
 	l.lease.Publish(string(last.at.RunID))
 	if err := l.clearEqual(ctx, found[:len(found)-1]); err != nil {
 		return busy, err
