@@ -82,10 +82,18 @@ func faults(r *rand.Rand, o Options) []Fault {
 			list = append(list, fault(r, o, kind))
 		}
 	}
+	killed := map[string]time.Duration{}
 	for _, state := range States {
 		f := fault(r, o, KillWorker)
 		f.State = state
+		killed[state] = f.At
 		list = append(list, f)
+	}
+	// Only requests that come back wait: one worker dies, and then the one that was given its requests.
+	for i, f := range list {
+		if f.State == "wait" {
+			list[i].At = killed["run"] + 100*time.Millisecond
+		}
 	}
 	for len(list) < o.Faults {
 		list = append(list, fault(r, o, pick(r, repeated())))
