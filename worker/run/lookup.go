@@ -59,26 +59,17 @@ func (l *life) lookup(ctx context.Context) (verdict, error) {
 	if slices.ContainsFunc(others, func(o lease.Other) bool { return !o.Dead && !o.Waiting }) {
 		return busy, nil
 	}
-	slices.SortStableFunc(others, func(a, b lease.Other) int { return compareBool(a.Doubtful, b.Doubtful) })
-	for _, other := range others {
-		if other.Dead {
-			return l.inherit(ctx, other, equals.of(other.Handles()))
+	for _, doubtful := range []bool{false, true} {
+		for _, other := range others {
+			if other.Dead && other.Doubtful == doubtful {
+				return l.inherit(ctx, other, equals.of(other.Handles()))
+			}
 		}
 	}
 	if claimed, err := l.lease.Claim(ctx, l.watch); err != nil || !claimed {
 		return busy, err
 	}
 	return vacant, nil
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // inherit takes over a lease, with the results of its lives. The last of them counts, if it is certain that readers see it: its
@@ -88,8 +79,7 @@ func (l *life) inherit(ctx context.Context, other lease.Other, found []equal) (v
 	if len(found) > 0 {
 		last := found[len(found)-1]
 		if inOrder = other.Published == string(last.at.RunID); !inOrder {
-			unknown := publication{at: last.at, took: unseenPut}
-			passed, err := unknown.passed(ctx, l.worker.store)
+			passed, err := last.passed(ctx, l.worker.store)
 			if err != nil {
 				return busy, err
 			}
@@ -144,6 +134,12 @@ type equal struct {
 	result.Result
 	at     result.Location
 	handle string // of the life that made it; empty if that was none of our workers
+}
+
+// passed reports whether readers may have passed the result over. When it became readable, only its life knew.
+func (e equal) passed(ctx context.Context, s store.Store) (bool, error) {
+	unknown := publication{at: e.at, took: unseenPut}
+	return unknown.passed(ctx, s)
 }
 
 // equals are in the order of their run ids.
