@@ -33,6 +33,9 @@ type Content struct {
 	Ended     bool   `json:"ended,omitempty"`     // its life is over, and its message was not settled
 	Published string `json:"published,omitempty"` // run id of the result, once that is known to be in order
 
+	// Silent: it was taken over from a life that only looked dead, which may still come back.
+	Silent bool `json:"silent,omitempty"`
+
 	// Doubtful: its life may have settled the message just before it died. Another lease is taken first.
 	Doubtful bool `json:"doubtful,omitempty"`
 }

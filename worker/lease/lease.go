@@ -206,7 +206,7 @@ func (k *Lease) check(ctx context.Context) (Standing, error) {
 	k.written = true
 	k.content.Beat = max(k.content.Beat, now.Beat)
 	if k.quiet { // the worker before this one knew these
-		k.content.Lives, k.quiet = now.Lives, false
+		k.content.Lives, k.content.Silent, k.quiet = now.Lives, now.Silent, false
 		if len(now.Lives) > 0 {
 			k.taken = time.Now()
 		}
@@ -230,12 +230,16 @@ func (k *Lease) Settle() {
 	k.note()
 }
 
-// Before are the handles of the lives that had the lease before, whose results belong to the same request, and when it was
-// taken over from the last of them.
-func (k *Lease) Before() (handles []string, taken time.Time) {
+// Before are the handles of the lives that had the lease before, whose results belong to the same request, and the time from
+// which on no other of them can appear, when an upload takes a given time at most. It is zero if all of them are known to be
+// over.
+func (k *Lease) Before(upload time.Duration) (handles []string, quiet time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Clone(k.content.Lives), k.taken
+	if k.content.Silent {
+		quiet = k.taken.Add(upload)
+	}
+	return slices.Clone(k.content.Lives), quiet
 }
 
 // Waits reports whether the lease is one that waits: neither Take nor Claim has succeeded yet.

@@ -32,6 +32,7 @@ func (k *Lease) Take(ctx context.Context, other Other) (bool, error) {
 	k.mu.Lock()
 	k.content.Beat++
 	content := other.succeeded(k.content)
+	content.Silent = other.Silent || !other.Ended && other.Worker != k.content.Worker
 	own, tried := k.record.Object, k.tried
 	k.mu.Unlock()
 	began := time.Now()

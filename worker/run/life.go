@@ -209,7 +209,7 @@ func (l *life) ack(context.Context) State {
 // unsettled is the fate of the lease of a life that could not settle its message. A result is found by its lease, also one of
 // a life that had it before.
 func (l *life) unsettled() lease.Fate {
-	if before, _ := l.lease.Before(); l.publication.seen || l.inherited || len(before) > 0 {
+	if before, _ := l.lease.Before(straggling); l.publication.seen || l.inherited || len(before) > 0 {
 		return lease.Ended
 	}
 	return lease.Over

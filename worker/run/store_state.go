@@ -65,7 +65,7 @@ func (l *life) publish(ctx context.Context) error {
 	if err := l.answer(ctx); err != nil {
 		return err
 	}
-	before, taken := l.lease.Before()
+	before, quiet := l.lease.Before(straggling)
 	if found, err := l.late(ctx, before); err != nil || found {
 		return err
 	}
@@ -80,7 +80,7 @@ func (l *life) publish(ctx context.Context) error {
 	if len(before) == 0 {
 		return nil
 	}
-	if !sleep(ctx, time.Until(taken.Add(straggling))) {
+	if !sleep(ctx, time.Until(quiet)) {
 		return context.Cause(ctx)
 	}
 	all, err := l.equals(ctx)
