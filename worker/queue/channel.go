@@ -61,7 +61,7 @@ func (s *Session) openConsumerChannel(ctx context.Context, slot **consumerChanne
 	go func() {
 		defer s.tasks.Done()
 		if reason, told := <-c.closes; told {
-			s.end(fmt.Errorf("the broker closed a channel of deliveries: %w", categorise(reason)))
+			s.end(fmt.Errorf("the broker closed a channel of deliveries: %w", categoriseClosed(reason)))
 		} else {
 			s.end(s.main.reason())
 		}

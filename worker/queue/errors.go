@@ -22,6 +22,8 @@ var (
 	ErrRefused = errors.New("refused by the broker")
 	// ErrConflict: something of that name exists with other settings.
 	ErrConflict = errors.New("exists with other settings")
+	// ErrOverdue: a delivery was not settled within the broker's delivery timeout. All that came by its channel is stale.
+	ErrOverdue = errors.New("a message was held for longer than the broker's delivery timeout (consumer_timeout) allows: raise it")
 	// ErrUnreachable: the broker cannot be reached, or no longer, or does not answer.
 	ErrUnreachable = errors.New("broker unreachable")
 	// ErrUnconfirmed: a message was sent and its fate is unknown.
@@ -49,4 +51,13 @@ func categorise(err error) error {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)
+}
+
+// categoriseClosed is categorise for the end of a channel that has nothing but deliveries. Nothing is declared on it, and
+// nothing is settled twice: what fails as a precondition there is the time.
+func categoriseClosed(reason *amqp.Error) error {
+	if reason.Code == amqp.PreconditionFailed {
+		return fmt.Errorf("%w: %w", ErrOverdue, reason)
+	}
+	return categorise(reason)
 }

@@ -105,6 +105,16 @@ func TestCategorise(t *testing.T) {
 	}
 }
 
+func TestCategoriseClosed(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]error{406: ErrOverdue, 404: ErrNoQueue, 320: ErrUnreachable} {
+		reason := &amqp.Error{Code: code, Reason: "the broker's words"}
+		if got := categoriseClosed(reason); !errors.Is(got, want) || !errors.Is(got, error(reason)) {
+			t.Errorf("categoriseClosed(%v) = %v, want %v that wraps it", reason, got, want)
+		}
+	}
+}
+
 // A broker with an alarm takes no messages. Whoever publishes waits for its end, not for ever.
 func TestWritableWaitsForTheAlarm(t *testing.T) {
 	t.Parallel()
