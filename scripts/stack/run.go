@@ -23,9 +23,10 @@ const stackName = "test"
 const sweepLimit = 2 * time.Minute
 
 type runOptions struct {
-	keep    bool
-	account string
-	place   string
+	keep            bool
+	account         string
+	place           string
+	deliveryTimeout time.Duration
 }
 
 func runCommand() *cobra.Command {
@@ -51,6 +52,8 @@ The command finds them by its environment:
 		"who runs the services when root starts this (default "+host.DefaultAccount+")")
 	command.Flags().StringVar(&o.place, "place", "",
 		"folder to make the stack's folder in (default the temporary folder)")
+	command.Flags().DurationVar(&o.deliveryTimeout, "delivery-timeout", rabbitmq.DefaultDeliveryTimeout,
+		"how long the broker lets a worker hold a request")
 	return command
 }
 
@@ -70,7 +73,7 @@ func run(ctx context.Context, o runOptions, arguments []string) (err error) {
 			err = errors.Join(err, left)
 		}
 	}()
-	environment, err := startServices(ctx, d)
+	environment, err := startServices(ctx, d, o.deliveryTimeout)
 	if err != nil {
 		return err
 	}
@@ -78,13 +81,13 @@ func run(ctx context.Context, o runOptions, arguments []string) (err error) {
 }
 
 // startServices starts both at once and waits until both serve. It returns what the command finds them by.
-func startServices(ctx context.Context, d *host.Directory) ([]string, error) {
+func startServices(ctx context.Context, d *host.Directory, deliveryTimeout time.Duration) ([]string, error) {
 	var broker rabbitmq.Info
 	var store swift.Info
 	begin := time.Now()
 	together, within := errgroup.WithContext(ctx)
 	together.Go(func() (err error) {
-		broker, err = rabbitmq.Apply(within, d, rabbitmq.Settings{})
+		broker, err = rabbitmq.Apply(within, d, rabbitmq.Settings{DeliveryTimeout: deliveryTimeout})
 		tell(begin, "RabbitMQ", err)
 		return err
 	})
