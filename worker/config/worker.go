@@ -81,7 +81,7 @@ var workerSchema = schema{
 	"nova":    {"image_pattern", "flavor", "big_flavor", "novaopts"},
 	"lxc":     {"container", "lxcopts"},
 	"ppa":     {"url", "private_url", "keys"},
-	"limits":  {"disk", "log", "memory"},
+	"limits":  {"disk", "files", "log", "memory", "processes"},
 	"network": {"allow", "mirror", "proxy"},
 	"unshare": {"images"},
 	"health":  {"listen"},

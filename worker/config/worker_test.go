@@ -108,7 +108,7 @@ func whole() Worker {
 		Nova:   Nova{ImagePattern: "i.*", Flavor: "f", BigFlavor: "b", Options: []string{"-e", "A=b c"}},
 		LXC:    LXC{Container: "adt-$RELEASE", Options: []string{"--sudo"}},
 		PPA:    PPA{URL: "https://ppa.example.com/$OWNER/$NAME", PrivateURL: "https://private.example.com/$OWNER", Keys: "/k"},
-		Limits: Limits{Disk: Unlimited, Log: 3 << 20, Memory: 1025},
+		Limits: Limits{Disk: Unlimited, Files: AnyNumber, Log: 3 << 20, Memory: 1025, Processes: 99},
 		Network: Network{
 			Allow: []Destination{
 				{Network: netip.MustParsePrefix("10.0.0.0/8")}, {Network: netip.MustParsePrefix("192.0.2.1/32"), Port: 80},
@@ -171,6 +171,8 @@ func TestWorkerRefuses(t *testing.T) {
 		"weight twice":             {inAutopkgtest("weights = ppa=1 ppa=2"), ":9:", "there twice"},
 		"size":                     {minimalWorker + "[limits]\ndisk = 20GB\n", ":13:", "is not a size"},
 		"negative size":            {minimalWorker + "[limits]\ndisk = -1\n", ":13:", "is not a size"},
+		"number of files":          {minimalWorker + "[limits]\nfiles = 1M\n", ":13:", "is not a number"},
+		"negative number":          {minimalWorker + "[limits]\nprocesses = -1\n", ":13:", "is not a number"},
 		"size beyond all disks":    {minimalWorker + "[limits]\ndisk = 9999999999T\n", ":13:", "is not a size"},
 		"destination":              {minimalWorker + "[network]\nallow = 10.0.0.1 10.0.0.300\n", ":13:", `"10.0.0.300" is not ADDRESS`},
 		"host bits in a network":   {minimalWorker + "[network]\nallow = 10.0.0.1/8\n", ":13:", "the network is 10.0.0.0/8"},

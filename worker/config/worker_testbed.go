@@ -49,13 +49,16 @@ var DefaultPPA = PPA{
 
 // Limits are those of one run, beside its time.
 type Limits struct {
-	Disk   Size
-	Log    Size // its head and its tail are kept
-	Memory Size
+	Disk      Size
+	Files     Count // with folders and links, empty ones too
+	Log       Size  // its head and its tail are kept
+	Memory    Size
+	Processes Count // with threads
 }
 
-// DefaultLimits are above what the packages of a distribution need, and below what stops the machine.
-var DefaultLimits = Limits{Disk: 20 << 30, Log: 64 << 20, Memory: 8 << 30}
+// DefaultLimits are above what the packages of a distribution need, and below what stops the machine: a file system of
+// 20 GiB has 1.3 million inodes, and some tests start a thread for each processor several times over.
+var DefaultLimits = Limits{Disk: 20 << 30, Files: 1_000_000, Log: 64 << 20, Memory: 8 << 30, Processes: 8192}
 
 // Network is what tests may reach besides DNS and public addresses.
 type Network struct {
@@ -124,17 +127,21 @@ func (p PPA) write(out *writer) {
 
 func (d *document) limits() Limits {
 	return Limits{
-		Disk:   d.size("limits", "disk", DefaultLimits.Disk),
-		Log:    d.size("limits", "log", DefaultLimits.Log),
-		Memory: d.size("limits", "memory", DefaultLimits.Memory),
+		Disk:      d.size("limits", "disk", DefaultLimits.Disk),
+		Files:     d.count("limits", "files", DefaultLimits.Files),
+		Log:       d.size("limits", "log", DefaultLimits.Log),
+		Memory:    d.size("limits", "memory", DefaultLimits.Memory),
+		Processes: d.count("limits", "processes", DefaultLimits.Processes),
 	}
 }
 
 func (l Limits) write(out *writer) {
 	out.section("limits")
 	out.key("disk", l.Disk.String())
+	out.key("files", l.Files.String())
 	out.key("log", l.Log.String())
 	out.key("memory", l.Memory.String())
+	out.key("processes", l.Processes.String())
 }
 
 func (d *document) network() Network {

@@ -7,11 +7,15 @@ import (
 
 // Limits bound what one run takes of its machine, beside its time (Job.Timeout). Zero means no limit.
 //
-// A run that takes more memory, disk or processes than its limit is ended at once, and that is the package's result, as a
+// A run that takes more memory, disk, files or processes than its limit is ended at once, and that is the package's result, as a
 // time-out is. A log that grows beyond its limit loses its middle, and the run goes on.
 type Limits struct {
 	// Disk bounds what lies below Job.WorkDir and Job.OutputDir, in bytes, with files that are open but have no name.
 	Disk int64
+
+	// Files bounds the files, folders and links in the same places, empty ones too: each takes an inode, of which a file system
+	// may have a fixed number.
+	Files int64
 
 	// Log bounds each log: autopkgtest's, and what a test printed, see Excerpt.
 	Log int64
@@ -34,13 +38,14 @@ type exceeded struct {
 const (
 	limitMemory    = "memory"
 	limitDisk      = "disk"
+	limitFiles     = "files"
 	limitProcesses = "processes"
 )
 
 // String names the limit and its value.
 func (e *exceeded) String() string {
 	value := size(e.Limit)
-	if e.What == limitProcesses {
+	if e.What == limitProcesses || e.What == limitFiles {
 		value = strconv.FormatInt(e.Limit, 10)
 	}
 	return e.What + " limit of " + value

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,6 +22,7 @@ func TestExceededString(t *testing.T) {
 		"memory limit of 1536 MiB": {limitMemory, 3 << 29},
 		"disk limit of 3 KiB":      {limitDisk, 3 << 10},
 		"disk limit of 1000 bytes": {limitDisk, 1000},
+		"files limit of 1024":      {limitFiles, 1024},
 		"processes limit of 1024":  {limitProcesses, 1024},
 	} {
 		if got := e.String(); got != want {
@@ -182,6 +184,29 @@ func TestListProcesses(t *testing.T) {
 	t.Errorf("%d processes, but not %s", len(all), own)
 }
 
+// TestSummed counts what lies in a folder: its bytes on disk, and all that has an inode.
+func TestSummed(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	for i := range 20 {
+		if err := os.WriteFile(filepath.Join(folder, strconv.Itoa(i)), make([]byte, 1<<16*(i%2)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(filepath.Join(folder, "1"), filepath.Join(folder, "the same")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(folder, "deeper"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if files := summed([]string{folder}, "--inodes"); files != 22 {
+		t.Errorf("%d files, want 20 and two folders", files)
+	}
+	if bytes := summed([]string{folder}, "-B1"); bytes < 10<<16 || bytes > 12<<16 {
+		t.Errorf("%d bytes, want those of ten files", bytes)
+	}
+}
+
 // TestNameless finds a file that has lost its name.
 func TestNameless(t *testing.T) {
 	t.Parallel()
@@ -197,7 +222,7 @@ func TestNameless(t *testing.T) {
 	if err := os.Remove(file.Name()); err != nil {
 		t.Fatal(err)
 	}
-	if got := nameless(folder); got < 3<<20 {
-		t.Errorf("%d bytes", got)
+	if files, bytes := nameless(folder); files < 1 || bytes < 3<<20 {
+		t.Errorf("%d files of %d bytes", files, bytes)
 	}
 }

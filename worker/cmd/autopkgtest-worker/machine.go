@@ -5,14 +5,12 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
-// mostProcesses of one run, with threads, is more than packages need that use all of a machine, and what a machine bears.
-const mostProcesses = 8192
-
-// limits are those of each run.
+// limits are those of each run. What is not limited is a negative number in the configuration, and zero for a run.
 func limits(conf config.Worker) testbed.Limits {
+	l := conf.Limits
 	return testbed.Limits{
-		Disk: max(int64(conf.Limits.Disk), 0), Log: max(int64(conf.Limits.Log), 0), Memory: max(int64(conf.Limits.Memory), 0),
-		Processes: mostProcesses,
+		Disk: max(int64(l.Disk), 0), Files: max(int64(l.Files), 0), Log: max(int64(l.Log), 0), Memory: max(int64(l.Memory), 0),
+		Processes: max(int(l.Processes), 0),
 	}
 }
 

@@ -12,8 +12,10 @@ import (
 
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	got := limits(config.Worker{Limits: config.Limits{Disk: 1 << 30, Log: config.Unlimited, Memory: 2 << 30}})
-	want := testbed.Limits{Disk: 1 << 30, Memory: 2 << 30, Processes: mostProcesses}
+	got := limits(config.Worker{Limits: config.Limits{
+		Disk: 1 << 30, Files: 5, Log: config.Unlimited, Memory: 2 << 30, Processes: 7,
+	}})
+	want := testbed.Limits{Disk: 1 << 30, Files: 5, Memory: 2 << 30, Processes: 7}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
 	}

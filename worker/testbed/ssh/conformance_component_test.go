@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 	image, queue := imagetest.Machine(t)
 	c := newCloud(t, image)
 	testbedtest.Run(t, testbedtest.Subject{
-		Backend: "ssh", Queue: queue, Arguments: c.arguments(), Left: c.left,
+		Backend: "ssh", Queue: queue, Arguments: c.arguments(), Left: c.left, Elsewhere: true,
 		Capabilities: []testbed.Capability{testbed.RootOnTestbed, testbed.Revert, testbed.RevertFullSystem},
 	})
 }

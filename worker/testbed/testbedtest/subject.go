@@ -26,6 +26,9 @@ type Subject struct {
 	// NoIPv6 says that testbeds have no IPv6, whatever this machine has.
 	NoIPv6 bool
 
+	// Elsewhere says that tests run on another machine, whose memory and disk this one knows nothing of.
+	Elsewhere bool
+
 	// Exposed allows a backend whose tests are not kept away from this machine.
 	Exposed bool
 

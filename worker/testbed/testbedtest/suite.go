@@ -20,6 +20,9 @@ func Run(t *testing.T, s Subject) {
 	}
 	t.Run("capabilities", s.testCapabilities)
 	t.Run("ends", s.testEnds)
+	if !s.Elsewhere {
+		t.Run("limits", s.testLimits)
+	}
 	s.checkNothingLeft(t)
 	if err := testbed.Remove(t.Context(), s.state); err != nil {
 		t.Error(err)
@@ -178,7 +181,7 @@ func (s Subject) job(t *testing.T, source string) testbed.Job {
 	return testbed.Job{
 		Request: request.Request{Package: "tiny", Triggers: []string{"tiny/1.0", "other/2"}}, Queue: s.Queue, Source: source,
 		Image: s.Image, WorkDir: work, OutputDir: filepath.Join(work, "out"), Timeout: 20 * time.Minute,
-		BackendArguments: s.Arguments,
+		BackendArguments: s.Arguments, Limits: usual,
 	}
 }
 
