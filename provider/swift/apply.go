@@ -89,6 +89,7 @@ func where(d *host.Directory, s Settings) place {
 			Memcached: d.Port(host.RoleMemcached),
 		},
 		Reserve: s.reserve(),
+		Readers: s.Readers,
 	}
 }
 

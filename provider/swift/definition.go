@@ -3,9 +3,11 @@ package swift
 import (
 	"bytes"
 	"embed"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"text/template"
 	"time"
@@ -42,7 +44,12 @@ type place struct {
 	Password    config.Secret
 	Incarnation string
 	Reserve     uint64
+	Readers     map[string]config.Secret
 }
+
+// Account64 and Encode are for the one form in which a user's name may have any characters.
+func (p place) Account64() string         { return p.Encode(account) }
+func (p place) Encode(name string) string { return base64.RawStdEncoding.EncodeToString([]byte(name)) }
 
 func (p place) Configuration() string { return filepath.Join(p.Folder, "etc") }
 func (p place) Devices() string       { return filepath.Join(p.Folder, "data") }
@@ -65,7 +72,19 @@ func definition(p place) (host.Service, error) {
 	}, nil
 }
 
+// goodPassword is one that the configuration file takes as it is.
+var goodPassword = regexp.MustCompile(`^[a-zA-Z0-9]+$`)
+
 func configuration(p place) ([]host.File, error) {
+	for name, password := range p.Readers {
+		if name == "" || !goodPassword.MatchString(password.Reveal()) {
+			return nil, &host.Problem{
+				Kind: host.ErrInvalid, Thing: fmt.Sprintf("the password of the store's reader %q", name),
+				Cause:  "has other characters than letters and digits, or there are none in one of the two",
+				WayOut: "Choose another one",
+			}
+		}
+	}
 	var all []host.File
 	for _, name := range []string{
 		"swift.conf", "proxy-server.conf", "account-server.conf", "container-server.conf", "object-server.conf",

@@ -1,6 +1,7 @@
 package swift
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
 func examplePlace() place {
@@ -46,6 +48,28 @@ func TestProcessesAreGolden(t *testing.T) {
 			p.Name, strings.Join(p.Argv, " "), strings.Join(p.Env, " "), strings.Join(p.Reads, " "), strings.Join(p.Listen, " "))
 	}
 	hosttest.Golden(t, filepath.Join("testdata", "processes"), []byte(text.String()))
+}
+
+func TestReadersAreUsers(t *testing.T) {
+	t.Parallel()
+	p := examplePlace()
+	p.Readers = map[string]config.Secret{"joe_x": "JOES", "a@example.com": "ANOTHERS"}
+	var proxy string
+	for _, file := range exampleDefinition(t, p).Files {
+		if strings.HasSuffix(file.Name, "/proxy-server.conf") {
+			proxy = string(file.Content)
+		}
+	}
+	const want = "GENERATEDPASSWORD .admin\nuser64_YXV0b3BrZ3Rlc3Q_YUBleGFtcGxlLmNvbQ = ANOTHERS\nuser64_YXV0b3BrZ3Rlc3Q_am9lX3g = JOES\n\n"
+	if !strings.Contains(proxy, want) {
+		t.Errorf("no %q in\n%s", want, proxy)
+	}
+	for _, wrong := range []map[string]config.Secret{{"joe": "a\nb"}, {"joe": ""}, {"": "a"}} {
+		p.Readers = wrong
+		if _, err := definition(p); !errors.Is(err, host.ErrInvalid) {
+			t.Errorf("readers %q: error %v, want ErrInvalid", wrong, err)
+		}
+	}
 }
 
 func TestOnlySecretFilesHoldThePassword(t *testing.T) {

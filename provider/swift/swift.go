@@ -12,13 +12,14 @@ import (
 	"strconv"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
 // Service is the name of the service in the stack's folder.
 const Service = "swift"
 
-// Username is the store's one user, in the form ACCOUNT:USER that clients log in with. It may do anything within its
-// account, and no other account exists.
+// Username is the worker's user, in the form ACCOUNT:USER that clients log in with. It may do anything within its account, and
+// no other account exists.
 const Username = account + ":" + user
 
 const (
@@ -39,6 +40,10 @@ type Settings struct {
 	// Reserve is the room in bytes that the store leaves free on its file system: with less it refuses uploads. Zero
 	// means DefaultReserve.
 	Reserve uint64
+
+	// Readers are further users of the account, USER → password. They can read what an access list gives them and nothing
+	// else. Their passwords are letters and digits.
+	Readers map[string]config.Secret
 }
 
 func (s Settings) reserve() uint64 {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,6 +42,7 @@ The command finds them by its environment:
   AUTOPKGTEST_TEST_AMQP         amqp://USER:PASSWORD@HOST:PORT/, an administrator
   AUTOPKGTEST_TEST_MANAGEMENT   http://USER:PASSWORD@HOST:PORT, the same user
   AUTOPKGTEST_TEST_SWIFT        path of a credentials file
+  AUTOPKGTEST_TEST_SWIFT_READER that of a user who may read what an access list gives him
   AUTOPKGTEST_TEST_DIRECTORY    the folder`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(command *cobra.Command, arguments []string) error {
@@ -84,6 +87,7 @@ func run(ctx context.Context, o runOptions, arguments []string) (err error) {
 func startServices(ctx context.Context, d *host.Directory, deliveryTimeout time.Duration) ([]string, error) {
 	var broker rabbitmq.Info
 	var store swift.Info
+	reader := config.Store{Password: config.Secret(rand.Text())}
 	begin := time.Now()
 	together, within := errgroup.WithContext(ctx)
 	together.Go(func() (err error) {
@@ -92,7 +96,7 @@ func startServices(ctx context.Context, d *host.Directory, deliveryTimeout time.
 		return err
 	})
 	together.Go(func() (err error) {
-		store, err = swift.Apply(within, d, swift.Settings{})
+		store, err = swift.Apply(within, d, swift.Settings{Readers: map[string]config.Secret{readerName: reader.Password}})
 		tell(begin, "Swift", err)
 		return err
 	})
@@ -102,8 +106,23 @@ func startServices(ctx context.Context, d *host.Directory, deliveryTimeout time.
 	if broker.Warning != "" {
 		fmt.Fprintln(os.Stderr, "stack:", broker.Warning)
 	}
+	worker, err := config.ReadStore(store.CredentialsFile)
+	if err != nil {
+		return nil, err
+	}
+	account, _, _ := strings.Cut(worker.Username, ":")
+	reader.AuthURL, reader.StorageURL, reader.Username = worker.AuthURL, worker.StorageURL, account+":"+readerName
+	if _, err := d.WriteFile(readerFile, reader.Bytes(), 0o600); err != nil {
+		return nil, err
+	}
 	return environment(d, broker, store)
 }
+
+// readerName is a user of the store who may read what somebody lets him, and readerFile has his credentials.
+const (
+	readerName = "reader"
+	readerFile = "credentials/swift-reader"
+)
 
 func tell(begin time.Time, what string, err error) {
 	if err == nil {
@@ -122,6 +141,7 @@ func environment(d *host.Directory, broker rabbitmq.Info, store swift.Info) ([]s
 		"AUTOPKGTEST_TEST_AMQP=amqp://" + user + administrator.Address() + "/",
 		"AUTOPKGTEST_TEST_MANAGEMENT=" + scheme + user + broker.ManagementURL[len(scheme):],
 		"AUTOPKGTEST_TEST_SWIFT=" + store.CredentialsFile,
+		"AUTOPKGTEST_TEST_SWIFT_READER=" + d.Path(readerFile),
 		"AUTOPKGTEST_TEST_DIRECTORY=" + d.Path(),
 	}, nil
 }

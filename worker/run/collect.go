@@ -121,7 +121,7 @@ func (l *life) pack(a attempt, outcome result.Result) (parcel, error) {
 		folder: l.worker.spool.draft(l.id),
 		queue:  l.delivery.Queue, pkg: l.request.Package, body: l.delivery.Body,
 		container: result.Container(l.delivery.Queue.Release, l.request.PPAs, l.request.Private()),
-		public:    !l.request.Private(),
+		public:    !l.request.Private(), readers: readers(l.request),
 	}
 	if err := os.RemoveAll(p.folder); err != nil {
 		return parcel{}, fmt.Errorf("clear the parcel: %w", err)

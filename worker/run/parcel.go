@@ -26,6 +26,7 @@ type parcel struct {
 	folder    string
 	container string
 	public    bool
+	readers   []string // of a container that is not public
 	queue     request.Queue
 	pkg       string
 	body      []byte // of the request: the run id's digits come from it
@@ -38,6 +39,14 @@ type object struct {
 	size       int64
 	sum        string // SHA-256
 	properties store.Properties
+}
+
+// readers are the users who may read the container of a request's result, if that is private.
+func readers(r request.Request) []string {
+	if !r.Private() {
+		return nil
+	}
+	return []string{r.SwiftUser}
 }
 
 // logProperties let a browser show the compressed log as it is.

@@ -235,7 +235,7 @@ func greatest(ctx context.Context, s store.Store, p parcel, above string) (resul
 	if errors.Is(err, store.ErrNotFound) {
 		within, cancel := context.WithTimeout(ctx, listLimit)
 		defer cancel()
-		return "", s.CreateContainer(within, p.container, p.public)
+		return "", s.CreateContainer(within, p.container, p.public, p.readers...)
 	}
 	if err != nil {
 		return "", err

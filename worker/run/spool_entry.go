@@ -120,7 +120,8 @@ func readSpooled(folder string) (spooledResult, error) {
 		return spooledResult{}, fmt.Errorf("%s: %w", entryFile, err)
 	}
 	r.parcel = parcel{
-		folder: folder, container: e.Container, public: e.Public, queue: r.queue, pkg: r.request.Package, body: e.Body,
+		folder: folder, container: e.Container, public: e.Public, readers: readers(r.request),
+		queue: r.queue, pkg: r.request.Package, body: e.Body,
 	}
 	for _, o := range e.Objects {
 		if err := o.compare(folder); err != nil {

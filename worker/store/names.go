@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -22,6 +23,22 @@ func CheckContainer(name string) error {
 		return fmt.Errorf("%w: container name %q is not UTF-8 without slashes", ErrInvalid, name)
 	case name[0] == '.':
 		return fmt.Errorf("%w: container name %q begins with a dot", ErrInvalid, name)
+	}
+	return nil
+}
+
+// readerPattern has none of the signs that separate names in an access list, or that would make a rule for many of one.
+var readerPattern = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._+@-]{0,254}$`)
+
+// CheckAccess refuses readers of a container that is public anyway, and what is not a user's name. Its errors wrap ErrInvalid.
+func CheckAccess(public bool, readers []string) error {
+	if public && len(readers) > 0 {
+		return fmt.Errorf("%w: a public container has no readers of its own, such as %q", ErrInvalid, readers[0])
+	}
+	for _, reader := range readers {
+		if !readerPattern.MatchString(reader) {
+			return fmt.Errorf("%w: reader %q is not a user's name", ErrInvalid, reader)
+		}
 	}
 	return nil
 }

@@ -33,8 +33,9 @@ var (
 // server. What is promised is that an object is whole or absent, never a part.
 type Store interface {
 	// CreateContainer makes a container; one that exists already is kept with its objects, and its access set. Objects of a
-	// public container can be listed and read by anybody.
-	CreateContainer(ctx context.Context, name string, public bool) error
+	// public container can be listed and read by anybody, those of another one by the account and by readers: users of the
+	// store's whom nobody has to know yet. ErrInvalid for readers of a public one, and for what is no user's name.
+	CreateContainer(ctx context.Context, name string, public bool, readers ...string) error
 
 	// Put stores an object, in place of one of that name. The body is read from its current position: exactly size
 	// bytes, otherwise nothing is stored and the error wraps ErrInvalid. It may be read several times (it is

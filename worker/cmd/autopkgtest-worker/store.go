@@ -77,8 +77,8 @@ func (a *account) renew(refused store.Store) (fresh store.Store, changed bool) {
 	return a.store, true
 }
 
-func (a *account) CreateContainer(ctx context.Context, name string, public bool) error {
-	return a.use(func(s store.Store) error { return s.CreateContainer(ctx, name, public) })
+func (a *account) CreateContainer(ctx context.Context, name string, public bool, readers ...string) error {
+	return a.use(func(s store.Store) error { return s.CreateContainer(ctx, name, public, readers...) })
 }
 
 func (a *account) Put(ctx context.Context, container, object string, body io.ReadSeeker, size int64, p store.Properties) error {

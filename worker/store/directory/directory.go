@@ -24,7 +24,7 @@ import (
 
 // What lies beside the containers; no container's name begins with a dot.
 const (
-	accessFolder     = ".access"     // CONTAINER: "public" or "private"
+	accessFolder     = ".access"     // CONTAINER: "public" or "private", then readers, one a line
 	propertiesFolder = ".properties" // CONTAINER/OBJECT.json
 	newFolder        = ".new"        // files that are being written
 )
@@ -91,14 +91,17 @@ func (s *Store) sweep() error {
 func (s *Store) Close() error { return s.root.Close() }
 
 // CreateContainer implements store.Store. Access is only noted down, for whoever serves the folder.
-func (s *Store) CreateContainer(ctx context.Context, name string, public bool) error {
+func (s *Store) CreateContainer(ctx context.Context, name string, public bool, readers ...string) error {
 	what := "create container " + name
-	if err := first(ctx.Err(), store.CheckContainer(name)); err != nil {
+	if err := first(ctx.Err(), store.CheckContainer(name), store.CheckAccess(public, readers)); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	access := "private\n"
 	if public {
 		access = "public\n"
+	}
+	for _, reader := range readers {
+		access += reader + "\n"
 	}
 	s.commit.Lock()
 	defer s.commit.Unlock()

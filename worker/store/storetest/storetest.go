@@ -43,6 +43,7 @@ func Run(t *testing.T, open Factory) {
 		{"delete", deleted},
 		{"delete and put again", deletedAndPutAgain},
 		{"containers", containers},
+		{"readers' names", readersNames},
 		{"runs by delimiter", runsByDelimiter},
 		{"prefix and marker", prefixAndMarker},
 		{"order", order},

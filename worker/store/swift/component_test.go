@@ -4,6 +4,7 @@ package swift_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
@@ -30,6 +31,22 @@ func TestRealSwift(t *testing.T) {
 	t.Parallel()
 	s := swift.New(account(t))
 	storetest.Run(t, func(*testing.T) store.Store { return s })
+}
+
+func TestRealSwiftAsReader(t *testing.T) {
+	t.Parallel()
+	path := os.Getenv("AUTOPKGTEST_TEST_SWIFT_READER")
+	if path == "" {
+		t.Fatal("AUTOPKGTEST_TEST_SWIFT_READER is not set: component tests need a second user of a real Swift, run them with `make test`")
+	}
+	reader, err := config.ReadStore(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, name, _ := strings.Cut(reader.Username, ":")
+	storetest.RunReader(t,
+		func(t *testing.T) store.Store { return swift.New(account(t)) },
+		func(*testing.T) store.Store { return swift.New(reader) }, name)
 }
 
 func TestRealSwiftAnonymously(t *testing.T) {

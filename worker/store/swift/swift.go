@@ -43,6 +43,7 @@ const publicACL = ".rlistings,.r:*"
 // Store is an account of a Swift server.
 type Store struct {
 	name    string // for messages: where it is
+	account string // the account's name, where Swift itself knows the users; empty with Keystone
 	session session
 	pause   func(context.Context, time.Duration) error
 }
@@ -52,7 +53,7 @@ var _ store.Store = (*Store)(nil)
 // New returns the store behind an account. It logs in with the first call.
 func New(account config.Store) *Store {
 	transport := newTransport()
-	return &Store{
+	s := &Store{
 		name: account.AuthURL,
 		session: newLogin(func() *swiftlib.Connection {
 			return &swiftlib.Connection{
@@ -72,6 +73,23 @@ func New(account config.Store) *Store {
 		}),
 		pause: sleep,
 	}
+	if authVersion(account) == 1 {
+		s.account, _, _ = strings.Cut(account.Username, ":")
+	}
+	return s
+}
+
+// readACL lets users read and list. Keystone's users are meant by *:USER, whatever their project; Swift's own belong to an
+// account, and it knows no star.
+func (s *Store) readACL(readers []string) string {
+	var list []string
+	for _, reader := range readers {
+		list = append(list, "*:"+reader)
+		if s.account != "" {
+			list = append(list, s.account+":"+reader)
+		}
+	}
+	return strings.Join(list, ",")
 }
 
 // authVersion is the protocol by which an account logs in: Keystone's if it has a tenant or a domain, of which version 2 has
@@ -163,12 +181,12 @@ func (s *Store) call(ctx context.Context, what string, send func(context.Context
 }
 
 // CreateContainer implements store.Store.
-func (s *Store) CreateContainer(ctx context.Context, name string, public bool) error {
+func (s *Store) CreateContainer(ctx context.Context, name string, public bool, readers ...string) error {
 	what := "create container " + name
-	if err := store.CheckContainer(name); err != nil {
+	if err := errors.Join(store.CheckContainer(name), store.CheckAccess(public, readers)); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	headers := swiftlib.Headers{"X-Container-Read": ""} // an empty one removes what was there
+	headers := swiftlib.Headers{"X-Container-Read": s.readACL(readers)} // an empty one removes what was there
 	if public {
 		headers["X-Container-Read"] = publicACL
 	}
