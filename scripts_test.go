@@ -27,8 +27,10 @@ func newMachine(t *testing.T) *machine {
 	m.program("go", "echo go1.999.0")
 	m.installedBut("nothing")
 	m.program("chromium", "")
-	// What the trial asks of them: the inner namespace's process on descriptor 7, slirp4netns's readiness on 8.
-	m.program("unshare", `case "$*" in *true) exit 0 ;; *) sleep 60 & echo $! >&7; wait ;; esac`)
+	// What the trials ask of them: the inner namespace's process on descriptor 7, slirp4netns's readiness on 8, rules on standard
+	// input.
+	m.program("nft", "grep -q 'reject with tcp reset'")
+	m.program("unshare", `case "$*" in *true) exit 0 ;; *nft*) exec nft ;; *) sleep 60 & echo $! >&7; wait ;; esac`)
 	m.program("slirp4netns", "printf 1 >&8")
 	m.program("df", "echo Avail; echo 99999999999")
 	m.program("sudo", `echo "sudo was called"; exit 1`)
@@ -148,6 +150,13 @@ func TestSetup(t *testing.T) {
 		"no network for tests": {
 			arrange: func(m *machine) { m.program("slirp4netns", "echo 'open(/dev/net/tun): Permission denied'; exit 1") },
 			fails:   true, says: []string{"account operator cannot make the namespaces", "tun): Permission denied"},
+		},
+		"no filter for tests": {
+			arrange: func(m *machine) {
+				m.program("nft", "echo '/dev/stdin:10:3-7: Error: Could not process rule: No such file or directory'; echo '^^^'; exit 1")
+			},
+			fails: true, says: []string{"the kernel does not take the filter", "No such file or directory", "modprobe -a nf_tables nft_reject_inet"},
+			not:   "^^^",
 		},
 		"disk nearly full": {
 			arrange: func(m *machine) { m.program("df", "echo Avail; echo 102400") },
