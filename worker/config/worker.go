@@ -82,7 +82,7 @@ var workerSchema = schema{
 	"lxc":     {"container", "lxcopts"},
 	"ppa":     {"url", "private_url", "keys"},
 	"limits":  {"disk", "files", "log", "memory", "processes"},
-	"network": {"allow", "mirror", "proxy"},
+	"network": {"allow", "mirror", "proxy", "kind", "range", "range6"},
 	"unshare": {"images"},
 	"health":  {"listen"},
 }

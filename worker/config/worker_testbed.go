@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"regexp"
 	"runtime"
 	"strings"
@@ -60,12 +61,27 @@ type Limits struct {
 // 20 GiB has 1.3 million inodes, and some tests start a thread for each processor several times over.
 var DefaultLimits = Limits{Disk: 20 << 30, Files: 1_000_000, Log: 64 << 20, Memory: 8 << 30, Processes: 8192}
 
-// Network is what tests may reach besides DNS and public addresses.
+// Network is what tests may reach besides DNS and public addresses, and how.
 type Network struct {
 	Allow  []Destination
 	Mirror string // of the archive
 	Proxy  string
+
+	// Kind is the way out: NetworkVeth, NetworkSlirp, or empty for the best one that there is.
+	Kind string
+
+	// Range and Range6 are where veth pairs get their addresses from, two of each for every test; not valid for the
+	// worker's own choice.
+	Range  netip.Prefix
+	Range6 netip.Prefix
 }
+
+// The ways out of a test's network.
+const (
+	NetworkVeth  = "veth"  // the kernel's, through a pair of interfaces; needs root
+	NetworkSlirp = "slirp" // slirp4netns, a process
+	networkAuto  = "auto"  // what stands in a file for none of these
+)
 
 func (d *document) virt() Virt {
 	return Virt{
@@ -147,6 +163,20 @@ func (l Limits) write(out *writer) {
 func (d *document) network() Network {
 	n := Network{
 		Allow: d.destinations("network", "allow"), Mirror: d.url("network", "mirror", false), Proxy: d.url("network", "proxy", false),
+		Kind: d.value("network", "kind"), Range: d.prefix("network", "range", 16, 31), Range6: d.prefix("network", "range6", 48, 127),
+	}
+	switch n.Kind {
+	case networkAuto:
+		n.Kind = ""
+	case "", NetworkVeth, NetworkSlirp:
+	default:
+		d.fail("network", "kind", "%q is not %s, %s or %s", n.Kind, networkAuto, NetworkVeth, NetworkSlirp)
+	}
+	if n.Range.IsValid() && !n.Range.Addr().Is4() {
+		d.fail("network", "range", "%s is of IPv6, which is range6", n.Range)
+	}
+	if n.Range6.IsValid() && !n.Range6.Addr().Is6() {
+		d.fail("network", "range6", "%s is of IPv4, which is range", n.Range6)
 	}
 	if strings.Contains(n.Proxy, "@") {
 		d.fail("network", "proxy", "every test would see the password in this URL; let the proxy know this machine by its address")
@@ -163,6 +193,31 @@ func (n Network) write(out *writer) {
 	out.list("allow", words)
 	out.key("mirror", n.Mirror)
 	out.key("proxy", n.Proxy)
+	out.key("kind", n.Kind)
+	if n.Range.IsValid() {
+		out.key("range", n.Range.String())
+	}
+	if n.Range6.IsValid() {
+		out.key("range6", n.Range6.String())
+	}
+}
+
+// prefix reads a network ADDRESS/BITS with a number of bits from least to most; it is not valid if there is none.
+func (d *document) prefix(section, key string, least, most int) netip.Prefix {
+	text := d.value(section, key)
+	if text == "" {
+		return netip.Prefix{}
+	}
+	prefix, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil || prefix.Addr().Is4In6():
+		d.fail(section, key, "%q is not a network, ADDRESS/BITS", text)
+	case prefix.Masked() != prefix:
+		d.fail(section, key, "%q: the network is %s", text, prefix.Masked())
+	case prefix.Bits() < least || prefix.Bits() > most:
+		d.fail(section, key, "%q: the bits are to be from %d to %d", text, least, most)
+	}
+	return prefix
 }
 
 var backendPattern = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
