@@ -28,6 +28,10 @@ type confinement struct {
 	// as far as one's own, and keeps their mistakes in.
 	privileged bool
 
+	// gateway is the way out of the run's network if it is not slirp4netns. The filter is then in there, and inside.Filter is
+	// empty.
+	gateway *gatewayPlan
+
 	// mark is the folder of the run, by which its processes are known after the death of this one; see RemoveLeftovers.
 	mark string
 
@@ -58,7 +62,7 @@ var errEnded = errors.New("ended before its command")
 // When ctx ends the command gets TERM, after the grace everything is killed, and the error is the context's cause; the
 // status is then that of the command, if it got that far.
 func (c confinement) run(ctx context.Context) (confined, error) {
-	c.inside.Privileged, c.inside.Plain = c.privileged, c.plain
+	c.inside.Privileged, c.inside.Plain, c.inside.Gateway = c.privileged, c.plain, c.gateway != nil
 	p, err := startInside(ctx, c)
 	if err != nil {
 		return confined{}, err
@@ -67,18 +71,17 @@ func (c confinement) run(ctx context.Context) (confined, error) {
 	if err := p.tell(orders{Config: &c.inside}); err != nil {
 		return confined{}, p.explain(err)
 	}
-	var wayOut *slirp
+	var way wayOut
 	if c.inside.Network {
-		wayOut, err = startSlirp(ctx, p.pid(), c)
-		if err != nil {
+		if way, err = c.connect(ctx, p.pid()); err != nil {
 			return confined{}, p.explain(err)
 		}
-		defer wayOut.stop(c.log)
+		defer way.stop(c.log)
 		if err := p.tell(orders{Network: true}); err != nil {
 			return confined{}, p.explain(err)
 		}
 	}
-	result, err := c.attend(ctx, p, wayOut)
+	result, err := c.attend(ctx, p, way)
 	if ctx.Err() != nil {
 		return result, context.Cause(ctx)
 	}
@@ -86,10 +89,14 @@ func (c confinement) run(ctx context.Context) (confined, error) {
 }
 
 // attend waits for the end of the command.
-func (c confinement) attend(ctx context.Context, p *inside, wayOut *slirp) (confined, error) {
+func (c confinement) attend(ctx context.Context, p *inside, way wayOut) (confined, error) {
 	var result confined
 	var started time.Time
-	cancelled, wayOutGone := ctx.Done(), wayOut.gone()
+	cancelled := ctx.Done()
+	var wayOutGone <-chan struct{} // a run without a network never loses it
+	if way != nil {
+		wayOutGone = way.gone()
+	}
 	var graceOver <-chan time.Time
 	for {
 		select {
@@ -116,7 +123,7 @@ func (c confinement) attend(ctx context.Context, p *inside, wayOut *slirp) (conf
 			}
 			return result, p.explain(errEnded)
 		case <-wayOutGone:
-			return result, fmt.Errorf("the run has lost its network: slirp4netns ended: %s", wayOut.said())
+			return result, fmt.Errorf("the run has lost its network: %s", way.lost())
 		case <-cancelled:
 			cancelled = nil
 			if err := p.tell(orders{Stop: true}); err != nil {

@@ -72,8 +72,10 @@ type insideConfig struct {
 	// Privileged is confinement.privileged: no user namespace takes rights over this machine away from the command.
 	Privileged bool `json:"privileged,omitempty"`
 
-	// Network means: wait for the way out, then load Filter (see filter.ruleset), and open IPv6 if there is any.
+	// Network means: wait for the way out, then load Filter (see filter.ruleset) if there is one, and open IPv6 if there is
+	// any. Gateway means that the way out has left the interface as it is.
 	Network bool   `json:"network,omitempty"`
+	Gateway bool   `json:"gateway,omitempty"`
 	Filter  string `json:"filter,omitempty"`
 	IPv6    bool   `json:"ipv6,omitempty"`
 

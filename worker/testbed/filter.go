@@ -30,7 +30,8 @@ const open6 = "2000::/3"
 
 var closed6 = []string{"2001::/32", "2002::/16"}
 
-// ruleset is the filter in the language of nft. It is a pure function: equal filters have equal rules.
+// ruleset is the filter in the language of nft, for the run's own network. It is a pure function: equal filters have equal
+// rules.
 //
 // What it refuses it rejects, so that a test that tries gets its error at once instead of waiting for a time-out.
 func (f filter) ruleset() string {
@@ -51,16 +52,27 @@ func (f filter) ruleset() string {
 		// Without these there is no IPv6 at all: they find the neighbour that is the way out.
 		b.WriteString("\t\ticmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept\n")
 	}
+	f.writeDestinations(&b)
+	b.WriteString("\t}\n" + refuseChain + "}\n")
+	return b.String()
+}
+
+// refuseChain answers what is not let through.
+const refuseChain = `	chain refuse {
+		meta l4proto tcp reject with tcp reset
+		reject with icmpx admin-prohibited
+	}
+`
+
+// writeDestinations writes the rules that decide on where a packet goes to.
+func (f filter) writeDestinations(b *strings.Builder) {
 	for _, o := range f.openings() {
 		b.WriteString("\t\t" + o + "\n")
 	}
 	own4, own6 := f.ownAddresses()
-	for _, refused := range []struct {
-		family    string
-		addresses []string
-	}{{"ip", own4}, {"ip", closed4}} {
-		if len(refused.addresses) > 0 {
-			fmt.Fprintf(&b, "\t\t%s daddr { %s } goto refuse\n", refused.family, strings.Join(refused.addresses, ", "))
+	for _, addresses := range [][]string{own4, closed4} {
+		if len(addresses) > 0 {
+			fmt.Fprintf(b, "\t\tip daddr { %s } goto refuse\n", strings.Join(addresses, ", "))
 		}
 	}
 	switch {
@@ -68,19 +80,11 @@ func (f filter) ruleset() string {
 		b.WriteString("\t\tmeta nfproto ipv6 goto refuse\n")
 	default:
 		if len(own6) > 0 {
-			fmt.Fprintf(&b, "\t\tip6 daddr { %s } goto refuse\n", strings.Join(own6, ", "))
+			fmt.Fprintf(b, "\t\tip6 daddr { %s } goto refuse\n", strings.Join(own6, ", "))
 		}
-		fmt.Fprintf(&b, "\t\tip6 daddr { %s } goto refuse\n\t\tip6 daddr != %s goto refuse\n", strings.Join(closed6, ", "), open6)
+		fmt.Fprintf(b, "\t\tip6 daddr { %s } goto refuse\n\t\tip6 daddr != %s goto refuse\n", strings.Join(closed6, ", "), open6)
 	}
-	b.WriteString(`		accept
-	}
-	chain refuse {
-		meta l4proto tcp reject with tcp reset
-		reject with icmpx admin-prohibited
-	}
-}
-`)
-	return b.String()
+	b.WriteString("\t\taccept\n")
 }
 
 func (f filter) openings() []string {

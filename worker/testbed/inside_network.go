@@ -3,6 +3,7 @@ package testbed
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 )
@@ -10,28 +11,60 @@ import (
 // prepareNetwork brings up the loopback and closes the way out for what a run must not reach, before anybody is there who
 // could try. The tests' root owns a user namespace below the one that owns the network, so it cannot open it again.
 func prepareNetwork(config insideConfig) error {
-	if err := command("nft", "nftables", config.Filter, "-f", "-"); err != nil {
-		return fmt.Errorf("close the run's network: %w%s", err, filterHint(err))
+	if config.Filter != "" {
+		if err := loadRules(context.Background(), config.Filter); err != nil {
+			return fmt.Errorf("close the run's network: %w", err)
+		}
 	}
 	script := "link set lo up\n"
-	if config.IPv6 {
-		script += "address add " + runAddress6 + " dev " + wayOutDevice + " nodad\n" +
-			"route add default via " + gateway6 + " dev " + wayOutDevice + "\n"
+	if config.Gateway {
+		// Nobody is beside the run but its gateway, so that who is looked for there gets an answer at once.
+		script += "link set " + wayOutDevice + " up\n" + alone("/32", runAddress, runGateway, Nameserver)
+		if config.IPv6 {
+			script += alone("/128", runAddress6, runGateway6)
+		}
+	} else if config.IPv6 {
+		script += "address add " + runAddress6 + "/64 dev " + wayOutDevice + " nodad\n" +
+			"route add default via " + runGateway6 + " dev " + wayOutDevice + "\n"
 	}
-	if err := command("ip", "iproute2", script, "-batch", "-"); err != nil {
+	if err := configure(context.Background(), script); err != nil {
 		return fmt.Errorf("prepare the run's network: %w", err)
 	}
 	return nil
 }
 
-// command gives a text to a program. It is for the first process, whose end is the program's.
-func command(name, debianPackage, text string, args ...string) error {
+// alone is how ip gives the interface an address that has no network, and the way to its neighbours, of whom the first one is
+// the way to everybody else.
+func alone(bits, address string, neighbours ...string) string {
+	script := "address add " + address + bits + " dev " + wayOutDevice + " nodad\n"
+	for _, neighbour := range neighbours {
+		script += "route add " + neighbour + bits + " dev " + wayOutDevice + "\n"
+	}
+	return script + "route add default via " + neighbours[0] + " dev " + wayOutDevice + "\n"
+}
+
+// configure gives the lines of a script to ip. Files are its descriptors from 3 on.
+func configure(ctx context.Context, script string, files ...*os.File) error {
+	return command(ctx, "ip", "iproute2", script, files, "-batch", "-")
+}
+
+// loadRules gives rules to nft, which takes all of them or none.
+func loadRules(ctx context.Context, rules string) error {
+	if err := command(ctx, "nft", "nftables", rules, nil, "-f", "-"); err != nil {
+		return fmt.Errorf("%w%s", err, filterHint(err))
+	}
+	return nil
+}
+
+// command gives a text to a program, and its end is the program's.
+func command(ctx context.Context, name, debianPackage, text string, files []*os.File, args ...string) error {
 	path, err := findCommand(name, debianPackage)
 	if err != nil {
 		return err
 	}
-	command := exec.CommandContext(context.Background(), path, args...)
+	command := exec.CommandContext(ctx, path, args...)
 	command.Stdin = strings.NewReader(text)
+	command.ExtraFiles = files
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(out)))
 	}

@@ -19,7 +19,8 @@ import (
 const runMark = "AUTOPKGTEST_CLOUD_RUN"
 
 // RemoveLeftovers ends whatever runs of a dead process have left running. The runs are those whose Job.WorkDir lies below a
-// folder; the caller must be sure that none of them is alive, because it alone may use that folder. Nothing else is touched.
+// folder; the caller must be sure that none of them is alive, because it alone may use that folder. Nothing else is touched, but
+// for the rules that gateways have on this machine: they go if no gateway is left, whoever has made them.
 // The folders themselves, and what backends keep outside of them, are for Remove.
 //
 // A run ends by itself when its program dies, so there is something to do only if that was prevented: its first process was
@@ -29,7 +30,7 @@ func RemoveLeftovers(ctx context.Context, folder string, log *slog.Logger) error
 	if err != nil {
 		return fmt.Errorf("look for what dead runs have left: %w", err)
 	}
-	return endLeftovers(ctx, folder, log)
+	return errors.Join(endLeftovers(ctx, folder, log), removeGatewayLeftovers(ctx, log))
 }
 
 // endLimit bounds the wait for a killed process to be gone, with all others of its namespaces.

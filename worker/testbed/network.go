@@ -22,7 +22,20 @@ type Network struct {
 	// Mirror and Proxy are URLs, or empty. The archive and the proxy of an image are allowed by themselves, see ImageInfo.
 	Mirror string
 	Proxy  string
+
+	// Kind is the way out, WayOutVeth or WayOutSlirp; empty for the best one that this machine allows.
+	Kind string
+
+	// Range and Range6 are where the pairs of WayOutVeth get their addresses from; not valid for DefaultRange and DefaultRange6.
+	Range  netip.Prefix
+	Range6 netip.Prefix
 }
+
+// The ways out of a run's network, as Network.Kind names them.
+const (
+	WayOutVeth  = "veth"  // the kernel's, through a namespace in which the filter is out of the run's reach; needs root
+	WayOutSlirp = "slirp" // slirp4netns, a process of the account
+)
 
 // Destination is an address, a network or a name, on one port or on all.
 type Destination struct {

@@ -22,7 +22,7 @@ func opened(network string, port uint16) opening {
 
 func TestFilterRuleset(t *testing.T) {
 	t.Parallel()
-	base := filter{device: "tap0", nameserver: netip.MustParseAddr(Nameserver)}
+	base := filter{device: wayOutDevice, nameserver: netip.MustParseAddr(Nameserver)}
 	for name, change := range map[string]func(*filter){
 		"ipv4": func(f *filter) {
 			f.own = []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("fd00::2")}
@@ -43,20 +43,27 @@ func TestFilterRuleset(t *testing.T) {
 			t.Parallel()
 			f := base
 			change(&f)
-			got, path := f.ruleset(), filepath.Join("testdata", "filter-"+name+".nft")
-			if *update {
-				if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("rules (-want +got):\n%s", diff)
-			}
+			checkRules(t, "filter-"+name, f.ruleset())
+			checkRules(t, "gateway-"+name, f.gatewayRules())
 		})
+	}
+	checkRules(t, "machine", machineRules)
+}
+
+func checkRules(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".nft")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
 	}
 }
 

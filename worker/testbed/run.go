@@ -80,7 +80,7 @@ func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Ou
 		if err != nil {
 			return Outcome{}, err
 		}
-		command.inside.Network, command.inside.Filter, command.inside.IPv6 = true, gate.ruleset(), gate.ipv6
+		r.joinNetwork(&command, gate)
 	}
 	return execute(ctx, job, command, log)
 }

@@ -22,6 +22,7 @@ type Runner struct {
 	checkout string // of autopkgtest's own source, shown to runs; empty for the installed one
 	features Features
 	network  Network
+	way      way
 	names    *names
 	log      *slog.Logger
 
@@ -56,8 +57,13 @@ func NewRunner(ctx context.Context, backend string, log *slog.Logger, with ...Op
 	if properties.Exposes != "" && !r.exposed {
 		return nil, fmt.Errorf("%w: backend %s: %s; --allow-exposed takes it all the same", ErrExposed, backend, properties.Exposes)
 	}
-	needed := map[string]string{"ip": "iproute2", "nft": "nftables", "slirp4netns": "slirp4netns",
-		"newuidmap": "uidmap", "newgidmap": "uidmap", "rm": "coreutils"}
+	if r.way, err = r.chooseWay(ctx); err != nil {
+		return nil, err
+	}
+	needed := map[string]string{"ip": "iproute2", "nft": "nftables", "newuidmap": "uidmap", "newgidmap": "uidmap", "rm": "coreutils"}
+	if r.way.kind != WayOutVeth {
+		needed["slirp4netns"] = "slirp4netns"
+	}
 	if r.checkout == "" {
 		needed["autopkgtest"] = "autopkgtest"
 	}
@@ -108,12 +114,25 @@ func (r *Runner) Check(ctx context.Context) error {
 	}
 	probe := confinement{privileged: r.backend.Properties().Privileged, plain: r.backend.Properties().OnMachine, log: r.log}
 	if !probe.plain {
-		probe.inside = insideConfig{Network: true, Filter: gate.ruleset(), IPv6: gate.ipv6}
+		r.joinNetwork(&probe, gate)
 	}
 	if _, err := probe.run(ctx); err != nil {
 		return fmt.Errorf("try the namespaces of a run: %w", err)
 	}
+	r.log.Info("testbeds can be made", "backend", r.backend.Name(), "network", r.WayOut())
 	return nil
+}
+
+// joinNetwork gives a command a network with the way out that was chosen.
+func (r *Runner) joinNetwork(command *confinement, gate filter) {
+	command.inside.Network = true
+	if r.way.kind == WayOutVeth {
+		gate.ipv6 = gate.ipv6 && r.way.ipv6
+		command.gateway = &gatewayPlan{ranges: r.network.ranges(), rules: gate.gatewayRules(), ipv6: gate.ipv6}
+	} else {
+		command.inside.Filter = gate.ruleset()
+	}
+	command.inside.IPv6 = gate.ipv6
 }
 
 // filter is what a run of an image, if there is one, may reach from this machine as it is now.

@@ -14,19 +14,6 @@ import (
 	"time"
 )
 
-// The network of a run. Its addresses come from the range for benchmarks (RFC 2544), which no real network should use:
-// the usual 10.0.2.0/24 of user-mode networks would hide a virtual machine's own gateway and proxy.
-const (
-	runNetwork = "198.19.255.0/24"
-
-	// Nameserver is the address at which every run finds a resolver, whatever this machine's is and wherever it listens:
-	// slirp4netns answers there. Images name it in their /etc/resolv.conf.
-	Nameserver = "198.19.255.3"
-
-	// wayOutDevice is the only interface of a run, beside its loopback, that leads out of it.
-	wayOutDevice = "tap0"
-)
-
 // slirp is a run's way out: slirp4netns, which makes connections for it as an ordinary process of the account. What the
 // run can reach is what that process can reach, less this machine's loopback and what the filter refuses.
 type slirp struct {
@@ -36,14 +23,8 @@ type slirp struct {
 	ended  chan struct{}
 }
 
-// startTimeout bounds the start of slirp4netns, which takes some 20 ms.
+// slirpStart bounds the start of slirp4netns, which takes some 20 ms.
 const slirpStart = 10 * time.Second
-
-// With IPv6, slirp4netns has these addresses inside, always: the run's, and its gateway's.
-const (
-	runAddress6 = "fd00::100/64"
-	gateway6    = "fd00::2"
-)
 
 // startSlirp connects the network namespace of a process, and returns when the interface in there is configured. The
 // namespace of a privileged run belongs to no user namespace of its own.
@@ -95,7 +76,7 @@ func startSlirp(ctx context.Context, pid int, c confinement) (*slirp, error) {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("slirp4netns ended")
 		}
-		return nil, fmt.Errorf("connect the run's network: %w%s: it said: %s", err, tunHint(), s.said())
+		return nil, fmt.Errorf("connect the run's network: %w%s: it said: %s", err, tunHint(), s.lastWords())
 	}
 	return s, nil
 }
@@ -124,16 +105,12 @@ func tunHint() string {
 	return ""
 }
 
-// gone is closed when the process has ended. A run without a network has none, and never loses it.
-func (s *slirp) gone() <-chan struct{} {
-	if s == nil {
-		return nil
-	}
-	return s.ended
-}
+func (s *slirp) gone() <-chan struct{} { return s.ended }
 
-// said is what the process has printed, without its remark on the filter of system calls that we ask for.
-func (s *slirp) said() string {
+func (s *slirp) lost() string { return "slirp4netns ended: " + s.lastWords() }
+
+// lastWords are what the process has printed, without its remark on the filter of system calls that we ask for.
+func (s *slirp) lastWords() string {
 	var lines []string
 	for line := range strings.Lines(s.output.String()) {
 		if text := strings.TrimSpace(line); text != "" && !strings.Contains(text, "seccomp is experimental") {

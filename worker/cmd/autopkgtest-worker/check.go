@@ -50,6 +50,9 @@ func checkConfiguration(ctx context.Context, from source, requestFile string, in
 		conf.Slots, conf.Timeout, conf.DrainTimeout)
 	fmt.Fprintf(table, "delivery timeout\t%s\n", describeDeliveryTimeout(conf))
 	fmt.Fprintf(table, "state directory\t%s\n", conf.StateDirectory)
+	if runnerErr == nil {
+		fmt.Fprintf(table, "tests' network\t%s\n", runner.WayOut())
+	}
 	fmt.Fprintf(table, "health checks\t%s\n", orNone(conf.HealthListen))
 	describeRuns(table, loaded)
 	for _, q := range all {

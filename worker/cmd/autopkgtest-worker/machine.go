@@ -16,7 +16,10 @@ func limits(conf config.Worker) testbed.Limits {
 
 // network is what each run may reach beside public addresses: what is listed, and where it gets packages from.
 func network(conf config.Worker) testbed.Network {
-	n := testbed.Network{Mirror: conf.Network.Mirror, Proxy: conf.Network.Proxy}
+	n := testbed.Network{
+		Mirror: conf.Network.Mirror, Proxy: conf.Network.Proxy,
+		Kind: conf.Network.Kind, Range: conf.Network.Range, Range6: conf.Network.Range6,
+	}
 	for _, d := range conf.Network.Allow {
 		n.Allow = append(n.Allow, testbed.Destination(d))
 	}

@@ -28,12 +28,13 @@ func TestNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := network(config.Worker{
-		Network: config.Network{Allow: []config.Destination{allowed}, Mirror: "http://mirror/debian", Proxy: "http://proxy:3128"},
-		PPA:     config.PPA{URL: "https://ppa.example.com/$OWNER/$NAME/ubuntu"},
+		Network: config.Network{Allow: []config.Destination{allowed}, Mirror: "http://mirror/debian", Proxy: "http://proxy:3128",
+			Kind: config.NetworkVeth, Range: netip.MustParsePrefix("10.9.0.0/24"), Range6: netip.MustParsePrefix("fd99::/120")},
+		PPA: config.PPA{URL: "https://ppa.example.com/$OWNER/$NAME/ubuntu"},
 	})
 	want := testbed.Network{Mirror: "http://mirror/debian", Proxy: "http://proxy:3128", Allow: []testbed.Destination{
 		{Network: netip.MustParsePrefix("10.1.2.0/24"), Port: 3142}, {Name: "ppa.example.com", Port: 443},
-	}}
+	}, Kind: testbed.WayOutVeth, Range: netip.MustParsePrefix("10.9.0.0/24"), Range6: netip.MustParsePrefix("fd99::/120")}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("network (-want +got):\n%s", diff)
 	}

@@ -5,6 +5,7 @@ package lxc_test
 import (
 	"testing"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/image/imagetest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/lxc"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
@@ -18,5 +19,9 @@ func TestHostile(t *testing.T) {
 		return
 	}
 	image, queue := imagetest.Machine(t)
-	testbedtest.RunHostile(t, testbedtest.Subject{Backend: "lxc", Queue: queue, Image: image, Left: lxc.Left, NoIPv6: true})
+	for _, wayOut := range []string{testbed.WayOutSlirp, testbed.WayOutVeth} {
+		t.Run(wayOut, func(t *testing.T) {
+			testbedtest.RunHostile(t, testbedtest.Subject{Backend: "lxc", Queue: queue, Image: image, Left: lxc.Left, NoIPv6: true, WayOut: wayOut})
+		})
+	}
 }

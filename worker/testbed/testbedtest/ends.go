@@ -115,12 +115,13 @@ type victimOrders struct {
 	Backend string
 	Exposed bool
 	State   string
+	WayOut  string
 	Job     testbed.Job
 }
 
 func (s Subject) startVictim(t *testing.T, job testbed.Job) *exec.Cmd {
 	t.Helper()
-	text, err := json.Marshal(victimOrders{s.Backend, s.Exposed, s.state, job})
+	text, err := json.Marshal(victimOrders{s.Backend, s.Exposed, s.state, s.WayOut, job})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func victim() {
 	var orders victimOrders
 	err := json.Unmarshal([]byte(text), &orders)
 	if err == nil {
-		s := Subject{Backend: orders.Backend, Exposed: orders.Exposed, state: orders.State}
+		s := Subject{Backend: orders.Backend, Exposed: orders.Exposed, WayOut: orders.WayOut, state: orders.State}
 		var runner *testbed.Runner
 		if runner, err = testbed.NewRunner(context.Background(), s.Backend, slog.Default(), s.options()...); err == nil {
 			_, err = runner.Run(context.Background(), orders.Job)

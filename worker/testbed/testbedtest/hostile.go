@@ -37,6 +37,9 @@ type Target struct {
 
 	// NoIPv6 says that testbeds have no IPv6, so that what is public there is not tried.
 	NoIPv6 bool
+
+	// WayOut is the testbed.Network's Kind.
+	WayOut string
 }
 
 // The addresses of the other machine (see OnOtherMachine) that a test must not reach, of each kind at least one.
@@ -51,6 +54,8 @@ var forbidden = []string{
 	"169.254.169.254", "168.63.129.16", "fd00:ec2::254", "::ffff:169.254.169.254",
 	// The gateways and the nameserver of user-mode networks, on the bait's port.
 	"10.0.2.2", "10.0.2.3", "198.19.255.2", "198.19.255.3", "198.19.255.1", "fd00::2", "fd00::3",
+	// Both ends of the first two runs' gateways.
+	"198.19.252.0", "198.19.252.1", "198.19.252.2", "198.19.252.3", "fd8a:6a3e:1f0c::", "fd8a:6a3e:1f0c::1", "fd8a:6a3e:1f0c::2",
 }
 
 // What a test may reach: what is public, and what the operator lists.
@@ -74,7 +79,10 @@ func Hostile(t *testing.T, target Target) {
 	open, closed := newBait(t), newBait(t)
 	allow := slices.Clone(allowed)
 	allow[0].Port = uint16(open.port)
-	runner := target.Runner(t, testbed.WithNetwork(testbed.Network{Allow: allow}))
+	runner := target.Runner(t, testbed.WithNetwork(testbed.Network{Allow: allow, Kind: target.WayOut}))
+	if target.WayOut != "" && runner.WayOut() != target.WayOut {
+		t.Fatalf("the way out is %s, not %s", runner.WayOut(), target.WayOut)
+	}
 	checkBait(t, open)
 
 	secret := filepath.Join(t.TempDir(), "credentials")
@@ -232,8 +240,8 @@ sub attack {
 }
 attack();
 # As root of the testbed, take the filter off, and try again.
-for my $command ("nft flush ruleset", "nft delete table inet autopkgtest", "ip link set tap0 down", "ip route add 10.88.0.0/24 dev tap0",
-    "ip address add 10.88.0.77/24 dev tap0", "ip link add x0 type bridge", "ip route flush table main") {
+for my $command ("nft flush ruleset", "nft delete table inet autopkgtest", "ip link set out0 down", "ip route add 10.88.0.0/24 dev out0",
+    "ip address add 10.88.0.77/24 dev out0", "ip link add x0 type bridge", "ip route flush table main") {
     # Flushing nothing succeeds.
     bad("root may do: $command") if !$ENV{SHARES_MACHINE} && system("$command >/dev/null 2>&1") == 0 && $command !~ /flush/;
 }
@@ -252,7 +260,9 @@ system("getent hosts $ENV{MIRROR}") == 0 or bad("no DNS for $ENV{MIRROR}");
 tcp($ENV{MIRROR}, 80) or bad("the mirror: $@");
 
 # The run beside this one, and the worker.
-bad("connected to the neighbour's port") if tcp("198.19.255.100", 7777) || tcp("127.0.0.1", 7777);
+for my $address ("198.19.255.100", "127.0.0.1", "198.19.252.1", "198.19.252.3") {
+    bad("connected to the neighbour's port at $address") if tcp($address, 7777);
+}
 for my $who ("neighbour", "worker") {
     socket(my $s, AF_UNIX, SOCK_STREAM, 0) or die;
     bad("connected to the abstract socket of the $who") if connect($s, pack_sockaddr_un("\0$who-$word"));

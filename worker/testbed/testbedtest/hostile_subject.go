@@ -34,7 +34,7 @@ func RunHostile(t *testing.T, s Subject) {
 			return runner
 		},
 		Job: s.job, Source: SourceTree, Mirror: mirror.Hostname(), SharesMachine: backend.Properties().Privileged,
-		NoIPv6: s.NoIPv6,
+		NoIPv6: s.NoIPv6, WayOut: s.WayOut,
 	})
 	s.checkNothingLeft(t)
 	if err := testbed.Remove(t.Context(), s.state); err != nil {

@@ -50,6 +50,9 @@ route add local 2002:a58::/32 dev lo
 route add local 2001:db8:88::/64 dev lo
 `
 
+// The other machine forwards packets, if root makes it.
+var machineSettings = []string{"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"}
+
 // IsOtherMachine says whether this program is where OnOtherMachine runs tests.
 func IsOtherMachine() bool { return os.Getenv(machineVariable) == machineReady }
 
@@ -181,6 +184,11 @@ func otherMachine() error {
 	ip.Stdin = strings.NewReader(machineScript)
 	if out, err := ip.CombinedOutput(); err != nil {
 		return fmt.Errorf("make the other machine's network: ip: %w: %s", err, out)
+	}
+	for _, setting := range machineSettings {
+		if err := os.WriteFile(setting, []byte("1"), 0); err != nil && os.Geteuid() == 0 {
+			return fmt.Errorf("make the other machine's network: %w", err)
+		}
 	}
 	// The rights over the network end here.
 	runtime.LockOSThread()

@@ -29,6 +29,9 @@ type Subject struct {
 	// Elsewhere says that tests run on another machine, whose memory and disk this one knows nothing of.
 	Elsewhere bool
 
+	// WayOut is the way out of the runs' network, see testbed.Network; empty for the one that a worker would choose.
+	WayOut string
+
 	// Exposed allows a backend whose tests are not kept away from this machine.
 	Exposed bool
 
@@ -48,7 +51,7 @@ func (s Subject) can(c testbed.Capability) bool {
 }
 
 func (s Subject) options() []testbed.Option {
-	options := []testbed.Option{testbed.WithState(s.state)}
+	options := []testbed.Option{testbed.WithState(s.state), testbed.WithNetwork(testbed.Network{Kind: s.WayOut})}
 	if s.Exposed {
 		options = append(options, testbed.AllowExposed())
 	}
