@@ -175,7 +175,12 @@ const tryLimit = 20 * time.Second
 func tryGateway(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, tryLimit, errors.New("no answer within "+tryLimit.String()))
 	defer cancel()
-	err := inNetwork(nil, func() error {
+	unlock, err := lockMachine(ctx)
+	if err != nil {
+		return err
+	}
+	unlock()
+	err = inNetwork(nil, func() error {
 		if err := setForwarding(false); err != nil {
 			return err
 		}
