@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 
 // mustBeRoot ends a test that an account without privileges cannot do; it says so instead of failing, because such an
 // account cannot use these backends either.
-func mustBeRoot(t *testing.T) bool {
+func mustBeRoot(t testing.TB) bool {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		return true
@@ -34,7 +34,7 @@ func mustBeRoot(t *testing.T) bool {
 	return false
 }
 
-func shell(t *testing.T, script string) confinement {
+func shell(t testing.TB, script string) confinement {
 	t.Helper()
 	return confinement{
 		inside:     insideConfig{Argv: []string{"/bin/sh", "-c", script}, Env: environment("/tmp"), Dir: "/"},

@@ -149,19 +149,27 @@ func inNetwork(namespace *os.File, do func() error) error {
 			runtime.UnlockOSThread()
 			return
 		}
-		var err error
-		if namespace == nil {
-			err = unix.Unshare(unix.CLONE_NEWNET)
-		} else {
-			err = unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET)
-		}
-		if err != nil {
-			result <- fmt.Errorf("enter a network namespace: %w", err)
+		err := errors.New("ended in the middle") // by a test that failed
+		defer func() { result <- err }()
+		if entered := enterNetwork(namespace); entered != nil {
+			err = entered
 			return
 		}
-		result <- do()
+		err = do()
 	}()
 	return <-result
+}
+
+func enterNetwork(namespace *os.File) (err error) {
+	if namespace == nil {
+		err = unix.Unshare(unix.CLONE_NEWNET)
+	} else {
+		err = unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET)
+	}
+	if err != nil {
+		return fmt.Errorf("enter a network namespace: %w", err)
+	}
+	return nil
 }
 
 // gone is nil: the kernel does not end.

@@ -80,7 +80,7 @@ func (v *visits) sorted() []string {
 const baitPort = 4242
 
 // bait listens in the network of the calling thread.
-func (v *visits) bait(t *testing.T, whose string) {
+func (v *visits) bait(t testing.TB, whose string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "[::]:"+strconv.Itoa(baitPort))
 	if err != nil {
@@ -117,7 +117,7 @@ func (v *visits) bait(t *testing.T, whose string) {
 }
 
 // onRouter calls a test in the network of a machine that forwards, beside one that is far away.
-func onRouter(t *testing.T, test func(v *visits)) {
+func onRouter(t testing.TB, test func(v *visits)) {
 	t.Helper()
 	v := &visits{}
 	err := inNetwork(nil, func() error {
@@ -183,7 +183,7 @@ visit "203.0.113.1" 53
 echo DONE
 `
 
-func routed(t *testing.T, script string) confinement {
+func routed(t testing.TB, script string) confinement {
 	t.Helper()
 	gate, err := machineFilter([]opening{opened("10.88.0.9", baitPort), opened("fd88::9", 0), opened("172.20.0.1", baitPort)})
 	if err != nil {
