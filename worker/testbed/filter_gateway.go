@@ -60,11 +60,10 @@ func (f filter) gatewayRules() string {
 }
 
 // machineRules are what this machine does for all gateways that there are. They speak of their interfaces alone, so they are
-// the same for every worker: two runs do not reach each other, nobody reaches a run, and what leaves has this machine's address.
+// the same for every worker: nobody reaches a run, another run neither, and what leaves has this machine's address.
 const machineRules = `table inet ` + machineTable + ` {
 	chain forward {
 		type filter hook forward priority filter; policy accept;
-		iifname "` + gatewayPrefix + `*" oifname "` + gatewayPrefix + `*" drop
 		iifname "` + gatewayPrefix + `*" ct state invalid drop
 		oifname "` + gatewayPrefix + `*" ct state != { established, related } drop
 	}

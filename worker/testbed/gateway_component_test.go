@@ -46,6 +46,8 @@ address add 10.77.0.2/24 dev far0
 address add 198.51.100.2/24 dev far0
 address add 2001:db8:77::2/64 dev far0 nodad
 address add fd77::2/64 dev far0 nodad
+route add 198.19.252.0/23 via 10.77.0.1 table local
+route add fd8a:6a3e:1f0c::/119 via 2001:db8:77::1
 route add local 0.0.0.0/1 dev lo
 route add local 128.0.0.0/2 dev lo
 route add local 192.0.0.0/4 dev lo
@@ -57,6 +59,8 @@ route add local 2002:a58::/32 dev lo
 
 // visits are the places that somebody reached: WHOSE ADDRESS.
 type visits struct {
+	far *os.File // the network of the other machine
+
 	mu   sync.Mutex
 	seen []string
 }
@@ -130,6 +134,7 @@ func onRouter(t testing.TB, test func(v *visits)) {
 			return err
 		}
 		defer far.Close()
+		v.far = far
 		if err := configure(t.Context(), routerScript, far); err != nil {
 			return err
 		}
@@ -269,6 +274,73 @@ func TestGateway(t *testing.T) {
 		if diff := cmp.Diff(wantVisits, got); diff != "" {
 			t.Errorf("visits (-want +got):\n%s", diff)
 		}
+	})
+}
+
+// TestMachineRules has two gateways that let everything through: what keeps runs from each other then is the machine alone.
+func TestMachineRules(t *testing.T) {
+	t.Parallel()
+	if !mustBeRoot(t) {
+		return
+	}
+	onRouter(t, func(v *visits) {
+		plan := gatewayPlan{ranges: Network{}.ranges(), ipv6: true}
+		var open [2]*os.File
+		for i := range open {
+			err := inNetwork(nil, func() (err error) {
+				open[i], err = os.Open("/proc/thread-self/ns/net")
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer open[i].Close()
+			number, err := connectToMachine(t.Context(), open[i], plan)
+			if err != nil || number != i {
+				t.Fatalf("gateway %d has the number %d: %v", i, number, err)
+			}
+			err = inNetwork(open[i], func() error {
+				v.bait(t, "gateway "+strconv.Itoa(i))
+				script, _, _ := strings.Cut(gatewayScript(0, i, plan), "link add ") // no way in
+				machine, own := pairOf(plan.ranges.ipv6, i)
+				return configure(t.Context(), script+"address add "+own.String()+"/127 dev "+gatewayUp+" nodad\n"+
+					"route add default via "+machine.String()+" dev "+gatewayUp+"\n")
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, test := range []struct {
+			from *os.File
+			to   string
+			open bool
+		}{
+			{open[0], "10.88.0.5", true}, {open[1], "2001:db8:88::5", true},
+			{open[0], "198.19.252.3", false}, {open[1], "198.19.252.1", false},
+			{open[0], "fd8a:6a3e:1f0c::3", false}, {open[1], "fd8a:6a3e:1f0c::1", false},
+			{v.far, "198.19.252.1", false}, {v.far, "fd8a:6a3e:1f0c::3", false},
+		} {
+			limit := time.Second // nobody answers
+			if test.open {
+				limit = time.Minute
+			}
+			err := inNetwork(test.from, func() error {
+				connection, err := net.DialTimeout("tcp", net.JoinHostPort(test.to, strconv.Itoa(baitPort)), limit)
+				if err == nil {
+					connection.Close()
+				}
+				return err
+			})
+			if (err == nil) != test.open {
+				t.Errorf("to %s: error %v", test.to, err)
+			}
+		}
+		for i := range open {
+			if err := disconnectFromMachine(t.Context(), i); err != nil {
+				t.Error(err)
+			}
+		}
+		checkMachineIsClean(t)
 	})
 }
 
