@@ -51,7 +51,7 @@ func configure(ctx context.Context, script string, files ...*os.File) error {
 // loadRules gives rules to nft, which takes all of them or none.
 func loadRules(ctx context.Context, rules string) error {
 	if err := command(ctx, "nft", "nftables", rules, nil, "-f", "-"); err != nil {
-		return fmt.Errorf("%w%s", err, filterHint(err))
+		return fmt.Errorf("%w%s", err, filterHint(err, rules))
 	}
 	return nil
 }
@@ -72,11 +72,15 @@ func command(ctx context.Context, name, debianPackage, text string, files []*os.
 }
 
 // filterHint explains nft's commonest failures: it names none of them well.
-func filterHint(err error) string {
+func filterHint(err error, rules string) string {
+	modules := "nf_tables nft_reject_inet"
+	if strings.Contains(rules, "masquerade") {
+		modules += " nft_ct nft_connlimit nft_chain_nat nft_masq"
+	}
 	for _, word := range []string{"No such file or directory", "Protocol not supported", "Operation not supported",
 		"Unable to initialize"} {
 		if strings.Contains(err.Error(), word) {
-			return " (the kernel lacks a part of nftables; as root: modprobe -a nf_tables nft_reject_inet)"
+			return " (the kernel lacks a part of nftables; as root: modprobe -a " + modules + ")"
 		}
 	}
 	return ""

@@ -149,3 +149,15 @@ func TestNames(t *testing.T) {
 		t.Errorf("the old answer is gone: %v", got)
 	}
 }
+
+func TestFilterHint(t *testing.T) {
+	t.Parallel()
+	missing := errors.New("nft: exit status 1: /dev/stdin:1:1-7: Error: Could not process rule: No such file or directory")
+	own, gateway := filterHint(missing, (filter{}).ruleset()), filterHint(missing, (filter{}).gatewayRules())
+	if !strings.Contains(own, "nft_reject_inet)") || !strings.Contains(gateway, "nft_masq)") {
+		t.Errorf("%q, %q", own, gateway)
+	}
+	if hint := filterHint(errors.New("syntax error"), ""); hint != "" {
+		t.Errorf("%q", hint)
+	}
+}
