@@ -344,6 +344,35 @@ func TestMachineRules(t *testing.T) {
 	})
 }
 
+// TestCheckFallsBack: what nobody has asked for is given up when it does not work, and what somebody has is not.
+func TestCheckFallsBack(t *testing.T) {
+	t.Parallel()
+	if !mustBeRoot(t) {
+		return
+	}
+	onRouter(t, func(*visits) {
+		r := &Runner{
+			backend: declared{Properties{Privileged: true}}, names: newNames(), log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			network: Network{Range: netip.MustParsePrefix("10.9.0.0/31")}, way: way{kind: WayOutVeth, ipv6: true},
+		}
+		if err := r.Check(t.Context()); err != nil || r.WayOut() != WayOutVeth {
+			t.Errorf("%s, error %v", r.WayOut(), err)
+		}
+		// The only address is somebody's.
+		if err := configure(t.Context(), "link add autopkgtest-0 type bridge\n"); err != nil {
+			t.Fatal(err)
+		}
+		r.network.Kind = WayOutVeth
+		if err := r.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "10.9.0.0/31") {
+			t.Errorf("error %v", err)
+		}
+		r.network.Kind = ""
+		if err := r.Check(t.Context()); err != nil || !strings.HasPrefix(r.WayOut(), "slirp, because make the gateway") {
+			t.Errorf("%s, error %v", r.WayOut(), err)
+		}
+	})
+}
+
 // checkMachineIsClean looks for what gateways may have left in the network of the calling thread.
 func checkMachineIsClean(t *testing.T) {
 	t.Helper()

@@ -103,11 +103,24 @@ func (r *Runner) Backend() Backend { return r.backend }
 // checkLimit bounds Check, which takes a tenth of a second.
 const checkLimit = 20 * time.Second
 
-// Check makes a run's namespaces and network and does nothing in them. A daemon calls it when it starts, to complain
-// before it takes a request.
+// Check makes a run's namespaces and network and does nothing in them. A daemon calls it when it starts, before anything else,
+// to complain before it takes a request. A way out that nobody has asked for and that turns out not to work is given up.
 func (r *Runner) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, checkLimit, errors.New("no answer within "+checkLimit.String()))
 	defer cancel()
+	err := r.probe(ctx)
+	if err != nil && ctx.Err() == nil && r.way.kind == WayOutVeth && r.network.Kind == "" {
+		r.way = way{kind: WayOutSlirp, reasons: []string{err.Error()}}
+		err = r.probe(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("try the namespaces of a run: %w", err)
+	}
+	r.log.Info("testbeds can be made", "backend", r.backend.Name(), "network", r.WayOut())
+	return nil
+}
+
+func (r *Runner) probe(ctx context.Context) error {
 	gate, err := r.filter(ctx, "", r.log)
 	if err != nil {
 		return err
@@ -116,11 +129,8 @@ func (r *Runner) Check(ctx context.Context) error {
 	if !probe.plain {
 		r.joinNetwork(&probe, gate)
 	}
-	if _, err := probe.run(ctx); err != nil {
-		return fmt.Errorf("try the namespaces of a run: %w", err)
-	}
-	r.log.Info("testbeds can be made", "backend", r.backend.Name(), "network", r.WayOut())
-	return nil
+	_, err = probe.run(ctx)
+	return err
 }
 
 // joinNetwork gives a command a network with the way out that was chosen.

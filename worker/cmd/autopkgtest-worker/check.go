@@ -41,6 +41,22 @@ func checkConfiguration(ctx context.Context, from source, requestFile string, in
 	}
 	broker, brokerErr := conf.Broker()
 	runner, runnerErr := testbed.NewRunner(ctx, loaded.profile.Backend(), quiet, from.runnerOptions(conf, loaded.tailor)...)
+	// Before anything is said: the trial of the testbeds settles which way out they have.
+	findings, ok := run.Examine(ctx, []run.Check{
+		{ID: "broker", Title: "the broker accepts us, the queues exist", Check: func(ctx context.Context) error {
+			return errors.Join(brokerErr, tryBroker(ctx, broker, brokerErr == nil, all))
+		}},
+		{ID: "store", Title: "the store accepts us", Check: func(ctx context.Context) error { return tryStore(ctx, conf) }},
+		{ID: "images", Title: "the testbed images are there", Check: func(context.Context) error { return tryImages(loaded, all) }},
+		{ID: "testbeds", Title: "tests can be run on this machine", Check: func(ctx context.Context) error {
+			if runnerErr != nil {
+				return runnerErr
+			}
+			return runner.Check(ctx)
+		}},
+		{ID: "lists", Title: "the lists of packages can be read", Check: loaded.checkLists},
+		{ID: "state", Title: "the state directory can be written", Check: func(context.Context) error { return tryState(conf) }},
+	})
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(table, "configuration\t%s\n", from.path)
 	if warning := from.exposed(conf); warning != "" {
@@ -61,21 +77,6 @@ func checkConfiguration(ctx context.Context, from source, requestFile string, in
 	if asked != nil {
 		describeRequest(table, loaded, runner, runnerErr, *asked)
 	}
-	findings, ok := run.Examine(ctx, []run.Check{
-		{ID: "broker", Title: "the broker accepts us, the queues exist", Check: func(ctx context.Context) error {
-			return errors.Join(brokerErr, tryBroker(ctx, broker, brokerErr == nil, all))
-		}},
-		{ID: "store", Title: "the store accepts us", Check: func(ctx context.Context) error { return tryStore(ctx, conf) }},
-		{ID: "images", Title: "the testbed images are there", Check: func(context.Context) error { return tryImages(loaded, all) }},
-		{ID: "testbeds", Title: "tests can be run on this machine", Check: func(ctx context.Context) error {
-			if runnerErr != nil {
-				return runnerErr
-			}
-			return runner.Check(ctx)
-		}},
-		{ID: "lists", Title: "the lists of packages can be read", Check: loaded.checkLists},
-		{ID: "state", Title: "the state directory can be written", Check: func(context.Context) error { return tryState(conf) }},
-	})
 	for _, f := range findings {
 		word := "ok"
 		if !f.OK {
