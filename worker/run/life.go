@@ -99,6 +99,7 @@ type life struct {
 	lease       *lease.Lease
 	watch       *lease.Watch // of others
 	waited      bool         // said in the log
+	heir        *lease.Other // what was taken over, as it was
 	publication publication
 	inherited   bool // the result is another life's
 	passedOn    bool // the request is another life's

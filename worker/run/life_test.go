@@ -124,6 +124,19 @@ func TestSteps(t *testing.T) {
 				twin.begin(t).publish(t, time.Now()).end(t)
 				b.other(t, l).begin(t).end(t)
 			}, want: Prepare},
+		"wait, two results of one request, and the store away when one is removed": {from: Wait, again: true,
+			with: func(t *testing.T, b *bench, l *life) {
+				o := b.other(t, l).begin(t).publish(t, time.Now().Add(-time.Minute))
+				o.publish(t, time.Now()).end(t)
+				failed := false
+				b.store.hook(func(call, _ string) error {
+					if call == "delete" && !failed {
+						failed = true
+						return store.ErrUnavailable
+					}
+					return nil
+				})
+			}, want: Announce},
 		"wait, only a result whose message may be settled": {from: Wait, again: true, with: func(t *testing.T, b *bench, l *life) {
 			o := b.other(t, l)
 			o.content.Doubtful = true

@@ -46,6 +46,9 @@ func (l *life) lookup(ctx context.Context) (verdict, error) {
 	if err != nil {
 		return busy, err
 	}
+	if l.heir != nil { // a try before this one got so far
+		return l.judge(ctx, *l.heir, equals.of(l.heir.Handles()))
+	}
 	// Certain ones first: a doubtful lease may be that of another message, which is settled.
 	for _, other := range others {
 		if found := equals.of(other.Handles()); other.Dead && !other.Doubtful && len(found) > 0 {
@@ -72,30 +75,33 @@ func (l *life) lookup(ctx context.Context) (verdict, error) {
 	return vacant, nil
 }
 
-// inherit takes over a lease, with the results of its lives. The last of them counts, if it is certain that readers see it: its
-// life may have died before it had looked whether it was passed.
+// inherit takes over a lease, with the results of its lives.
 func (l *life) inherit(ctx context.Context, other lease.Other, found []equal) (verdict, error) {
-	inOrder := false
-	if len(found) > 0 {
-		last := found[len(found)-1]
-		if inOrder = other.Published == string(last.at.RunID); !inOrder {
-			passed, err := last.passed(ctx, l.worker.store)
-			if err != nil {
-				return busy, err
-			}
-			inOrder = !passed
-		}
-	}
 	if taken, err := l.lease.Take(ctx, other); err != nil || !taken {
 		return busy, err
 	}
-	if !inOrder {
-		for _, e := range found {
-			l.log.Info("the request has a result that the gatekeeper may have passed over: it is run again", "run_id", string(e.at.RunID))
-		}
+	l.heir = &other
+	return l.judge(ctx, other, found)
+}
+
+// judge decides what the results of an inherited lease are worth. The last of them counts, if it is certain that readers see
+// it: its life may have died before it had looked whether it was passed.
+func (l *life) judge(ctx context.Context, from lease.Other, found []equal) (verdict, error) {
+	if len(found) == 0 {
 		return vacant, nil
 	}
 	last := found[len(found)-1]
+	if from.Published != string(last.at.RunID) {
+		passed, err := last.passed(ctx, l.worker.store)
+		if err != nil {
+			return busy, err
+		}
+		if passed {
+			l.log.Info("the request has a result that the gatekeeper may have passed over: it is run again",
+				"run_id", string(last.at.RunID))
+			return vacant, nil
+		}
+	}
 	l.lease.Publish(string(last.at.RunID))
 	if err := l.clearEqual(ctx, found[:len(found)-1]); err != nil {
 		return busy, err
