@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -21,6 +22,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
@@ -46,7 +48,7 @@ func newWholeMachine(t *testing.T, change func(*config.Worker)) *wholeMachine {
 	}
 	m.results = swift.New(account)
 	m.conf.Releases, m.conf.Architectures = []string{m.queue.Release}, []string{m.queue.Architecture}
-	m.conf.Images = m.image(t)
+	m.conf.Images = m.proven(t, m.image(t))
 	// The broker is set up wrongly: what the worker is told of it is what it should be.
 	m.conf.DeliveryTimeout = 48 * time.Hour
 	change(&m.conf)
@@ -81,6 +83,31 @@ func (m *wholeMachine) image(t *testing.T) (folder string) {
 		t.Fatalf("build the image: %v\n%s", err, out)
 	}
 	return folder
+}
+
+// proven puts the image into the machine's own folder, with a proof of just now: a canary would take as long as a test does.
+func (m *wholeMachine) proven(t *testing.T, folder string) string {
+	t.Helper()
+	name := filepath.Base(testbed.ImagePath(folder, m.queue))
+	if err := os.Link(filepath.Join(folder, name), m.path("images/"+name)); err != nil {
+		t.Fatal(err)
+	}
+	description := strings.TrimSuffix(name, ".tar.zst") + ".json"
+	text, err := os.ReadFile(filepath.Join(folder, description))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var content map[string]any
+	if err := json.Unmarshal(text, &content); err != nil {
+		t.Fatal(err)
+	}
+	content["proven"] = time.Now().UTC().Format(time.RFC3339)
+	if text, err = json.Marshal(content); err != nil {
+		t.Fatal(err)
+	}
+	m.write(t, "images/"+description, text)
+	m.giveAway(t)
+	return m.path("images")
 }
 
 // beside makes a second machine for the same queue; this one's broker and store are its, too.
@@ -270,7 +297,7 @@ func TestDeliveryTimeout(t *testing.T) {
 			running := map[*machine]*process{m.machine: first}
 			asked := request.Request{Package: "gzip", Triggers: []string{"gzip/" + strings.ReplaceAll(name, " ", ".")}}
 			m.request(t, asked)
-			queuetest.Eventually(t, "the first worker has it", func() bool { return strings.Contains(first.log.String(), "request accepted") })
+			testbedtest.Await(t, "the first worker to have it", func() bool { return strings.Contains(first.log.String(), "request accepted") })
 			if workers > 1 {
 				other := m.beside(t)
 				running[other] = other.start(t)
