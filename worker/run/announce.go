@@ -35,6 +35,9 @@ func (l *life) announce(ctx context.Context) State {
 	if !done {
 		return Handback
 	}
+	if !l.since.IsZero() {
+		l.worker.settings.Observer.Announced(l.delivery.Queue, time.Since(l.since))
+	}
 	l.unspool()
 	return Ack
 }

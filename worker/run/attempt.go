@@ -49,6 +49,7 @@ func (l *life) run(ctx context.Context) State {
 			// burn the whole queue on a broken machine. So the request is kept.
 			broken++
 			l.log.Error("the tests could not be run", "tries", broken, "error", err)
+			l.worker.settings.Observer.Failed(Run)
 			if broken == maxBroken {
 				return Handback
 			}
@@ -76,6 +77,7 @@ func (l *life) run(ctx context.Context) State {
 		if !sleep(ctx, retryPause(l.worker.settings.RetryPause, len(l.attempts))) {
 			return Handback
 		}
+		l.worker.settings.Observer.Retried(l.delivery.Queue)
 	}
 }
 

@@ -39,6 +39,8 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 	seated := func(d Delivery) {
 		l := w.newLife(d, state)
 		l.freed = func() { freed <- struct{}{} }
+		l.seated.Store(true)
+		w.settings.Observer.Taken(d.Queue)
 		begin(l)
 	}
 	for _, l := range w.revive(state) {

@@ -38,6 +38,11 @@ const (
 	End      State = "end"
 )
 
+// States lists all of them but the last.
+var States = []State{
+	Accept, Wait, Decline, Prepare, Run, Abort, Collect, Spool, Store, Announce, Ack, Reject, Handback, Shelve,
+}
+
 // step does what a state is for and returns the next one. When the context has ended, what it returns does not count: the
 // next state is Handback, or Shelve once the result lies in the spool.
 type step func(*life, context.Context) State
@@ -84,6 +89,7 @@ type life struct {
 
 	freed    func() // told once, when the life no longer needs a slot; nil if it never had one
 	freeOnce sync.Once
+	seated   atomic.Bool // it has a slot
 
 	request         request.Request // from accept on
 	refused         error           // why it is rejected
@@ -93,6 +99,7 @@ type life struct {
 	attempts        []attempt       // from run on
 	reporter        *reporter       // from run on
 	result          result.Result   // from collect on
+	since           time.Time       // when it lay in the spool; zero for one of an earlier start
 	parcel          parcel          // from collect on
 	at              result.Location // from store on
 
@@ -151,13 +158,15 @@ func (l *life) live(ctx context.Context) {
 		w.mu.Unlock()
 	}()
 	defer l.freeSlot()
+	last := l.first
 	for at := l.first; at != End; {
 		l.now.Store(at)
 		l.log.Debug("request", "state", at)
-		at = l.step(ctx, at)
+		last, at = at, l.step(ctx, at)
 	}
 	l.now.Store(End)
 	l.leave(ctx)
+	w.settings.Observer.Ended(l.delivery.Queue, l.ending(last))
 }
 
 func (l *life) step(ctx context.Context, at State) State {

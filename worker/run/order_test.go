@@ -165,7 +165,8 @@ func TestMovedAbove(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, quick)
+				told := new(notebook)
+				b := newBench(t, quick, func(s *Settings) { s.Observer = told })
 				var theirs result.RunID
 				var calls []string
 				failing := true
@@ -219,6 +220,9 @@ func TestMovedAbove(t *testing.T) {
 					t.Fatalf("results %v, want %s and ours above it; settled %v", ids, theirs, m.settled())
 				}
 				ascending(t, ids)
+				if moved := told.all()["moved"]; moved != 1 {
+					t.Errorf("an observer was told of %d moves, want one", moved)
+				}
 				completions := session.completions(t)
 				if len(completions) != 1 || completions[0].Location.RunID != ids[1] {
 					t.Errorf("announced %+v, want %s alone", completions, ids[1])

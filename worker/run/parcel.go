@@ -54,6 +54,14 @@ var logProperties = store.Properties{ContentType: "text/plain; charset=UTF-8", C
 
 func (p *parcel) path(name string) string { return filepath.Join(p.folder, name) }
 
+// size is that of all objects, in bytes.
+func (p *parcel) size() (sum int64) {
+	for _, o := range p.objects {
+		sum += o.size
+	}
+	return sum
+}
+
 // add makes a file of the parcel.
 func (p *parcel) add(name string, properties store.Properties, write func(io.Writer) error) error {
 	file, err := os.OpenFile(p.path(name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

@@ -28,6 +28,7 @@ func (l *life) persist(ctx context.Context, what string, final func(error) bool,
 		if ctx.Err() != nil || final(err) {
 			return false
 		}
+		l.worker.settings.Observer.Failed(l.current())
 		if told != err.Error() {
 			told = err.Error()
 			l.log.Warn(what+" failed; trying again until it succeeds", "error", err)

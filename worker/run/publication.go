@@ -22,6 +22,7 @@ type publication struct {
 	old     []result.RunID
 	seen    bool // a result.tar of ours has been readable there
 	settled bool // it is above all that was readable before, and alone
+	moved   int  // how often it went above what may have been readable before
 }
 
 // unseenPut is how long an upload is assumed to have taken whose end nobody has seen.

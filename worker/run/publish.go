@@ -127,6 +127,7 @@ func (o *order) publish(ctx context.Context, s store.Store, p parcel, done *publ
 			return fmt.Errorf("another worker's results of %s became visible before ours %d times", p.pkg, moves+1)
 		}
 		done.leave()
+		done.moved++
 	}
 }
 

@@ -46,6 +46,17 @@ func (r rejects) save(handle string, refused queue.Rejected) error {
 	return nil
 }
 
+// count is how many requests lie in the folder.
+func (r rejects) count() (count int) {
+	entries, _ := os.ReadDir(r.folder) // none until there is a first one
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), draftSuffix) {
+			count++
+		}
+	}
+	return count
+}
+
 // publish sends the folder's requests and removes those that are safe. It ends with the first one that the broker does not
 // take: the next would fare no better. A file that cannot be read is left for people.
 func (r rejects) publish(ctx context.Context, session session) (count int, err error) {

@@ -19,8 +19,14 @@ type spool struct {
 	folder string
 
 	mu      sync.Mutex
-	held    map[string]time.Time // handle → since when
-	changed chan struct{}        // closed and replaced when a result comes or goes
+	held    map[string]spooled // by handle
+	changed chan struct{}      // closed and replaced when a result comes or goes
+}
+
+// spooled is what is known of a result in the spool.
+type spooled struct {
+	since time.Time
+	bytes int64
 }
 
 const draftSuffix = ".new"
@@ -33,7 +39,7 @@ var ErrSpoolFull = errors.New("the spool is full")
 const spoolSpace = 256 << 20
 
 func newSpool(folder string) *spool {
-	return &spool{folder: folder, held: map[string]time.Time{}, changed: make(chan struct{})}
+	return &spool{folder: folder, held: map[string]spooled{}, changed: make(chan struct{})}
 }
 
 func (s *spool) path(handle string) string  { return filepath.Join(s.folder, handle) }
@@ -51,20 +57,20 @@ func (s *spool) keep(p *parcel, e spoolEntry) error {
 		}
 	}
 	p.folder = s.path(e.Handle)
-	s.enter(e.Handle, time.Now())
+	s.enter(e.Handle, spooled{time.Now(), p.size()})
 	if err := syncPath(s.folder); err != nil {
 		return fmt.Errorf("enter the result into the spool: %w", err)
 	}
 	return nil
 }
 
-func (s *spool) enter(handle string, since time.Time) {
+func (s *spool) enter(handle string, what spooled) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, there := s.held[handle]; there {
 		return
 	}
-	s.held[handle] = since
+	s.held[handle] = what
 	s.tell()
 }
 
@@ -96,12 +102,22 @@ func (s *spool) remove(handle string) error {
 func (s *spool) count() (results int, oldest time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, since := range s.held {
-		if oldest.IsZero() || since.Before(oldest) {
-			oldest = since
+	for _, what := range s.held {
+		if oldest.IsZero() || what.since.Before(oldest) {
+			oldest = what.since
 		}
 	}
 	return len(s.held), oldest
+}
+
+// bytes is how much the results have that wait in the spool.
+func (s *spool) bytes() (sum int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, what := range s.held {
+		sum += what.bytes
+	}
+	return sum
 }
 
 // changes returns a channel that is closed when a result comes or goes.

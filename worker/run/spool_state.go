@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
@@ -24,6 +25,7 @@ func (l *life) spool(ctx context.Context) State {
 		return Handback
 	}
 	l.spooled.Store(true)
+	l.since = time.Now()
 	l.freeSlot()
 	l.clear(ctx)
 	return Store
@@ -32,6 +34,7 @@ func (l *life) spool(ctx context.Context) State {
 // freeSlot lets the next request begin. It may be called any number of times.
 func (l *life) freeSlot() {
 	l.freeOnce.Do(func() {
+		l.seated.Store(false)
 		if l.freed != nil {
 			l.freed()
 		}
@@ -121,6 +124,6 @@ func (w *Worker) reviveLife(r spooledResult, s *state) *life {
 		Container: r.parcel.container, Release: r.queue.Release, Architecture: r.queue.Architecture, Package: r.request.Package,
 	}, r.runIDs, r.settled)
 	l.spooled.Store(true)
-	w.spool.enter(l.id, r.began)
+	w.spool.enter(l.id, spooled{r.began, r.parcel.size()})
 	return l
 }

@@ -89,6 +89,7 @@ func (r *reporter) send(ctx context.Context, running bool) {
 	defer cancel()
 	if err := session.PublishMessage(ctx, queue.StatusExchange, "", message); err != nil {
 		l.log.Debug("status message not sent", "error", err)
+		l.worker.settings.Observer.Unheard()
 	}
 }
 

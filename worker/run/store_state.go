@@ -70,7 +70,12 @@ func (l *life) publish(ctx context.Context) error {
 		return err
 	}
 	if !l.publication.settled {
-		if err := l.worker.order.publish(ctx, l.worker.store, l.parcel, &l.publication, l); err != nil {
+		before := l.publication.moved
+		err := l.worker.order.publish(ctx, l.worker.store, l.parcel, &l.publication, l)
+		if times := l.publication.moved - before; times > 0 {
+			l.worker.settings.Observer.Moved(l.delivery.Queue, times)
+		}
+		if err != nil {
 			return err
 		}
 		l.log.Info("result stored", "run_id", string(l.publication.at.RunID), "container", l.publication.at.Container,

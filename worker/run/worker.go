@@ -46,6 +46,7 @@ type Settings struct {
 	Weights        map[string]int  // shares of the contexts while all have requests; nil for the usual ones
 	Limits         testbed.Limits  // of each run
 	RetryPause     time.Duration   // before a failed testbed is tried again; twice as long the second time
+	Observer       Observer        // nil for nobody
 }
 
 // defaultRetryPause gives a mirror or a network that was away for a moment the time to come back.
@@ -97,6 +98,9 @@ func New(settings Settings, testbeds Testbeds, results store.Store, log *slog.Lo
 	}
 	if settings.RetryPause == 0 {
 		settings.RetryPause = defaultRetryPause
+	}
+	if settings.Observer == nil {
+		settings.Observer = unobserved{}
 	}
 	return &Worker{
 		settings: settings, testbeds: testbeds, store: results, log: log,

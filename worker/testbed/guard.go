@@ -47,6 +47,7 @@ type Guard struct {
 
 // watched is one kind of testbed.
 type watched struct {
+	queue   request.Queue // one of those that share it
 	breaker *Breaker
 	next    time.Time    // when the next regular canary is due
 	found   []Capability // by the last canary that passed
@@ -152,7 +153,7 @@ func (g *Guard) watch(queue request.Queue) *watched {
 	key := testbedOf(queue)
 	w, there := g.watched[key]
 	if !there {
-		w = &watched{breaker: NewBreaker(g.settings.Breaker, g.now)}
+		w = &watched{queue: queue, breaker: NewBreaker(g.settings.Breaker, g.now)}
 		g.watched[key] = w
 		g.wake()
 	}
@@ -244,6 +245,17 @@ func oneOfEach(queues []request.Queue) []request.Queue {
 		out = append(out, each[key])
 	}
 	return out
+}
+
+// Breakers are the states of the breakers, each by a queue of its release and architecture whose context is empty.
+func (g *Guard) Breakers() map[request.Queue]BreakerState {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	states := map[request.Queue]BreakerState{}
+	for _, w := range g.watched {
+		states[request.Queue{Release: w.queue.Release, Architecture: w.queue.Architecture}] = w.breaker.State()
+	}
+	return states
 }
 
 // Status is one line for people on each kind of testbed, in order.

@@ -157,6 +157,10 @@ func TestGuardSick(t *testing.T) {
 		if err := g.Ready(request.Queue{Release: "jammy", Architecture: "amd64"}); err == nil || !errors.Is(err, errUnproven) {
 			t.Errorf("another release: %v", err)
 		}
+		states := g.Breakers()
+		if len(states) != 2 || states[noble] != BreakerOpen || states[request.Queue{Release: "jammy", Architecture: "amd64"}] != BreakerProbing {
+			t.Errorf("breakers: %v", states)
+		}
 		pass(time.Minute)
 		if f.count() != 2 {
 			t.Errorf("%d canaries after the first pause", f.count())
