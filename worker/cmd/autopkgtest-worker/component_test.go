@@ -241,6 +241,19 @@ func TestWorkerServes(t *testing.T) {
 		t.Fatalf("healthz: %v, %v", answer, err)
 	}
 	_ = answer.Body.Close()
+	if answer, err = http.Get("http://" + m.conf.HealthListen + "/metrics"); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("metrics: %v, %v", answer, err)
+	}
+	counted, err := io.ReadAll(answer.Body)
+	_ = answer.Body.Close()
+	for _, line := range []string{
+		"autopkgtest_worker_slots_free 4\n", "autopkgtest_worker_broker_connected 1\n", "autopkgtest_worker_queues_not_consumed 0\n",
+		"autopkgtest_worker_breaker_open{arch=\"amd64\",release=\"stone\"} 0\n",
+	} {
+		if err != nil || !strings.Contains(string(counted), line) {
+			t.Errorf("metrics: no %q in (%v)\n%s", line, err, counted)
+		}
+	}
 	megabytes := residentMB(t, p.Process.Pid)
 	t.Logf("idle with 4 slots: %d MB resident", megabytes)
 	if megabytes > 40 { // together with the collector it is to be below 60

@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/metrics"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/run"
@@ -50,15 +48,20 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 	}
 	defer closeStore()
 	testbeds := testbed.NewGuard(runner, testbed.GuardSettings{}, log)
-	worker, err := run.New(settings(conf, inForce), tailored{run.Confined{Guard: testbeds}, inForce}, results, log)
+	counts := metrics.New(loaded.profile.Backend())
+	wanted := settings(conf, inForce)
+	wanted.Observer = counts
+	worker, err := run.New(wanted, counts.Testbeds(tailored{run.Confined{Guard: testbeds}, inForce}), counts.Store(results), log)
 	if err != nil {
 		return usage(err)
 	}
+	counts.Watch(worker.Look, testbeds.Breakers)
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer cancel(nil)
 	if conf.HealthListen != "" {
-		stop, err := listenHealth(ctx, conf.HealthListen, append(worker.Checks(), inForce.check()), log, &beside)
+		answers := healthHandler(append(worker.Checks(), inForce.check()), counts.Handler())
+		stop, err := listenHealth(ctx, conf.HealthListen, answers, log, &beside)
 		if err != nil {
 			return err
 		}
@@ -70,14 +73,14 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	beside.Go(func() { obey(ctx, cancel, signals, worker, from, inForce, log) })
-	return worker.Run(ctx, func(ctx context.Context) (*queue.Session, error) {
+	return worker.Run(ctx, counts.Dialer(func(ctx context.Context) (*queue.Session, error) {
 		// Read each time: the password may have been changed since.
 		broker, err := inForce.get().conf.Broker()
 		if err != nil {
 			return nil, err
 		}
 		return queue.Dial(ctx, broker, queue.WithLog(log), queue.WithName(connectionName()))
-	})
+	}))
 }
 
 // settings is what a worker's configuration asks for.
@@ -155,24 +158,4 @@ func reload(worker *run.Worker, from source, inForce *current, log *slog.Logger)
 	inForce.set(loaded)
 	log.Info("configuration reloaded: queues, slots and what autopkgtest is told are in force, the broker's credentials with "+
 		"the next session, the rest with the next start", "queues", len(queues(loaded.conf)), "slots", loaded.conf.Slots)
-}
-
-// listenHealth answers health checks until stop is called.
-func listenHealth(ctx context.Context, address string, checks []run.Check, log *slog.Logger, owner *sync.WaitGroup,
-) (stop func(), err error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen for health checks ([health] listen): %w", err)
-	}
-	server := &http.Server{
-		Handler: run.Handler(checks), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	owner.Go(func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("health checks are no longer answered", "error", err)
-		}
-	})
-	return func() { _ = server.Close() }, nil
 }
