@@ -86,6 +86,7 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 		case <-finished:
 			alive--
 		case <-again:
+		case <-w.pulse:
 		case <-changed:
 			wanted, changed = w.current()
 		case <-drain:

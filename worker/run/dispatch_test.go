@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -334,6 +335,36 @@ func TestLeftoversAreCleared(t *testing.T) {
 		b.clearLeftovers(t.Context(), b.state)
 		if left := b.folders(t); len(left) != 0 || len(b.testbeds.removed) != 1 {
 			t.Errorf("left %v, removed %v", left, b.testbeds.removed)
+		}
+	})
+}
+
+// The main loop's pulse is felt while it runs, also in a drain, and not before or after.
+func TestPulse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, passes)
+		pulse := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return b.Pulse(ctx)
+		}
+		if err := pulse(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("before the start: %v", err)
+		}
+		ended := b.dispatching(t.Context())
+		d, _ := deliver(body("green"))
+		b.incoming <- d
+		if err := pulse(); err != nil {
+			t.Errorf("while a test runs: %v", err)
+		}
+		b.Drain()
+		if err := pulse(); err != nil {
+			t.Errorf("in a drain: %v", err)
+		}
+		<-ended
+		if err := pulse(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after the end: %v", err)
 		}
 	})
 }

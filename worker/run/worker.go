@@ -77,6 +77,7 @@ type Worker struct {
 	places   *places
 	drain    chan struct{} // closed by Drain
 	drainOne sync.Once
+	pulse    chan struct{} // taken by dispatch whenever it comes round
 
 	mu       sync.Mutex
 	wanted   wanted
@@ -108,6 +109,7 @@ func New(settings Settings, testbeds Testbeds, results store.Store, log *slog.Lo
 		spool:    newSpool(filepath.Join(settings.StateDirectory, spoolFolder)),
 		rejects:  rejects{filepath.Join(settings.StateDirectory, rejectsFolder)},
 		incoming: make(chan Delivery), places: newPlaces(settings.Slots), drain: make(chan struct{}),
+		pulse:  make(chan struct{}),
 		wanted: wanted{settings.Queues, settings.Slots}, changed: make(chan struct{}),
 		lives: map[*life]struct{}{},
 	}, nil
@@ -165,6 +167,17 @@ func (w *Worker) Run(ctx context.Context, dial Dialer) error {
 	endSessions()
 	serving.Wait()
 	return nil
+}
+
+// Pulse returns nil when the worker's main loop, which begins and ends lives, has come round once more; the context's cause
+// when it ended first: the loop stands still, has not begun, or is over.
+func (w *Worker) Pulse(ctx context.Context) error {
+	select {
+	case w.pulse <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Drain lets running tests finish and begins no more; Run then returns. It may be called any number of times.

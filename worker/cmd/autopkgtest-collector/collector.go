@@ -15,6 +15,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/site"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/systemd"
 )
 
 // collect runs a collector until the context ends. It owns four goroutines, and returns after all of them: the web server,
@@ -62,11 +63,12 @@ func serve(ctx context.Context, conf config.Collector, requests []requestQueue, 
 		handle:      func(_ context.Context, d queue.Delivery) error { return updateRunning(running, d) },
 		credentials: conf.BrokerCredentials, log: log,
 	}
+	broker := func() error { return errors.Join(hints.state(), statuses.state()) }
 	pages, err := site.New(site.Config{
 		Index: lister.Index, Store: lister.Store, StoreURL: conf.StoreURL, Releases: conf.Releases, Architectures: conf.Architectures,
 		ExternalURL: conf.ExternalURL, Running: running, Listing: lister.State,
 		Depths: site.NewCachedDepths(depthsOf(requests, statuses), time.Now),
-		Broker: func() error { return errors.Join(hints.state(), statuses.state()) },
+		Broker: broker,
 		Log:    log,
 	})
 	if err != nil {
@@ -81,8 +83,11 @@ func serve(ctx context.Context, conf config.Collector, requests []requestQueue, 
 	all.Go(func() { statuses.run(ctx) })
 	all.Go(func() { lister.Run(ctx) })
 	all.Go(func() { cancel(answer(ctx, listener, pages, log)) })
+	manager := systemd.New(log)
+	all.Go(func() { manager.Keep(ctx, service(listener.Addr(), lister.State, broker)) })
 	log.Info("serving", "address", listener.Addr().String(), "url", conf.ExternalURL, "database", conf.Database)
 	<-ctx.Done()
+	manager.Stopping()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause
 	}

@@ -35,6 +35,8 @@ type machine struct {
 	broker     *queuetest.Broker
 	session    *queue.Session
 	conf       config.Worker
+
+	environment []string // beside ours
 }
 
 const queueName = "debci-stone-amd64"
@@ -124,6 +126,7 @@ func (m *machine) command(args ...string) *exec.Cmd {
 	command := exec.Command(m.path("autopkgtest-worker"), append(args, "--config", m.path("worker.conf"))...)
 	command.Dir = m.folder
 	command.Env = append(os.Environ(), "TMPDIR="+m.folder, "HOME="+m.folder)
+	command.Env = append(command.Env, m.environment...)
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: m.credential, Setpgid: true}
 	return command
 }
@@ -276,6 +279,66 @@ func TestWorkerServes(t *testing.T) {
 	if strings.Contains(p.log.String(), "password") {
 		t.Errorf("the log speaks of passwords:\n%s", p.log)
 	}
+}
+
+// managed listens as the service manager does, and returns what has been told so far, a line each.
+func (m *machine) managed(t *testing.T) (told func() string) {
+	t.Helper()
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path("notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	m.giveAway(t)
+	m.environment = []string{"NOTIFY_SOCKET=" + m.path("notify"), "WATCHDOG_USEC=1500000"}
+	heard := new(lockedBuffer)
+	go func() {
+		message := make([]byte, 4096)
+		for {
+			n, err := socket.Read(message)
+			if err != nil {
+				return // closed
+			}
+			_, _ = heard.Write(append(message[:n:n], '\n'))
+		}
+	}()
+	return heard.String
+}
+
+// What the service manager is told, from the start without a broker over a reload to the end.
+func TestWorkerIsManaged(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	told := m.managed(t)
+	credentials, err := os.ReadFile(m.path("amqp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write(t, "amqp", []byte("not yet\n"))
+	p := m.start(t)
+	until := func(what, line string) {
+		t.Helper()
+		queuetest.Eventually(t, what, func() bool { return strings.Contains("\n"+told(), "\n"+line+"\n") })
+	}
+	until("it starts", "STATUS=0 of 4 slots busy; no session with the broker")
+	if strings.Contains(told(), "READY=1") {
+		t.Errorf("ready without a broker:\n%s", told())
+	}
+	m.write(t, "amqp", credentials)
+	until("it is ready", "READY=1")
+	until("it says so", "STATUS=0 of 4 slots busy")
+	fed := strings.Count(told(), "WATCHDOG=1")
+	queuetest.Eventually(t, "it lives", func() bool { return strings.Count(told(), "WATCHDOG=1") > fed+2 })
+	p.signal(t, syscall.SIGHUP)
+	queuetest.Eventually(t, "it has reloaded", func() bool { return strings.Count(told(), "READY=1") == 2 })
+	if reloading := strings.Index(told(), "RELOADING=1\nMONOTONIC_USEC="); reloading < 0 || reloading > strings.LastIndex(told(), "READY=1") {
+		t.Errorf("the reload:\n%s", told())
+	}
+	p.signal(t, syscall.SIGTERM)
+	if err := p.wait(t); err != nil {
+		t.Errorf("after SIGTERM: %v, want exit code 0", err)
+	}
+	until("it said that it stops", "STOPPING=1")
 }
 
 // SIGHUP applies a changed configuration, and a wrong one changes nothing.

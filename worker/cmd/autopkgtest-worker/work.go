@@ -15,6 +15,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/run"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/systemd"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
@@ -68,11 +69,13 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 		defer stop()
 	}
 	beside.Go(func() { testbeds.Watch(ctx, worker.Queues) })
+	manager := systemd.New(log)
+	beside.Go(func() { manager.Keep(ctx, service(worker)) })
 	// After Run has returned the signals have their usual meaning again: nothing is left that they could harm.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	beside.Go(func() { obey(ctx, cancel, signals, worker, from, inForce, log) })
+	beside.Go(func() { obey(ctx, cancel, signals, worker, from, inForce, manager, log) })
 	return worker.Run(ctx, counts.Dialer(func(ctx context.Context) (*queue.Session, error) {
 		// Read each time: the password may have been changed since.
 		broker, err := inForce.get().conf.Broker()
@@ -119,7 +122,7 @@ var errSecondSignal = errors.New("told to stop a second time")
 // obey does what signals ask for. The first SIGTERM or SIGINT lets running tests finish, the second kills them and gives
 // their requests back; SIGHUP reads the configuration again.
 func obey(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os.Signal, worker *run.Worker, from source,
-	inForce *current, log *slog.Logger,
+	inForce *current, manager *systemd.Manager, log *slog.Logger,
 ) {
 	draining := false
 	for {
@@ -129,13 +132,14 @@ func obey(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os
 		case got := <-signals:
 			switch {
 			case got == syscall.SIGHUP:
-				reload(worker, from, inForce, log)
+				manager.Reload(func() { reload(worker, from, inForce, log) })
 			case draining:
 				log.Warn("second signal: killing running tests", "signal", got.String())
 				cancel(errSecondSignal)
 			default:
 				log.Info("stopping after the running tests; a second signal kills them", "signal", got.String())
 				draining = true
+				manager.Stopping()
 				worker.Drain()
 			}
 		}
