@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 )
 
@@ -38,6 +39,12 @@ type Content struct {
 
 	// Doubtful: its life may have settled the message just before it died. Another lease is taken first.
 	Doubtful bool `json:"doubtful,omitempty"`
+}
+
+// attributes say in a log which request the lease is of.
+func (c Content) attributes() []any {
+	q, _ := request.ParseQueue(c.Queue) // the zero value only if somebody else has written there
+	return []any{"release", q.Release, "arch", q.Architecture, "package", c.Package, "run", c.Handle}
 }
 
 // Handles are all lives whose results belong to the lease's request.

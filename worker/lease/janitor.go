@@ -37,7 +37,7 @@ func (r *Registry) EndDead(ctx context.Context, handles []string) {
 				break
 			}
 			if pause == time.Second {
-				r.log.Warn("the lease of a dead worker's run cannot be ended; trying until it can", "handle", handle, "error", err)
+				r.log.Warn("the lease of a dead worker's run cannot be ended; trying until it can", "run", handle, "error", err)
 			}
 			if !sleep(ctx, pause) {
 				return
@@ -74,7 +74,7 @@ func (r *Registry) endDead(ctx context.Context, handle string) error {
 		if err := put(ctx, r.store, old.Object, content); err != nil {
 			return err
 		}
-		r.log.Info("ended the lease of a dead worker's run", "handle", handle, "package", content.Package)
+		r.log.Info("ended the lease of a dead worker's run", content.attributes()...)
 	}
 	return old.remove()
 }
@@ -123,7 +123,7 @@ func (r *Registry) Sweep(ctx context.Context, waiting func(ctx context.Context, 
 		if err := remove(ctx, r.store, object); err != nil {
 			return err
 		}
-		r.log.Info("removed a lease whose request is settled", "lease", object, "handle", content.Handle, "package", content.Package)
+		r.log.Info("removed a lease whose request is settled", append(content.attributes(), "lease", object)...)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func (l *life) run(ctx context.Context) State {
 		a := attempt{folder: l.attemptFolder()}
 		l.report(ctx, a.folder)
 		outcome, err := l.worker.testbeds.Run(ctx, testbed.Job{
-			Request: l.request, Queue: l.delivery.Queue, Image: l.worker.image(l.delivery.Queue),
+			Request: l.request, Queue: l.delivery.Queue, Handle: l.id, Image: l.worker.image(l.delivery.Queue),
 			OutputDir: a.folder, WorkDir: filepath.Join(l.folder, "work"), Timeout: l.worker.settings.Timeout,
 			Limits: l.worker.settings.Limits,
 		})

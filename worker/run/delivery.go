@@ -25,11 +25,16 @@ type Delivery struct {
 
 // attributes describe the delivery in the log, before anybody has parsed it.
 func (d Delivery) attributes() []any {
-	name, _, _ := bytes.Cut(d.Body, []byte("\n"))
 	return []any{
 		"queue", d.Queue.Name(), "release", d.Queue.Release, "arch", d.Queue.Architecture,
-		"package", head(name), "redelivered", d.Redelivered,
+		"package", d.packageName(), "redelivered", d.Redelivered,
 	}
+}
+
+// packageName is what stands where the package should, which in a malformed request is anything.
+func (d Delivery) packageName() string {
+	name, _, _ := bytes.Cut(d.Body, []byte("\n"))
+	return hideSecrets(head(name))
 }
 
 // head is the beginning of outside text, for a message.

@@ -66,9 +66,10 @@ func (w *Worker) dispatch(ctx context.Context, state *state) {
 		}
 		select {
 		case delivery := <-w.incoming:
+			handle, claimed := w.ledger.claim(delivery)
 			switch {
-			case w.ledger.claim(delivery):
-				w.log.Info("a request came back to the run that already has it", delivery.attributes()...)
+			case claimed:
+				w.log.Info("a request came back to the run that already has it", append(delivery.attributes(), "run", handle)...)
 			case drain == nil:
 				w.giveBack(delivery)
 			case delivery.place:

@@ -268,12 +268,13 @@ func TestLedgerForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLedger()
 		d, m := deliver("green")
-		e := l.open(d)
+		e := l.open("one", d)
 		m.lose()
 		if err := e.ack(); !isStale(err) {
 			t.Fatalf("a stale message was acknowledged: %v", err)
 		}
-		if again, _ := redeliver("green"); l.claim(again) {
+		again, _ := redeliver("green")
+		if _, claimed := l.claim(again); claimed {
 			t.Error("a request that came back was given to a life that is over")
 		}
 		if len(l.entries) != 0 {

@@ -30,10 +30,10 @@ func (w *Worker) clearLeftovers(ctx context.Context, s *state) {
 		err := w.testbeds.Remove(within, folder)
 		cancel()
 		if err != nil {
-			w.log.Error("the folder of a dead worker's run is left behind", "folder", folder, "error", err)
+			w.log.Error("the folder of a dead worker's run is left behind", "run", leftover.Name(), "folder", folder, "error", err)
 			continue
 		}
-		w.log.Info("removed the folder of a dead worker's run", "folder", folder)
+		w.log.Info("removed the folder of a dead worker's run", "run", leftover.Name(), "folder", folder)
 	}
 }
 

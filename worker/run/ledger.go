@@ -27,6 +27,7 @@ func identify(d Delivery) lease.Identity { return lease.Identify(d.Queue.Name(),
 // entry is one request in work.
 type entry struct {
 	ledger   *ledger
+	handle   string // of its life
 	identity lease.Identity
 	queue    request.Queue
 	message  Message // replaced when the request came back after a session was lost
@@ -35,27 +36,27 @@ type entry struct {
 
 func newLedger() *ledger { return &ledger{entries: map[lease.Identity][]*entry{}} }
 
-// open enters a delivery that is about to be worked on.
-func (l *ledger) open(d Delivery) *entry {
+// open enters a delivery that is about to be worked on by the life of that handle.
+func (l *ledger) open(handle string, d Delivery) *entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := &entry{ledger: l, identity: identify(d), queue: d.Queue, message: d.Message}
+	e := &entry{ledger: l, handle: handle, identity: identify(d), queue: d.Queue, message: d.Message}
 	l.entries[e.identity] = append(l.entries[e.identity], e)
 	return e
 }
 
-// claim gives a delivery to the entry that it belongs to and reports whether there is one.
-func (l *ledger) claim(d Delivery) bool {
+// claim gives a delivery to the entry that it belongs to and reports whether there is one, and of which life it is.
+func (l *ledger) claim(d Delivery) (handle string, claimed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.entries[identify(d)] {
 		if e.message.Stale() {
 			e.message = d.Message
 			e.version++
-			return true
+			return e.handle, true
 		}
 	}
-	return false
+	return "", false
 }
 
 // ack acknowledges the entry's request, whose result is safe, and takes the entry out. When the message's session is gone,

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -122,7 +121,7 @@ func (w *Worker) newLife(d Delivery, s *state) *life {
 
 func (w *Worker) newLifeOf(id string, d Delivery, s *state) *life {
 	l := &life{
-		worker: w, id: id, delivery: d, entry: w.ledger.open(d), state: s, began: time.Now(), first: Accept,
+		worker: w, id: id, delivery: d, entry: w.ledger.open(id, d), state: s, began: time.Now(), first: Accept,
 	}
 	l.log = w.log.With(append(d.attributes(), "run", l.id)...)
 	l.now.Store(Accept)
@@ -132,9 +131,9 @@ func (w *Worker) newLifeOf(id string, d Delivery, s *state) *life {
 
 // leased is what others are told of the life.
 func (l *life) leased() lease.Life {
-	pkg, _, _ := bytes.Cut(l.delivery.Body, []byte("\n"))
 	return lease.Life{
-		Handle: l.id, Request: l.entry.identity, Queue: l.delivery.Queue.Name(), Package: head(pkg), Since: l.began, Log: l.log,
+		Handle: l.id, Request: l.entry.identity, Queue: l.delivery.Queue.Name(), Package: l.delivery.packageName(),
+		Since: l.began, Log: l.log,
 	}
 }
 

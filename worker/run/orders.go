@@ -34,7 +34,7 @@ func (w *Worker) hearOrders(ctx context.Context, session *queue.Session, request
 		err := session.HearOrders(ctx, heard, func(o queue.Order) {
 			obeying.Go(func() { // the next order does not wait for the end of a test
 				if err := session.Answer(ctx, o, w.obey(o, requests)); err != nil && ctx.Err() == nil {
-					w.log.Warn("an operator's command was not answered", "command", string(o.Verb), "handle", o.Handle,
+					w.log.Warn("an operator's command was not answered", "command", string(o.Verb), "run", o.Handle,
 						"by", o.By, "error", err)
 				}
 			})
@@ -60,17 +60,21 @@ func (w *Worker) obey(o queue.Order, requests commanded) queue.Answer {
 		answer.Error = o.Err.Error()
 		return answer
 	}
-	answer.Known = slices.ContainsFunc(requests.Running(), func(r Running) bool { return r.ID == o.Handle })
-	if !answer.Known {
+	all := requests.Running()
+	i := slices.IndexFunc(all, func(r Running) bool { return r.ID == o.Handle })
+	if i < 0 {
 		return answer
 	}
-	w.log.Info("an operator's command", "command", string(o.Verb), "run", o.Handle, "by", o.By)
+	answer.Known = true
+	log := w.log.With("release", all[i].Queue.Release, "arch", all[i].Queue.Architecture, "package", all[i].Package,
+		"run", o.Handle, "command", string(o.Verb), "by", o.By)
+	log.Info("an operator's command")
 	do := requests.Cancel
 	if o.Verb == queue.Requeue {
 		do = requests.Requeue
 	}
 	if err := do(o.Handle, o.By); err != nil {
-		w.log.Warn("an operator's command cannot be done", "command", string(o.Verb), "run", o.Handle, "by", o.By, "error", err)
+		log.Warn("an operator's command cannot be done", "error", err)
 		answer.Error = err.Error()
 		return answer
 	}

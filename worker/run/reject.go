@@ -25,7 +25,7 @@ func (l *life) reject(ctx context.Context) State {
 		Body: l.delivery.Body, Queue: l.delivery.Queue.Name(), Reason: reason, Worker: l.state.worker, Time: time.Now(),
 	}
 	kept := l.persist(ctx, "keeping the rejected request", never, func(ctx context.Context) error {
-		where, err := l.worker.keepRejected(ctx, l.id, refused)
+		where, err := l.keepRejected(ctx, refused)
 		if err == nil {
 			l.log.Info("the rejected request is kept", "in", where)
 		}
@@ -46,7 +46,8 @@ func (l *life) reject(ctx context.Context) State {
 }
 
 // keepRejected makes a rejected request safe and says where it is.
-func (w *Worker) keepRejected(ctx context.Context, handle string, r queue.Rejected) (where string, err error) {
+func (l *life) keepRejected(ctx context.Context, r queue.Rejected) (where string, err error) {
+	w := l.worker
 	published := errors.New("there is no session with the broker")
 	if session := w.broker.now(); session != nil {
 		// Also when the worker must stop: it takes a moment.
@@ -57,11 +58,11 @@ func (w *Worker) keepRejected(ctx context.Context, handle string, r queue.Reject
 			return "the queue " + queue.RejectedQueue, nil
 		}
 	}
-	if err := w.rejects.save(handle, r); err != nil {
+	if err := w.rejects.save(l.id, r); err != nil {
 		return "", errors.Join(published, err)
 	}
-	w.log.Warn("a rejected request could not be published; it is kept in a folder until it can", "handle", handle, "error", published)
-	return w.rejects.path(handle), nil
+	l.log.Warn("a rejected request could not be published; it is kept in a folder until it can", "error", published)
+	return w.rejects.path(l.id), nil
 }
 
 // rejectedInterval is how often requests in the folder are tried again.

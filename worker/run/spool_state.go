@@ -97,10 +97,10 @@ func (w *Worker) revive(s *state) []*life {
 		}
 		r, err := readSpooled(folder)
 		if err != nil {
-			w.log.Error("a result in the spool cannot be used; its request will come again and be run again", "folder", folder,
-				"error", err)
+			w.log.Error("a result in the spool cannot be used; its request will come again and be run again", "run", entry.Name(),
+				"folder", folder, "error", err)
 			if err := w.spool.remove(entry.Name()); err != nil {
-				w.log.Error("a damaged result is left behind", "folder", folder, "error", err)
+				w.log.Error("a damaged result is left behind", "run", entry.Name(), "folder", folder, "error", err)
 			}
 			continue
 		}

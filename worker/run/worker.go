@@ -216,8 +216,10 @@ func (w *Worker) current() (wanted, <-chan struct{}) {
 type Running struct {
 	ID    string // its handle: what Cancel and Requeue take, "run" in the log; not the run id, which a published result gets
 	Queue request.Queue
-	State State
-	Since time.Time
+	// Package is what the request says; in a malformed one that is anything.
+	Package string
+	State   State
+	Since   time.Time
 }
 
 // Running lists what is in work now.
@@ -226,7 +228,8 @@ func (w *Worker) Running() []Running {
 	defer w.mu.Unlock()
 	list := make([]Running, 0, len(w.lives))
 	for l := range w.lives {
-		list = append(list, Running{ID: l.id, Queue: l.delivery.Queue, State: l.current(), Since: l.began})
+		d := l.delivery
+		list = append(list, Running{ID: l.id, Queue: d.Queue, Package: d.packageName(), State: l.current(), Since: l.began})
 	}
 	return list
 }

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
@@ -11,6 +12,7 @@ import (
 type Job struct {
 	Request request.Request
 	Queue   request.Queue // its release and architecture are the testbed's
+	Handle  string        // of the request in this worker, "run" in the log; empty for what is no request, such as a canary
 
 	// Image is the path of the testbed's image; empty for a backend that needs none. It may be replaced while the run goes
 	// on: the run keeps the one that it has begun with. What is known of the image stands beside it, see ImageInfo.
@@ -52,6 +54,15 @@ type Job struct {
 
 	// PPA is where the request's PPAs lie, if it has any.
 	PPA config.PPA
+}
+
+// logTo is a log whose lines say which run they are of.
+func (j Job) logTo(log *slog.Logger) *slog.Logger {
+	log = log.With("release", j.Queue.Release, "arch", j.Queue.Architecture, "package", j.Request.Package)
+	if j.Handle != "" {
+		log = log.With("run", j.Handle)
+	}
+	return log
 }
 
 // Outcome is how a run ended.

@@ -171,7 +171,7 @@ func (r *Runner) Run(ctx context.Context, job Job) (Outcome, error) {
 	if err := prepareOutput(job.OutputDir); err != nil {
 		return Outcome{}, err
 	}
-	log := r.log.With("release", job.Queue.Release, "arch", job.Queue.Architecture, "package", job.Request.Package)
+	log := job.logTo(r.log)
 	outcome, err := r.run(ctx, job, log)
 	switch {
 	case errors.Is(err, ErrUnsupported):

@@ -25,11 +25,11 @@ func (h hintHandler) handle(ctx context.Context, body []byte) error {
 		return err
 	}
 	loc := completion.Location
+	log := h.log.With("release", loc.Release, "arch", loc.Architecture, "package", loc.Package, "run", string(loc.RunID))
 	if release, public := index.ReleaseOf(loc.Container, h.lister.Releases); !public || release != loc.Release {
-		h.log.Debug("a result that this site does not show", "container", loc.Container, "run", string(loc.RunID))
+		log.Debug("a result that this site does not show", "container", loc.Container)
 		return nil
 	}
-	log := h.log.With("release", loc.Release, "arch", loc.Architecture, "package", loc.Package, "run", string(loc.RunID))
 	added, err := h.lister.Index.Ingest(ctx, h.lister.Store, loc)
 	switch {
 	case err == nil && added:
