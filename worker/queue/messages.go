@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 )
@@ -125,6 +127,14 @@ type wireCompletion struct {
 	Directory    string      `json:"swift_dir"`
 	Version      string      `json:"testpkg_version"`
 	Triggers     *string     `json:"triggers"`
+	UUID         string      `json:"uuid"`
+}
+
+// resultID names a result. Databases of Ubuntu's website may have a column for an id, and take no two results with the same
+// one; to those, a message without is one with the empty text, so all but the first would be lost. It is made from the place,
+// so that a message which comes twice is still one result.
+func resultID(at result.Location) string {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte(at.Container+"/"+at.Dir())).String()
 }
 
 // wireSeconds is written as the text of the file "duration"; other publishers send a number.
@@ -154,7 +164,7 @@ func (c Completion) Body() ([]byte, error) {
 	wire := wireCompletion{
 		Architecture: c.Location.Architecture, Container: c.Location.Container, Duration: wireSeconds(c.Duration),
 		ExitCode: c.ExitCode, Package: c.Location.Package, Release: c.Location.Release, Directory: c.Location.Dir(),
-		Version: c.Version,
+		Version: c.Version, UUID: resultID(c.Location),
 	}
 	if c.Requester != "" {
 		line := c.Requester + "\n" // the text of the file of that name
