@@ -56,9 +56,9 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 			"A request is published to the broker's default exchange, whose queues the broker cannot tell apart. So a `requester`, " +
 			"and an `operator`, can put a message into every queue whose name is known: beside the request queues these are " +
 			"`complete-listener` (the website then looks in the store for a result that is not there), `running-listener` (the " +
-			"website then shows a test that does not run) and `rejected-requests`. Neither can read or empty any of them. The " +
-			"queues in which workers hear commands have random names, and workers obey nothing that did not come through the " +
-			"exchange `autopkgtest.control`.",
+			"website then shows a test that does not run) and `rejected-requests`. An `operator` can read and empty the last one, " +
+			"neither any other. The queues in which workers hear commands have random names, and workers obey nothing that did not " +
+			"come through the exchange `autopkgtest.control`.",
 		Attributes: baseAttributes(ctx, inPlace, map[string]schema.Attribute{
 			"broker": brokerAttribute(),
 			"name": schema.StringAttribute{
@@ -69,8 +69,9 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 			"role": schema.StringAttribute{
 				Required: true,
 				MarkdownDescription: "`requester` may publish requests and nothing else: for britney and other tools. `operator` may " +
-					"also command workers: for `autopkgtest-cloud`, with which people cancel and requeue running tests. `worker` may " +
-					"take requests, announce results and hear commands. `collector` may listen to announcements.",
+					"also command workers and look after rejected requests: for `autopkgtest-cloud`, with which people cancel and requeue " +
+					"running tests, and put back or drop what could not be run. `worker` may take requests, announce results and hear " +
+					"commands. `collector` may listen to announcements.",
 				Validators: []validator.String{stringvalidator.OneOf(roleNames()...)},
 			},
 			"credentials_file": schema.StringAttribute{

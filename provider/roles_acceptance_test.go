@@ -85,7 +85,7 @@ func TestAccRolesAreLeast(t *testing.T) {
 	}
 	allowed := map[rabbitmq.Role][]string{
 		rabbitmq.Requester: {"publish a request", "look at a queue"},
-		rabbitmq.Operator:  {"publish a request", "look at a queue", "command workers", "hear answers"},
+		rabbitmq.Operator:  {"publish a request", "look at a queue", "command workers", "hear answers", "read rejected requests"},
 		// What a worker reads it can also purge: the broker has one right for both.
 		rabbitmq.Worker: {"take a request", "purge requests", "declare the exchange of results", "announce a result",
 			"look at a queue", "hear commands", "answer a command", "keep a rejected request"},

@@ -12,7 +12,7 @@ type Role string
 // The roles.
 const (
 	Requester Role = "requester" // publishes requests: britney, run-autopkgtest
-	Operator  Role = "operator"  // publishes requests, and commands workers: cancel, requeue
+	Operator  Role = "operator"  // publishes requests, commands workers, looks after rejected requests
 	Worker    Role = "worker"    // takes requests, announces states and results
 	Collector Role = "collector" // listens to announcements
 )
@@ -38,7 +38,7 @@ const nothing = "^$"
 //     knows. A worker does not obey a command that comes that way.
 //   - An operator commands workers, and hears their answers with a queue that the broker names (amq.gen-...): declaring it
 //     takes configure, binding it write to the queue and read from the exchange, consuming it read. It belongs to one
-//     connection, and nobody else can use it, whatever his rights.
+//     connection, and nobody else can use it, whatever his rights. Looking at rejected requests, and removing them, takes read.
 //   - A worker consumes request queues that somebody else has made, so it can neither delete nor remake one. It declares
 //     the exchanges, since the one for status messages does not outlive a restart of the broker. It hears commands with such
 //     a queue as well. It answers to an exchange: the broker's own direct reply-to would take the right to write to
@@ -59,7 +59,7 @@ func (r Role) Permissions() Permissions {
 		return Permissions{
 			Configure: "^" + own + "$",
 			Write:     `^(amq\.default|autopkgtest\.control|` + own + ")$",
-			Read:      `^(autopkgtest\.answers|` + own + ")$",
+			Read:      `^(autopkgtest\.answers|rejected-requests|` + own + ")$",
 		}
 	case Worker:
 		return Permissions{

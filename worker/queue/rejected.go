@@ -2,6 +2,9 @@ package queue
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"time"
 )
 
@@ -45,6 +48,26 @@ func (r Rejected) Message() Message {
 			TimeHeader: r.Time.UTC().Format(time.RFC3339),
 		},
 	}
+}
+
+// RejectedOf reads a request that was kept. What stands in its headers is no more than a claim: whoever may publish requests can
+// put a message into the queue, too. The time is zero where it cannot be read.
+func RejectedOf(d Delivery) Rejected {
+	at, _ := time.Parse(time.RFC3339, d.Header(TimeHeader))
+	return Rejected{
+		Body: d.Body, Queue: d.Header(QueueHeader), Reason: d.Header(ReasonHeader), Worker: d.Header(RejectedWorkerHeader), Time: at,
+	}
+}
+
+// ID names a request that was kept, for people: the same as long as it is kept. Requests that do not differ in anything have the
+// same.
+func (r Rejected) ID() string {
+	hash := sha256.New()
+	for _, part := range [][]byte{r.Body, []byte(r.Queue), []byte(r.Reason), []byte(r.Worker), []byte(r.Time.UTC().Format(time.RFC3339))} {
+		_ = binary.Write(hash, binary.BigEndian, int64(len(part))) // a hash takes everything
+		hash.Write(part)
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:6])
 }
 
 // messagePublisher is the part of a session that PublishTo needs.

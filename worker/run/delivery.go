@@ -34,7 +34,7 @@ func (d Delivery) attributes() []any {
 // packageName is what stands where the package should, which in a malformed request is anything.
 func (d Delivery) packageName() string {
 	name, _, _ := bytes.Cut(d.Body, []byte("\n"))
-	return hideSecrets(head(name))
+	return request.HideSecrets(head(name))
 }
 
 // head is the beginning of outside text, for a message.

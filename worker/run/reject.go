@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 )
 
 // rejectLimit bounds one attempt to publish a rejected request. It holds a slot meanwhile, and a folder will do as well.
@@ -19,8 +19,8 @@ const rejectLimit = 10 * time.Second
 // until one does; to give it back to its queue would bring it again at once.
 func (l *life) reject(ctx context.Context) State {
 	reason := fmt.Sprint(l.refused)
-	l.log.Error("request rejected: it can never be run", "reason", hideSecrets(reason),
-		"body", hideSecrets(head(l.delivery.Body)), "bytes", len(l.delivery.Body))
+	l.log.Error("request rejected: it can never be run", "reason", request.HideSecrets(reason),
+		"body", request.HideSecrets(head(l.delivery.Body)), "bytes", len(l.delivery.Body))
 	refused := queue.Rejected{
 		Body: l.delivery.Body, Queue: l.delivery.Queue.Name(), Reason: reason, Worker: l.state.worker, Time: time.Now(),
 	}
@@ -90,9 +90,3 @@ func (w *Worker) publishRejected(ctx context.Context, session session) {
 		}
 	}
 }
-
-// credentials is what looks like USER:PASSWORD@ in the address of a private archive.
-var credentials = regexp.MustCompile(`[^\s"'/,\[\]@:]+:[^\s"'/,\[\]@]+@`)
-
-// hideSecrets makes outside text fit for a log, which is for more readers than a request is.
-func hideSecrets(text string) string { return credentials.ReplaceAllString(text, "***@") }

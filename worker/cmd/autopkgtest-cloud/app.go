@@ -36,6 +36,7 @@ type app struct {
 type publisher interface {
 	Depth(ctx context.Context, queue string) (ready, consumers int, err error)
 	Publish(ctx context.Context, exchange, key string, body []byte, persistent bool) error
+	Get(ctx context.Context, queue string) (queue.Delivery, bool, error)
 	Ask(ctx context.Context, commands []queue.Command) (<-chan queue.Answer, error)
 	Close() error
 }
@@ -117,7 +118,7 @@ AUTOPKGTEST_CLOUD_CONFIG names, ~/.config/autopkgtest-cloud.conf, or
     [amqp]
     credentials_file = /file/with/the/operator's/account
 
-and needs the second part only for requests, cancel and requeue. An account that
+and needs the second part only for requests, cancel, requeue and rejected. An account that
 is a requester's suffices for requests.
 
 ` + exitCodeHelp,
@@ -136,7 +137,7 @@ is a requester's suffices for requests.
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON for programs")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(a.requestCommand(), a.queuesCommand(), a.runningCommand(), a.resultsCommand(), a.cancelCommand(),
-		a.requeueCommand())
+		a.requeueCommand(), a.rejectedCommand())
 	return root
 }
 

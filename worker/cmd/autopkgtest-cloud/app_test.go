@@ -31,6 +31,9 @@ type broker struct {
 	askErr   error
 	lost     bool            // the session ends after the answers
 	commands []queue.Command // that were sent
+
+	ready  int // messages in each queue, as far as it says; Get has none
+	getErr error
 }
 
 func (b *broker) Ask(ctx context.Context, commands []queue.Command) (<-chan queue.Answer, error) {
@@ -56,7 +59,7 @@ func (b *broker) Depth(_ context.Context, name string) (int, int, error) {
 	if !b.queues[name] {
 		return 0, 0, fmt.Errorf("%w: %s", queue.ErrNoQueue, name)
 	}
-	return 0, 0, nil
+	return b.ready, 0, nil
 }
 
 func (b *broker) Publish(_ context.Context, exchange, key string, body []byte, persistent bool) error {
@@ -70,6 +73,10 @@ func (b *broker) Publish(_ context.Context, exchange, key string, body []byte, p
 	}
 	b.messages = append(b.messages, message{key, string(body)})
 	return nil
+}
+
+func (b *broker) Get(_ context.Context, name string) (queue.Delivery, bool, error) {
+	return queue.Delivery{}, false, b.getErr
 }
 
 func (b *broker) Close() error {

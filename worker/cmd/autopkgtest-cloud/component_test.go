@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"path/filepath"
 	"testing"
 
@@ -152,6 +153,95 @@ func TestControlForReal(t *testing.T) {
 
 	a, _, err = newRealApp(t, requester)
 	if code := a.run(t.Context(), command); code != exitRefused {
+		t.Errorf("as a requester: exit code %d: %s", code, err)
+	}
+	contains(t, "message", err.String(), "role operator")
+}
+
+// keptBodies are those of the rejected requests, in their order, as the command shows them.
+func keptBodies(t *testing.T, account config.Broker) (bodies []string, ids map[string]string) {
+	t.Helper()
+	a, out, err := newRealApp(t, account)
+	if code := a.run(t.Context(), []string{"autopkgtest-cloud", "rejected", "--json"}); code != 0 {
+		t.Fatalf("exit code %d: %s", code, err)
+	}
+	var all []kept
+	if err := json.Unmarshal(out.Bytes(), &all); err != nil {
+		t.Fatal(err)
+	}
+	ids = map[string]string{}
+	for _, k := range all {
+		bodies = append(bodies, k.Body)
+		ids[k.Body] = k.ID
+	}
+	return bodies, ids
+}
+
+// TestRejectedForReal: an operator's rights, and no more, are enough to look at rejected requests, to put one back and to drop one;
+// looking changes nothing.
+func TestRejectedForReal(t *testing.T) {
+	t.Parallel()
+	broker := queuetest.New(t)
+	const requests = "debci-noble-amd64"
+	broker.DeclareQueue(t, requests)
+	broker.DeclareQueue(t, queue.RejectedQueue)
+	broker.DeclareFanout(t, queue.RejectedExchange, queue.RejectedQueue)
+	operator := broker.User(t, "operator", `^amq\.gen-.*$`, `^(amq\.gen-.*|amq\.default|autopkgtest\.control)$`,
+		`^(amq\.gen-.*|autopkgtest\.answers|rejected-requests)$`)
+	admin, failed := queue.Dial(t.Context(), broker.Admin)
+	if failed != nil {
+		t.Fatal(failed)
+	}
+	t.Cleanup(func() { _ = admin.Close() })
+	if bodies, _ := keptBodies(t, operator); len(bodies) != 0 {
+		t.Errorf("before there is any: %q", bodies)
+	}
+	want := []string{"green\n{", "blue\n{", "red\n{"}
+	for _, body := range want {
+		if err := rejection(body).PublishTo(t.Context(), admin); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ids map[string]string
+	for range 3 {
+		var bodies []string
+		bodies, ids = keptBodies(t, operator)
+		if diff := cmp.Diff(want, bodies); diff != "" {
+			t.Fatalf("kept (-want +got):\n%s", diff)
+		}
+	}
+
+	// What cannot be published stays.
+	missing := rejection("yellow\n{")
+	missing.Queue = "debci-noble-arm64"
+	if err := missing.PublishTo(t.Context(), admin); err != nil {
+		t.Fatal(err)
+	}
+	a, _, err := newRealApp(t, operator)
+	line := []string{"autopkgtest-cloud", "rejected", "--requeue", missing.ID()}
+	if code := a.run(t.Context(), line); code != exitUnavailable {
+		t.Errorf("to a queue that is not there: exit code %d: %s", code, err)
+	}
+	contains(t, "message", err.String(), "still here", missing.Queue)
+
+	a, out, err := newRealApp(t, operator)
+	line = []string{"autopkgtest-cloud", "rejected", "--requeue", ids["blue\n{"], "--drop", ids["red\n{"]}
+	if code := a.run(t.Context(), line); code != 0 {
+		t.Fatalf("exit code %d: %s", code, err)
+	}
+	contains(t, "output", out.String(), ids["blue\n{"]+"  requeued", ids["red\n{"]+"  dropped")
+	bodies, _ := keptBodies(t, operator)
+	if diff := cmp.Diff([]string{"green\n{", "yellow\n{"}, bodies); diff != "" {
+		t.Errorf("kept in the end (-want +got):\n%s", diff)
+	}
+	d, found, failed := admin.Get(t.Context(), requests)
+	if failed != nil || !found || string(d.Body) != "blue\n{" {
+		t.Errorf("put back: %t, %q, %v", found, d.Body, failed)
+	}
+
+	requester := broker.User(t, "requester", "", "^amq.default$", "")
+	a, _, err = newRealApp(t, requester)
+	if code := a.run(t.Context(), []string{"autopkgtest-cloud", "rejected"}); code != exitRefused {
 		t.Errorf("as a requester: exit code %d: %s", code, err)
 	}
 	contains(t, "message", err.String(), "role operator")

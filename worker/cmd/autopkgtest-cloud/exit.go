@@ -77,7 +77,8 @@ func exitCode(err error) int {
 	case errors.Is(err, queue.ErrRefused):
 		return exitRefused
 	case errors.Is(err, queue.ErrNoQueue), errors.Is(err, queue.ErrUnreachable), errors.Is(err, queue.ErrUnconfirmed),
-		errors.Is(err, errSite), errors.Is(err, errUnknownHandle), errors.Is(err, context.DeadlineExceeded):
+		errors.Is(err, errSite), errors.Is(err, errUnknownHandle), errors.Is(err, errUnknownRejected),
+		errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable
 	}
 	return exitInternal
