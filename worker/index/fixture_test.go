@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -131,6 +132,7 @@ func dump(t testing.TB, x *Index) []string {
 		}
 		lines = append(lines, rows...)
 	}
+	slices.Sort(lines)
 	return lines
 }
 

@@ -13,16 +13,23 @@ type knownRuns struct {
 	of   result.Location // without run id
 	runs map[result.RunID]bool
 	next map[result.RunID]sql.NullInt64 // problems
+
+	listed map[result.RunID]struct{} // those that skip was asked about
 }
 
-// load makes sure that the runs of the package of loc are loaded. A listing is in order, so each package comes once.
+// has reports whether the loaded package is that of loc.
+func (k *knownRuns) has(loc result.Location) bool {
+	loc.RunID = ""
+	return k.runs != nil && k.of == loc
+}
+
+// load loads the runs of the package of loc. A listing is in order, so each package comes once.
 func (k *knownRuns) load(ctx context.Context, x *Index, loc result.Location) error {
 	of := loc
 	of.RunID = ""
-	if k.runs != nil && k.of == of {
-		return nil
+	*k = knownRuns{
+		of: of, runs: map[result.RunID]bool{}, next: map[result.RunID]sql.NullInt64{}, listed: map[result.RunID]struct{}{},
 	}
-	*k = knownRuns{of: of, runs: map[result.RunID]bool{}, next: map[result.RunID]sql.NullInt64{}}
 	query := "SELECT run_id FROM other_result WHERE release = ? AND arch = ? AND package = ? AND container = ?"
 	args := []any{loc.Release, loc.Architecture, loc.Package, loc.Container}
 	if distribution(loc) {
@@ -47,8 +54,9 @@ func (k *knownRuns) load(ctx context.Context, x *Index, loc result.Location) err
 	return nil
 }
 
-// skip tells whether a run of the loaded package needs no attempt now.
+// skip tells whether a run of the loaded package, which is in the listing, needs no attempt now.
 func (k *knownRuns) skip(loc result.Location, now time.Time) bool {
+	k.listed[loc.RunID] = struct{}{}
 	if k.runs[loc.RunID] {
 		return true
 	}

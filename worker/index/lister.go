@@ -29,18 +29,24 @@ type Lister struct {
 	Parallel int           // how many results are fetched at the same time
 	Log      *slog.Logger
 
+	// MostVanished bounds how many results that a listing no longer has are asked for in a pass through one container. The next
+	// pass goes on.
+	MostVanished int
+
 	mu    sync.Mutex
 	state State
 	found atomic.Int64
 	poke  chan struct{}
+
+	missed map[string]map[result.Location]bool // by container: what the last complete pass did not find; of Pass alone
 }
 
 // NewLister returns a lister with the usual pace.
 func NewLister(x *Index, st store.Store, releases []string, log *slog.Logger) *Lister {
 	return &Lister{
 		Index: x, Store: st, Releases: releases, Log: log,
-		Every: 3 * time.Minute, Retry: 10 * time.Second, Parallel: 8,
-		poke: make(chan struct{}, 1),
+		Every: 3 * time.Minute, Retry: 10 * time.Second, Parallel: 8, MostVanished: 1000,
+		poke: make(chan struct{}, 1), missed: map[string]map[result.Location]bool{},
 	}
 }
 
@@ -77,8 +83,9 @@ func (l *Lister) Run(ctx context.Context) {
 		if report, err := l.Pass(ctx); err != nil && ctx.Err() == nil {
 			l.Log.Warn("listing the store failed, will try again", "error", err, "after", l.Retry.String())
 			pause, poke = l.Retry, nil // not at once: the store needs the pause
-		} else if report.Added+report.Problems > 0 {
-			l.Log.Info("results found by listing the store", "added", report.Added, "problems", report.Problems)
+		} else if report.Added+report.Problems+report.Removed > 0 {
+			l.Log.Info("results found by listing the store", "added", report.Added, "problems", report.Problems,
+				"removed", report.Removed)
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -97,10 +104,11 @@ type Report struct {
 	Listed   int // run directories in the store
 	Added    int // rows written
 	Problems int // directories that could not be indexed
+	Removed  int // what the index had and the store has no longer
 }
 
 // Pass lists every container once and indexes what is new. It fails when the store cannot be read, and not because of
-// single results.
+// single results. One pass goes on at a time.
 func (l *Lister) Pass(ctx context.Context) (Report, error) {
 	l.mu.Lock()
 	l.state.Running = true
@@ -131,6 +139,7 @@ func (l *Lister) pass(ctx context.Context) (Report, error) {
 		total.Listed += report.Listed
 		total.Added += report.Added
 		total.Problems += report.Problems
+		total.Removed += report.Removed
 		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDenied) {
 			// Not made yet, or none of ours to read: an anonymous reader is told either.
 			l.Log.Debug("no such container", "container", c.name, "error", err)
@@ -187,13 +196,14 @@ func ReleaseOf(name string, releases []string) (release string, ok bool) {
 	return "", false
 }
 
-// container indexes what is new in one container. It holds the run ids of one package at a time.
+// container indexes what is new in one container, and removes what is gone from it. It holds the run ids of one package at a time.
 func (l *Lister) container(ctx context.Context, c container) (Report, error) {
 	var added, problems atomic.Int64
 	var report Report
 	group, fetchCtx := errgroup.WithContext(ctx)
 	group.SetLimit(l.Parallel)
 	var known knownRuns
+	absent := absence{most: l.MostVanished}
 	err := func() error {
 		for entry, err := range store.Walk(fetchCtx, l.Store, c.name, c.release+"/", "@", "") {
 			if err != nil {
@@ -204,8 +214,11 @@ func (l *Lister) container(ctx context.Context, c container) (Report, error) {
 				continue
 			}
 			report.Listed++
-			if err := known.load(fetchCtx, l.Index, loc); err != nil {
-				return err
+			if !known.has(loc) {
+				absent.add(&known)
+				if err := known.load(fetchCtx, l.Index, loc); err != nil {
+					return err
+				}
 			}
 			if known.skip(loc, l.Index.now()) {
 				continue
@@ -219,6 +232,14 @@ func (l *Lister) container(ctx context.Context, c container) (Report, error) {
 		err = failed
 	}
 	report.Added, report.Problems = int(added.Load()), int(problems.Load())
+	if err != nil || report.Listed == 0 {
+		return report, err
+	}
+	absent.add(&known)
+	if err := absent.addPackages(ctx, l.Index, c); err != nil {
+		return report, err
+	}
+	report.Removed, err = l.settleAbsence(ctx, c, &absent)
 	return report, err
 }
 
