@@ -156,7 +156,7 @@ func TestSetup(t *testing.T) {
 				m.program("nft", "echo '/dev/stdin:10:3-7: Error: Could not process rule: No such file or directory'; echo '^^^'; exit 1")
 			},
 			fails: true, says: []string{"the kernel does not take the filter", "No such file or directory", "modprobe -a nf_tables nft_reject_inet"},
-			not:   "^^^",
+			not: "^^^",
 		},
 		"disk nearly full": {
 			arrange: func(m *machine) { m.program("df", "echo Avail; echo 102400") },

@@ -69,9 +69,9 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 			"role": schema.StringAttribute{
 				Required: true,
 				MarkdownDescription: "`requester` may publish requests and nothing else: for britney and other tools. `operator` may " +
-					"also command workers and look after rejected requests: for `autopkgtest-cloud`, with which people cancel and requeue " +
-					"running tests, and put back or drop what could not be run. `worker` may take requests, announce results and hear " +
-					"commands. `collector` may listen to announcements.",
+					"also command workers and look after rejected requests: for `autopkgtest-cloud`, with which people cancel and " +
+					"requeue running tests, and put back or drop what could not be run. `worker` may take requests, announce results " +
+					"and hear commands. `collector` may listen to announcements.",
 				Validators: []validator.String{stringvalidator.OneOf(roleNames()...)},
 			},
 			"credentials_file": schema.StringAttribute{

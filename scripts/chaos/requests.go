@@ -105,7 +105,8 @@ func (g *gatekeeper) publish(ctx context.Context, began time.Time, requests []pl
 }
 
 // send publishes a message, and tries again for as long as it is sure that the broker does not have it.
-func (g *gatekeeper) send(ctx context.Context, session **queue.Session, q request.Queue, body []byte) (confirmed bool, tries int, err error) {
+func (g *gatekeeper) send(ctx context.Context, session **queue.Session, q request.Queue, body []byte,
+) (confirmed bool, tries int, err error) {
 	for tries = 1; ; tries++ {
 		if *session == nil {
 			*session, err = queue.Dial(ctx, g.stack.broker, queue.WithLimit(10*time.Second), queue.WithName("chaos: gatekeeper"))

@@ -227,7 +227,7 @@ func TestWorkerBroker(t *testing.T) {
 		"no password": {Worker{BrokerAccount: Broker{Host: "h", Username: "u"}}, nil, Broker{}, "environment, password (RABBIT_PASSWORD)"},
 	} {
 		got, err := test.worker.broker(func(key string) string { return test.env[key] })
-		if (test.reason == "") != (err == nil) || (err != nil && !(errors.Is(err, ErrNoAccount) && strings.Contains(err.Error(), test.reason))) {
+		if (test.reason == "") != (err == nil) || (err != nil && (!errors.Is(err, ErrNoAccount) || !strings.Contains(err.Error(), test.reason))) {
 			t.Errorf("%s: error %v, want %q", name, err, test.reason)
 		}
 		if diff := cmp.Diff(test.want, got, reveal); diff != "" {
@@ -265,7 +265,7 @@ func TestWorkerStore(t *testing.T) {
 		"no password": {Worker{StoreAccount: Store{AuthURL: "http://x", Username: "u"}}, nil, Store{}, false, "environment, password (SWIFT_PASSWORD)"},
 	} {
 		got, local, err := test.worker.store(func(key string) (string, bool) { value, ok := test.env[key]; return value, ok })
-		if (test.reason == "") != (err == nil) || (err != nil && !(errors.Is(err, ErrNoAccount) && strings.Contains(err.Error(), test.reason))) {
+		if (test.reason == "") != (err == nil) || (err != nil && (!errors.Is(err, ErrNoAccount) || !strings.Contains(err.Error(), test.reason))) {
 			t.Errorf("%s: error %v, want %q", name, err, test.reason)
 		}
 		if diff := cmp.Diff(test.want, got, reveal); diff != "" || local != test.local {

@@ -238,10 +238,10 @@ func (d *document) backend(w Worker) string {
 		return either(name, words[0])
 	}
 	name = either(name, backendUnshare)
-	switch {
-	case name == backendUnshare:
+	switch name {
+	case backendUnshare:
 		d.text("unshare", "images")
-	case name == backendNova:
+	case backendNova:
 		d.text("nova", "image_pattern")
 		d.text("nova", "flavor")
 	}

@@ -52,7 +52,8 @@ func Remove(ctx context.Context, folder string) error {
 	return nil
 }
 
-// remove removes a folder, unless its name is empty, and tidies the output. It tells apart what is left of the folder, and that nothing could be tried or the output could not be tidied.
+// remove removes a folder, unless its name is empty, and tidies the output. It tells apart what is left of the folder, and that
+// nothing could be tried or the output could not be tidied.
 func remove(ctx context.Context, folder, output string, log *slog.Logger) (left, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cleanLimit, errors.New("not done within "+cleanLimit.String()))
 	defer cancel()

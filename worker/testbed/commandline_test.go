@@ -22,7 +22,6 @@ type lineCase struct {
 	vars     Variables
 	traits   Traits
 	features Features
-	backend  string    // default unshare
 	image    ImageInfo // of the unshare backend's image
 }
 

@@ -67,7 +67,8 @@ func (f Furniture) places(folder string) (map[string]string, error) {
 	for name, content := range f.Files {
 		if at := f.below(name); at != "" {
 			path := filepath.Join(own[at], strings.TrimPrefix(name, at))
-			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), fileMode(content))); err != nil {
+			err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), fileMode(content)))
+			if err != nil {
 				return nil, fmt.Errorf("write a file of the run: %w", err)
 			}
 		}

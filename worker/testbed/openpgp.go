@@ -42,12 +42,12 @@ func selectKeys(content []byte, fingerprint string) ([]byte, error) {
 		case tagSecretKey, tagSecretSubkey:
 			return nil, errors.New("it holds a secret key; export the public one")
 		case tagPublicKey:
-			print, err := fingerprintOf(body)
+			holder, err := fingerprintOf(body)
 			if err != nil {
 				return nil, err
 			}
-			found = append(found, print)
-			wanted = fingerprint == "" || strings.EqualFold(print, fingerprint)
+			found = append(found, holder)
+			wanted = fingerprint == "" || strings.EqualFold(holder, fingerprint)
 		default:
 			if len(found) == 0 {
 				return nil, errors.New("it does not begin with a public key")

@@ -169,7 +169,8 @@ func (p ppa) keyring(folder string) ([]byte, error) {
 			return keyring, nil
 		}
 	}
-	return nil, unsupported("its signing key is unknown: the folder of keys ([ppa] keys) has no %s.asc; %s", strings.Join(names, ".asc and no "), way)
+	return nil, unsupported("its signing key is unknown: the folder of keys ([ppa] keys) has no %s.asc; %s",
+		strings.Join(names, ".asc and no "), way)
 }
 
 var fullFingerprint = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)

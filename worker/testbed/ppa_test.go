@@ -125,11 +125,11 @@ func fingerprintsOf(t *testing.T, keyring []byte) []string {
 			t.Fatal(err)
 		}
 		if tag == tagPublicKey {
-			print, err := fingerprintOf(body)
+			fingerprint, err := fingerprintOf(body)
 			if err != nil {
 				t.Fatal(err)
 			}
-			all = append(all, print)
+			all = append(all, fingerprint)
 		}
 		keyring = keyring[length:]
 	}

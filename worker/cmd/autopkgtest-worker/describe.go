@@ -132,12 +132,15 @@ func withoutSecrets(args []string, r request.Request) []string {
 	return shown
 }
 
+// controls are the signs that a shell takes in $'…' for those that it cannot be given as they are.
+var controls = strings.NewReplacer(`\`, `\\`, "'", `\'`, "\n", `\n`, "\t", `\t`, "\r", `\r`, "\x1b", `\e`)
+
 // shown is a command line on one line, as it could be typed into a shell.
 func shown(args []string) string {
 	words := withoutSecrets(args, request.Request{})
 	for i, word := range words {
 		if strings.ContainsFunc(word, unicode.IsControl) {
-			words[i] = "$'" + strings.NewReplacer(`\`, `\\`, "'", `\'`, "\n", `\n`, "\t", `\t`, "\r", `\r`, "\x1b", `\e`).Replace(word) + "'"
+			words[i] = "$'" + controls.Replace(word) + "'"
 			continue
 		}
 		words[i] = config.JoinQuoted(words[i : i+1])

@@ -66,7 +66,8 @@ func (backend) Furnish(t testbed.Testbed) (testbed.Furniture, error) {
 			"/etc/schroot/testbed/fstab":         "",
 			"/etc/schroot/testbed/copyfiles":     "",
 			"/etc/schroot/testbed/nssdatabases":  "",
-			"/etc/pam.d/schroot":                 "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n",
+			"/etc/pam.d/schroot": "auth required pam_permit.so\naccount required pam_permit.so\n" +
+				"session required pam_permit.so\n",
 		},
 		Folders: []string{stateRoot, "/var/run"},
 		Unpack:  imagePath,

@@ -284,7 +284,9 @@ if (my $n = $numbers{$machine}) {
     for my $who ("neighbour", "worker") {
         my $name = "$who-$word";
         bad("requests the key of the $who") if syscall($n->[0], $type, $name, 0, 0) >= 0;
-        for my $ring (-1, -2, -3, $ENV{SHARES_MACHINE} ? () : (-4, -5)) { bad("finds the key of the $who in $ring") if syscall($n->[1], 10, $ring, $type, $name, 0) >= 0 }
+        for my $ring (-1, -2, -3, $ENV{SHARES_MACHINE} ? () : (-4, -5)) {
+            bad("finds the key of the $who in $ring") if syscall($n->[1], 10, $ring, $type, $name, 0) >= 0;
+        }
     }
 }
 # All runs are the same account to the kernel, so the names of each other's keys can be seen; that is all.

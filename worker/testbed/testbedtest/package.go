@@ -13,7 +13,8 @@ func SourceTree(t *testing.T, control string, files map[string]string) string {
 	all := map[string]string{
 		"debian/control": "Source: tiny\nSection: misc\nPriority: optional\nMaintainer: Joe <joe@localhost>\nStandards-Version: 4.6.2\n\n" +
 			"Package: tiny\nArchitecture: all\nDescription: tiny\n",
-		"debian/changelog":     "tiny (1.0) unstable; urgency=medium\n\n  * x.\n\n -- Joe <joe@localhost>  Sat, 01 Jan 2022 00:00:00 +0000\n",
+		"debian/changelog": "tiny (1.0) unstable; urgency=medium\n\n  * x.\n\n" +
+			" -- Joe <joe@localhost>  Sat, 01 Jan 2022 00:00:00 +0000\n",
 		"debian/source/format": "3.0 (native)\n",
 	}
 	if control != "" {

@@ -130,7 +130,10 @@ func (s Subject) testCapabilities(t *testing.T) {
 		"container": {"isolation-container", "#!/bin/sh\n", s.can(testbed.IsolationContainer) || s.can(testbed.IsolationMachine)},
 		"machine":   {"isolation-machine", "#!/bin/sh\n", s.can(testbed.IsolationMachine)},
 		"reboot":    {"needs-reboot, needs-root", rebooting, s.can(testbed.Reboot) && s.can(testbed.RootOnTestbed)},
-		"revert":    {"allow-stderr", "#!/bin/sh\nif [ \"$NO_REVERT\" ]; then rm -f " + leftBehind + "; else ! test -e " + leftBehind + "; fi\n", true},
+		"revert": {
+			"allow-stderr",
+			"#!/bin/sh\nif [ \"$NO_REVERT\" ]; then rm -f " + leftBehind + "; else ! test -e " + leftBehind + "; fi\n", true,
+		},
 	} {
 		control.WriteString("Tests: " + name + "\nDepends:\nRestrictions: " + test.restrictions + "\n\n")
 		files[name] = test.script
