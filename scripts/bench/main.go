@@ -15,8 +15,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
-	"text/tabwriter"
 	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/bench/report"
 )
 
 func main() {
@@ -35,8 +36,6 @@ func main() {
 	}
 }
 
-var errLimit = errors.New("a limit was exceeded")
-
 func run(ctx context.Context, s *stack) (err error) {
 	if s.directory == "" {
 		return errors.New("-directory is missing: name a folder that does not exist yet and that the services' account can reach")
@@ -46,7 +45,7 @@ func run(ctx context.Context, s *stack) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.remove(context.WithoutCancel(ctx))) }()
 
-	var table report
+	var table report.Report
 	// The first apply fills the image cache, so that the second one measures what is promised: everything is present.
 	fmt.Fprintln(os.Stderr, "filling the image cache")
 	for _, step := range []string{"apply", "destroy"} {
@@ -65,7 +64,7 @@ func run(ctx context.Context, s *stack) (err error) {
 		if err != nil {
 			return err
 		}
-		table.duration(step.what, took, step.limit)
+		table.Duration(step.what, took, step.limit)
 	}
 	if err := measureMemory(ctx, s, &table); err != nil {
 		return err
@@ -77,42 +76,8 @@ func run(ctx context.Context, s *stack) (err error) {
 	if err != nil {
 		return err
 	}
-	table.duration("destroy", took, 15*time.Second)
-	return table.print()
-}
-
-// report collects rows of measured values beside their limits.
-type report struct {
-	rows     [][4]string
-	exceeded bool
-}
-
-func (r *report) add(what, value, limit string, ok bool) {
-	verdict := "ok"
-	if !ok {
-		verdict, r.exceeded = "EXCEEDED", true
-	}
-	r.rows = append(r.rows, [4]string{what, value, limit, verdict})
-	fmt.Fprintf(os.Stderr, "%s: %s (limit %s) %s\n", what, value, limit, verdict)
-}
-
-func (r *report) duration(what string, took, limit time.Duration) {
-	r.add(what, took.Round(10*time.Millisecond).String(), limit.String(), took <= limit)
-}
-
-func (r *report) print() error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "what\tmeasured\tlimit\t")
-	for _, row := range r.rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", row[0], row[1], row[2], row[3])
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if r.exceeded {
-		return errLimit
-	}
-	return nil
+	table.Duration("destroy", took, 15*time.Second)
+	return table.Print()
 }
 
 func absolute(paths ...*string) error {

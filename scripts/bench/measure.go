@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/bench/report"
 )
 
 // idleFor is how long the stack is left alone before its memory is read: longer than a garbage collector's two minutes of
@@ -45,7 +46,7 @@ func processes(ctx context.Context, d *host.Directory) (map[string]host.Status, 
 	return all, nil
 }
 
-func measureMemory(ctx context.Context, s *stack, table *report) error {
+func measureMemory(ctx context.Context, s *stack, table *report.Report) error {
 	d, err := s.open()
 	if err != nil {
 		return err
@@ -67,10 +68,10 @@ func measureMemory(ctx context.Context, s *stack, table *report) error {
 		if err != nil {
 			return err
 		}
-		table.rows = append(table.rows, [4]string{"resident, idle: " + name, fmt.Sprintf("%.1f MB", float64(resident)/1024), "", ""})
+		table.Note("resident, idle: "+name, fmt.Sprintf("%.1f MB", float64(resident)/1024))
 		total += resident
 	}
-	table.add("resident, idle: together", fmt.Sprintf("%.1f MB", float64(total)/1024),
+	table.Add("resident, idle: together", fmt.Sprintf("%.1f MB", float64(total)/1024),
 		fmt.Sprintf("%d MB", memoryLimit/1024), total <= memoryLimit)
 	return nil
 }
@@ -89,7 +90,7 @@ func residentKiB(pid int) (int, error) {
 }
 
 // measureKills ends every process of the stack with SIGKILL, one after the other, and waits until it serves again.
-func measureKills(ctx context.Context, s *stack, table *report) error {
+func measureKills(ctx context.Context, s *stack, table *report.Report) error {
 	d, err := s.open()
 	if err != nil {
 		return err
@@ -115,7 +116,7 @@ func measureKills(ctx context.Context, s *stack, table *report) error {
 		if err := awaitServing(ctx, d, name, all[name].PID); err != nil {
 			return err
 		}
-		table.duration("kill -9 of "+name+" until it serves again", time.Since(start), limit)
+		table.Duration("kill -9 of "+name+" until it serves again", time.Since(start), limit)
 	}
 	return nil
 }
