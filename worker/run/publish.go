@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 )
@@ -148,19 +150,11 @@ func (o *order) upload(ctx context.Context, s store.Store, p parcel, mine *packa
 		if err := o.allocate(ctx, s, p, mine, done); err != nil {
 			return err
 		}
-		// Asked once the id is taken: of two, one at least sees the other's lease.
-		if crowded, err := claim.crowded(ctx); err != nil {
-			return err
-		} else if crowded {
-			done.crowded = true
-		}
 		if err := p.rememberRunID(done.at.RunID); err != nil {
 			return err
 		}
-		for _, object := range p.objects[:len(p.objects)-1] {
-			if err := put(ctx, s, p, done.at, object); err != nil {
-				return err
-			}
+		if err := o.uploadBeside(ctx, s, p, done, claim); err != nil {
+			return err
 		}
 		// The upload may have taken minutes.
 		greater, err := greatest(ctx, s, p, string(done.at.RunID))
@@ -188,6 +182,24 @@ func (o *order) upload(ctx context.Context, s store.Store, p parcel, mine *packa
 		done.took = max(time.Since(done.sent), 1)
 		return nil
 	}
+}
+
+// uploadBeside stores all but result.tar, at the same time: no reader looks at it yet. Meanwhile it asks whether somebody
+// else might take the run id.
+func (o *order) uploadBeside(ctx context.Context, s store.Store, p parcel, done *publication, claim claim) error {
+	crowded := false
+	together, within := errgroup.WithContext(ctx)
+	// Asked once the id is taken: of two, one at least sees the other's lease.
+	together.Go(func() (err error) {
+		crowded, err = claim.crowded(within)
+		return err
+	})
+	for _, object := range p.objects[:len(p.objects)-1] {
+		together.Go(func() error { return put(within, s, p, done.at, object) })
+	}
+	err := together.Wait()
+	done.crowded = done.crowded || crowded
+	return err
 }
 
 // allocate gives the parcel a run id that is greater than all others of its package.
@@ -247,13 +259,20 @@ func greatest(ctx context.Context, s store.Store, p parcel, above string) (resul
 	return ids[len(ids)-1], nil
 }
 
+// afterAt is the character after "@", with which run ids end.
+const afterAt = "A"
+
 // runs lists the run ids of a package above a given text, ascending.
 func runs(ctx context.Context, s store.Store, container, release, arch, pkg, above string) ([]result.RunID, error) {
 	ctx, cancel := context.WithTimeout(ctx, listLimit)
 	defer cancel()
 	prefix := result.PackagePrefix(release, arch, pkg)
+	marker := prefix + above
+	if id, whole := strings.CutSuffix(marker, "@"); whole {
+		marker = id + afterAt // past all that lies under that run id, which would be listed as well
+	}
 	var ids []result.RunID
-	for entry, err := range store.Walk(ctx, s, container, prefix, "@", prefix+above) {
+	for entry, err := range store.Walk(ctx, s, container, prefix, "@", marker) {
 		if err != nil {
 			return nil, err
 		}
