@@ -24,11 +24,14 @@ type state struct {
 	worker string // a name for this worker that no other has, the same after a restart
 }
 
-const spoolFolder = "spool"
+const (
+	runsFolder  = "run"
+	spoolFolder = "spool"
+)
 
 // openState takes the folder. Two workers in one would take each other's runs for leftovers.
 func openState(path string) (*state, error) {
-	runs := filepath.Join(path, "run")
+	runs := filepath.Join(path, runsFolder)
 	leases := filepath.Join(path, "leases")
 	for _, folder := range []string{runs, leases, filepath.Join(path, spoolFolder)} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {

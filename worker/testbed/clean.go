@@ -15,13 +15,13 @@ const cleanLimit = 2 * time.Minute
 
 // clean removes a run's folder and hands its output over to the account. What cannot be removed is no reason to lose the
 // result: whoever looks for the folders of dead runs finds it.
-func clean(ctx context.Context, folder, output string, log *slog.Logger) error {
+func clean(ctx context.Context, ready *ahead, folder, output string, log *slog.Logger) error {
 	if left := removeRemains(ctx, folder); left != nil {
 		// The folder has to stay, for whoever removes that later.
 		log.Error("a run has left something, and its folder with it", "folder", folder, "error", left)
 		folder = ""
 	}
-	left, err := remove(ctx, folder, output, log)
+	left, err := remove(ctx, ready, folder, output, log)
 	if left != nil {
 		log.Error("the folder of a run is left", "folder", folder, "error", left)
 	}
@@ -45,16 +45,16 @@ func Remove(ctx context.Context, folder string) error {
 	if os.RemoveAll(folder) == nil {
 		return nil
 	}
-	left, err := remove(ctx, folder, "", slog.Default())
+	left, err := remove(ctx, nil, folder, "", slog.Default())
 	if err = errors.Join(left, err); err != nil {
 		return fmt.Errorf("remove %s: %w", folder, err)
 	}
 	return nil
 }
 
-// remove removes a folder, unless its name is empty, and tidies the output. It tells apart what is left of the folder, and that
-// nothing could be tried or the output could not be tidied.
-func remove(ctx context.Context, folder, output string, log *slog.Logger) (left, err error) {
+// remove removes a folder, unless its name is empty, and tidies the output. It tells apart what is left of the folder, and
+// that nothing could be tried or the output could not be tidied.
+func remove(ctx context.Context, ready *ahead, folder, output string, log *slog.Logger) (left, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cleanLimit, errors.New("not done within "+cleanLimit.String()))
 	defer cancel()
 	path, err := findCommand("rm", "coreutils")
@@ -69,7 +69,7 @@ func remove(ctx context.Context, folder, output string, log *slog.Logger) (left,
 	command := confinement{
 		inside: insideConfig{Argv: argv, Env: environment("/tmp"), Dir: "/", Tidy: output},
 		// Root has no namespace in which all owners are his, and needs none.
-		privileged: os.Geteuid() == 0, log: log,
+		privileged: os.Geteuid() == 0, ahead: ready, log: log,
 	}
 	done, err := command.run(ctx)
 	if code := done.status.shell(); code != 0 {

@@ -28,8 +28,8 @@ type confinement struct {
 	// as far as one's own, and keeps their mistakes in.
 	privileged bool
 
-	// gateway is the way out of the run's network if it is not slirp4netns. The filter is then in there, and inside.Filter is
-	// empty.
+	// gateway is the way out of the run's network if it is not slirp4netns. The filter is then in there, and inside.Network has
+	// none.
 	gateway *gatewayPlan
 
 	// mark is the folder of the run, by which its processes are known after the death of this one; see RemoveLeftovers.
@@ -38,6 +38,9 @@ type confinement struct {
 	// plain leaves out everything that changes who the command is or what it can reach: it has processes and mounts of its
 	// own, so that it leaves none, and is the account outside. Only root is root in there.
 	plain bool
+
+	// ahead has namespaces that are ready; nil for none. The command's standard output must be discarded then.
+	ahead *ahead
 
 	stdout, stderr io.Writer // nil discards
 
@@ -62,30 +65,74 @@ var errEnded = errors.New("ended before its command")
 // When ctx ends the command gets TERM, after the grace everything is killed, and the error is the context's cause; the
 // status is then that of the command, if it got that far.
 func (c confinement) run(ctx context.Context) (confined, error) {
-	c.inside.Privileged, c.inside.Plain, c.inside.Gateway = c.privileged, c.plain, c.gateway != nil
-	p, err := startInside(ctx, c)
-	if err != nil {
-		return confined{}, err
-	}
-	defer p.destroy(c.log)
-	if err := p.tell(orders{Config: &c.inside}); err != nil {
-		return confined{}, p.explain(err)
-	}
-	var way wayOut
-	if c.inside.Network {
-		if way, err = c.connect(ctx, p.pid()); err != nil {
-			return confined{}, p.explain(err)
-		}
-		defer way.stop(c.log)
-		if err := p.tell(orders{Network: true}); err != nil {
-			return confined{}, p.explain(err)
+	c.inside.Privileged, c.inside.Plain = c.privileged, c.plain
+	n := c.ahead.take(c)
+	if n != nil {
+		n.p.said.also(c.stderr)
+		if err := n.p.tell(orders{Config: &c.inside}); err != nil {
+			n.end(c.log) // it went just now
+			n = nil
 		}
 	}
-	result, err := c.attend(ctx, p, way)
+	if n == nil {
+		var err error
+		if n, err = c.make(ctx, &c.inside); err != nil {
+			return confined{}, err
+		}
+	}
+	defer n.end(c.log)
+	result, err := c.attend(ctx, n.p, n.wayOut)
 	if ctx.Err() != nil {
 		return result, context.Cause(ctx)
 	}
 	return result, err
+}
+
+// namespaces are those of one command, with the way out of their network if they have one.
+type namespaces struct {
+	p       *inside
+	wayOut  wayOut // nil for none
+	network *insideNetwork
+	gateway *gatewayPlan // nil if the way out is another one
+}
+
+// make makes namespaces. What the command is may be told later, then config is nil.
+func (c confinement) make(ctx context.Context, config *insideConfig) (n *namespaces, err error) {
+	n = &namespaces{network: c.inside.Network, gateway: c.gateway}
+	if n.p, err = startInside(ctx, c); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			n.end(c.log)
+		}
+	}()
+	if config != nil {
+		if err := n.p.tell(orders{Config: config}); err != nil {
+			return n, n.p.explain(err)
+		}
+	}
+	if n.network == nil {
+		return n, nil
+	}
+	way, err := c.connect(ctx, n.p.pid())
+	if err != nil {
+		return n, n.p.explain(err)
+	}
+	n.wayOut = way
+	if err := n.p.tell(orders{Network: n.network}); err != nil {
+		return n, n.p.explain(err)
+	}
+	return n, nil
+}
+
+// end ends everything in the namespaces and returns when it has gone.
+func (n *namespaces) end(log *slog.Logger) {
+	_ = n.p.cmd.Process.Kill() // destroy waits for it; the other one ends meanwhile
+	if n.wayOut != nil {
+		n.wayOut.stop(log)
+	}
+	n.p.destroy(log)
 }
 
 // attend waits for the end of the command.

@@ -73,7 +73,7 @@ func TestPrivilegedTree(t *testing.T) {
 		ip link add probe0 type bridge; ip link set probe0 up; test -e /sys/class/net/probe0
 		grep CapBnd /proc/self/status
 	`)
-	run.inside.Tree, run.inside.Network, run.inside.Filter = &view, true, testFilter(t)
+	run.inside.Tree, run.inside.Network = &view, &insideNetwork{Filter: testFilter(t)}
 	var out, said bytes.Buffer
 	run.stdout, run.stderr = &out, &said
 	done, err := run.run(t.Context())
@@ -104,7 +104,7 @@ func TestPrivilegedMachine(t *testing.T) {
 	run := shell(t, `test ! -e "$0/credentials" && test -d "$0" && test -e /etc/passwd && mkdir "$0/mine" && mount -t tmpfs none /mnt &&
 		ls /sys/fs/cgroup && ls /sys/class/net`)
 	run.inside.Argv = append(run.inside.Argv, secret)
-	run.inside.Hide, run.inside.Network, run.inside.Filter = []string{secret, "/no/such/folder"}, true, testFilter(t)
+	run.inside.Hide, run.inside.Network = []string{secret, "/no/such/folder"}, &insideNetwork{Filter: testFilter(t)}
 	var out bytes.Buffer
 	run.stdout, run.stderr = &out, &out
 	if done, err := run.run(t.Context()); err != nil || done.status.shell() != 0 {

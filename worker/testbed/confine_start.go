@@ -18,7 +18,7 @@ import (
 type inside struct {
 	cmd     *exec.Cmd
 	control net.Conn
-	said    *tailWriter // its standard error, which its command shares
+	said    *lateTee // its standard error, which its command shares
 
 	reports chan report   // closed when there will be no more
 	gone    chan struct{} // closed when the process and all others of its namespaces have gone
@@ -51,9 +51,9 @@ func startInside(ctx context.Context, c confinement) (*inside, error) {
 	defer theirs.Close()
 	p := &inside{
 		// Not killed by the context: its command is to end first. See run.
-		cmd: exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe", insideArgument), control: control, said: &tailWriter{},
-		// The inside says at most four things, so that its reader never has to wait for us.
-		reports: make(chan report, 4), gone: make(chan struct{}),
+		cmd: exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe", insideArgument), control: control, said: &lateTee{},
+		// The inside says at most five things, so that its reader never has to wait for us.
+		reports: make(chan report, 5), gone: make(chan struct{}),
 	}
 	p.cmd.Args[0] = "autopkgtest-testbed"
 	p.cmd.Dir = "/"
@@ -61,13 +61,11 @@ func startInside(ctx context.Context, c confinement) (*inside, error) {
 	p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, theirs) // insideControl
 	p.cmd.Stdout = c.stdout
 	p.cmd.Stderr = p.said
-	if c.stderr != nil {
-		p.cmd.Stderr = teeWriter{c.stderr, p.said}
-	}
+	p.said.also(c.stderr)
 	// After its end nobody can hold the pipes open, but a wait without bound is not worth that belief.
 	p.cmd.WaitDelay = 5 * time.Second
 	flags := uintptr(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
-	if c.inside.Network {
+	if c.inside.Network != nil {
 		flags |= unix.CLONE_NEWNET
 	}
 	// A session of its own: signals for the program's group are not for its runs, it ends them itself.

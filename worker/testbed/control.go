@@ -15,8 +15,8 @@ import (
 //	outside                                     inside
 //	   │ orders{Config}  ids are mapped            │ mounts
 //	   ├──────────────────────────────────────────►│
-//	   │ orders{Network} the way out is there      │ routes, then the command
-//	   ├──────────────────────────────────────────►│
+//	   │ orders{Network} the way out is there      │ filter, routes
+//	   ├──────────────────────────────────────────►│ with both: the command
 //	   │                           report{Started} │
 //	   │◄──────────────────────────────────────────┤
 //	   │ orders{Stop}    TERM to the command       │
@@ -24,17 +24,27 @@ import (
 //	   │                              report{Exit} │ the command is over
 //	   │◄──────────────────────────────────────────┤ and with this process everything in there
 //
+// Namespaces that are made ahead (see ahead) get the second order first, and report{Ready} when they have carried it out.
+//
 // The end of the socket is a message too: when the outside is gone, however it died, the inside ends itself at once.
 
 // orders is a message to the inside.
 type orders struct {
-	Config  *insideConfig `json:"config,omitempty"`
-	Network bool          `json:"network,omitempty"`
-	Stop    bool          `json:"stop,omitempty"`
+	Config  *insideConfig  `json:"config,omitempty"`
+	Network *insideNetwork `json:"network,omitempty"`
+	Stop    bool           `json:"stop,omitempty"`
+}
+
+// insideNetwork is what to do with the network when there is a way out.
+type insideNetwork struct {
+	Filter  string `json:"filter,omitempty"` // see filter.ruleset; empty for none in there
+	IPv6    bool   `json:"ipv6,omitempty"`
+	Gateway bool   `json:"gateway,omitempty"` // the way out has left the interface as it is
 }
 
 // report is a message from the inside.
 type report struct {
+	Ready    bool        `json:"ready,omitempty"` // the network is there, and no command yet
 	Started  bool        `json:"started,omitempty"`
 	Exceeded *exceeded   `json:"exceeded,omitempty"` // a limit has ended the run
 	Full     string      `json:"full,omitempty"`     // there is no space left for anybody
@@ -72,12 +82,8 @@ type insideConfig struct {
 	// Privileged is confinement.privileged: no user namespace takes rights over this machine away from the command.
 	Privileged bool `json:"privileged,omitempty"`
 
-	// Network means: wait for the way out, then load Filter (see filter.ruleset) if there is one, and open IPv6 if there is
-	// any. Gateway means that the way out has left the interface as it is.
-	Network bool   `json:"network,omitempty"`
-	Gateway bool   `json:"gateway,omitempty"`
-	Filter  string `json:"filter,omitempty"`
-	IPv6    bool   `json:"ipv6,omitempty"`
+	// Network is the one that the command needs; nil for none. If there is another filter by then, it is replaced.
+	Network *insideNetwork `json:"network,omitempty"`
 
 	// Limits end the command, and with it everything. Files are the folders that the limit on disk is about, and in which
 	// there must be space; both as seen from the inside.

@@ -199,7 +199,7 @@ func routed(t testing.TB, script string) confinement {
 	}
 	run := shell(t, script)
 	run.inside.Argv[0] = "/bin/bash"
-	run.inside.Network, run.inside.IPv6 = true, true
+	run.inside.Network = &insideNetwork{IPv6: true, Gateway: true}
 	run.gateway = &gatewayPlan{ranges: Network{}.ranges(), rules: gate.gatewayRules(), ipv6: gate.ipv6}
 	return run
 }
@@ -400,7 +400,7 @@ func orphan() {
 	plan := &gatewayPlan{ranges: Network{}.ranges(), rules: filter{nameserver: netip.MustParseAddr(Nameserver)}.gatewayRules()}
 	command := confinement{
 		inside: insideConfig{Argv: []string{"/bin/sh", "-c", "echo up; while :; do sleep 100001; done"}, Env: environment("/tmp"),
-			Dir: "/", Network: true},
+			Dir: "/", Network: &insideNetwork{Gateway: true}},
 		privileged: true, gateway: plan, mark: os.Getenv(orphanVariable), stdout: os.Stdout, log: slog.Default(),
 	}
 	_, err := command.run(context.Background())

@@ -41,32 +41,26 @@ func insideRun(control *os.File) error {
 	if err := decoder.Decode(&first); err != nil {
 		return fmt.Errorf("%s is started by a run, not by hand: %w", insideArgument, err)
 	}
-	if first.Config == nil {
+	if first.Config == nil && first.Network == nil {
 		return fmt.Errorf("%s: the first orders have nothing to do", insideArgument)
 	}
-	config := *first.Config
 	unix.Umask(0o022) // what a run sees must not depend on who has started this program
-	network, stop := make(chan struct{}), make(chan struct{})
-	go obey(decoder, network, stop)
+	todo, stop := make(chan orders, 2), make(chan struct{})
+	todo <- first
+	go obey(decoder, todo, stop)
 
-	if err := prepareMounts(config); err != nil {
-		return err
-	}
-	if !config.Plain {
-		if err := unix.Sethostname([]byte(Hostname)); err != nil {
-			return fmt.Errorf("name the namespace: %w", err)
-		}
-	}
-	if config.Network {
+	var s stage
+	for !s.complete() {
 		select {
-		case <-network:
+		case next := <-todo:
+			if err := s.carryOut(next, control); err != nil {
+				return err
+			}
 		case <-stop:
 			return nil
 		}
-		if err := prepareNetwork(config); err != nil {
-			return err
-		}
 	}
+	config := *s.config
 	var exit exitStatus
 	if len(config.Argv) > 0 {
 		var err error
@@ -82,22 +76,67 @@ func insideRun(control *os.File) error {
 	return send(control, report{Exit: &exit})
 }
 
+// stage is how far the place for a command is prepared.
+type stage struct {
+	config  *insideConfig
+	network *insideNetwork // the one that there is
+}
+
+// complete reports whether the command may begin.
+func (s *stage) complete() bool {
+	return s.config != nil && (s.config.Network == nil || s.network != nil)
+}
+
+// carryOut follows orders, in whatever order they come.
+func (s *stage) carryOut(o orders, control io.Writer) error {
+	if o.Network != nil && s.network == nil {
+		if err := prepareNetwork(*o.Network); err != nil {
+			return err
+		}
+		s.network = o.Network
+		if s.config == nil {
+			return send(control, report{Ready: true})
+		}
+	}
+	if o.Config == nil || s.config != nil {
+		return nil
+	}
+	if err := prepareMounts(*o.Config); err != nil {
+		return err
+	}
+	if !o.Config.Plain {
+		if err := unix.Sethostname([]byte(Hostname)); err != nil {
+			return fmt.Errorf("name the namespace: %w", err)
+		}
+	}
+	if wanted := o.Config.Network; wanted != nil && s.network != nil && wanted.Filter != s.network.Filter {
+		if err := replaceFilter(wanted.Filter); err != nil {
+			return err
+		}
+	}
+	s.config = o.Config
+	return nil
+}
+
 // obey follows the outside's orders. The end of the socket means that the outside is gone: so is this process, at once,
 // and with it everything in its namespaces.
-func obey(decoder *json.Decoder, network, stop chan<- struct{}) {
-	var networkTold, stopTold bool
+func obey(decoder *json.Decoder, todo chan<- orders, stop chan<- struct{}) {
+	stopTold := false
 	for {
 		var message orders
 		if decoder.Decode(&message) != nil {
 			os.Exit(1)
 		}
-		if message.Network && !networkTold {
-			networkTold = true
-			close(network)
-		}
 		if message.Stop && !stopTold {
 			stopTold = true
 			close(stop)
+		}
+		if message.Config == nil && message.Network == nil {
+			continue
+		}
+		select {
+		case todo <- message:
+		default: // there are but two things to do
 		}
 	}
 }

@@ -22,7 +22,7 @@ func prepareMounts(config insideConfig) error {
 			return err
 		}
 	}
-	if err := mountProc("/proc"); err != nil || !config.Privileged || !config.Network {
+	if err := mountProc("/proc"); err != nil || !config.Privileged || config.Network == nil {
 		return err
 	}
 	// The one that is there shows the interfaces of this machine's network.

@@ -10,25 +10,33 @@ import (
 
 // prepareNetwork brings up the loopback and closes the way out for what a run must not reach, before anybody is there who
 // could try. The tests' root owns a user namespace below the one that owns the network, so it cannot open it again.
-func prepareNetwork(config insideConfig) error {
-	if config.Filter != "" {
-		if err := loadRules(context.Background(), config.Filter); err != nil {
+func prepareNetwork(network insideNetwork) error {
+	if network.Filter != "" {
+		if err := loadRules(context.Background(), network.Filter); err != nil {
 			return fmt.Errorf("close the run's network: %w", err)
 		}
 	}
 	script := "link set lo up\n"
-	if config.Gateway {
+	if network.Gateway {
 		// Nobody is beside the run but its gateway, so that who is looked for there gets an answer at once.
 		script += "link set " + wayOutDevice + " up\n" + alone("/32", runAddress, runGateway, Nameserver)
-		if config.IPv6 {
+		if network.IPv6 {
 			script += alone("/128", runAddress6, runGateway6)
 		}
-	} else if config.IPv6 {
+	} else if network.IPv6 {
 		script += "address add " + runAddress6 + "/64 dev " + wayOutDevice + " nodad\n" +
 			"route add default via " + runGateway6 + " dev " + wayOutDevice + "\n"
 	}
 	if err := configure(context.Background(), script); err != nil {
 		return fmt.Errorf("prepare the run's network: %w", err)
+	}
+	return nil
+}
+
+// replaceFilter loads another one in one step: at no time is there none.
+func replaceFilter(ruleset string) error {
+	if err := loadRules(context.Background(), "flush ruleset\n"+ruleset); err != nil {
+		return fmt.Errorf("close the run's network: %w", err)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ var machineCapabilities = []uintptr{unix.CAP_SYS_MODULE, unix.CAP_SYS_RAWIO, uni
 func dropCapabilities(config insideConfig) error {
 	drop := machineCapabilities
 	if !config.Privileged {
-		if !config.Network {
+		if config.Network == nil {
 			return nil
 		}
 		drop = []uintptr{unix.CAP_NET_ADMIN}

@@ -30,6 +30,7 @@ type Runner struct {
 	exposed       bool
 	tailor        func(Job) Job
 	canaries      canaries
+	ahead         *ahead
 }
 
 // Option changes how a Runner is made.
@@ -49,7 +50,7 @@ func NewRunner(ctx context.Context, backend string, log *slog.Logger, with ...Op
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{backend: b, names: newNames(), log: log}
+	r := &Runner{backend: b, names: newNames(), log: log, ahead: newAhead()}
 	for _, option := range with {
 		option(r)
 	}
@@ -135,14 +136,16 @@ func (r *Runner) probe(ctx context.Context) error {
 
 // joinNetwork gives a command a network with the way out that was chosen.
 func (r *Runner) joinNetwork(command *confinement, gate filter) {
-	command.inside.Network = true
+	network := &insideNetwork{}
+	command.inside.Network = network
 	if r.way.kind == WayOutVeth {
 		gate.ipv6 = gate.ipv6 && r.way.ipv6
 		command.gateway = &gatewayPlan{ranges: r.network.ranges(), rules: gate.gatewayRules(), ipv6: gate.ipv6}
+		network.Gateway = true
 	} else {
-		command.inside.Filter = gate.ruleset()
+		network.Filter = gate.ruleset()
 	}
-	command.inside.IPv6 = gate.ipv6
+	network.IPv6 = gate.ipv6
 }
 
 // filter is what a run of an image, if there is one, may reach from this machine as it is now.

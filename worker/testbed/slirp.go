@@ -47,7 +47,7 @@ func startSlirp(ctx context.Context, pid int, c confinement) (*slirp, error) {
 	// Not killed by the context: the run's command is to end first.
 	args := []string{"--configure", "--mtu=65520", "--disable-host-loopback", "--cidr=" + runNetwork, "--enable-sandbox",
 		"--enable-seccomp", "--ready-fd=3", "--exit-fd=4"}
-	if c.inside.IPv6 {
+	if c.inside.Network.IPv6 {
 		args = append(args, "--enable-ipv6")
 	}
 	if !c.privileged {

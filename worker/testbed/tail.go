@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"sync"
 )
@@ -42,4 +43,29 @@ type teeWriter struct {
 func (t teeWriter) Write(p []byte) (int, error) {
 	_, _ = t.second.Write(p) // never fails
 	return t.first.Write(p)
+}
+
+// lateTee keeps the end of what is written to it, and passes all of it on to whoever is named, from then on.
+type lateTee struct {
+	tailWriter
+	mu sync.Mutex
+	to io.Writer
+}
+
+// also names who gets it; nil for nobody.
+func (t *lateTee) also(to io.Writer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.to = to
+}
+
+func (t *lateTee) Write(p []byte) (int, error) {
+	_, _ = t.tailWriter.Write(p) // never fails
+	t.mu.Lock()
+	to := t.to
+	t.mu.Unlock()
+	if to == nil {
+		return len(p), nil
+	}
+	return to.Write(p)
 }

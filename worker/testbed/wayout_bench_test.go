@@ -48,7 +48,7 @@ func benchmarkWaysOut(b *testing.B, script string, report func(b *testing.B, pro
 					run := routed(b, script)
 					run.gateway.rules = gate.gatewayRules()
 					if kind == WayOutSlirp {
-						run.gateway, run.inside.Filter = nil, gate.ruleset()
+						run.gateway, run.inside.Network = nil, &insideNetwork{Filter: gate.ruleset(), IPv6: true}
 					}
 					if done, err := run.run(b.Context()); err != nil || done.status.shell() != 0 {
 						b.Fatalf("%+v, %v", done.status, err)

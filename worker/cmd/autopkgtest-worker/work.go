@@ -71,6 +71,7 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 	beside.Go(func() { testbeds.Watch(ctx, worker.Queues) })
 	manager := systemd.New(log)
 	beside.Go(func() { manager.Keep(ctx, service(worker)) })
+	beside.Go(func() { runner.KeepAhead(ctx, run.AheadMark(conf.StateDirectory), worker.Expected) })
 	// After Run has returned the signals have their usual meaning again: nothing is left that they could harm.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)

@@ -31,6 +31,7 @@ func RunHostile(t *testing.T, s Subject) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			keepAhead(t, runner)
 			return runner
 		},
 		Job: s.job, Source: SourceTree, Mirror: mirror.Hostname(), SharesMachine: backend.Properties().Privileged,

@@ -1,6 +1,7 @@
 package testbedtest
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -68,6 +69,33 @@ func (s Subject) runner(t *testing.T) *testbed.Runner {
 		t.Fatal(err)
 	}
 	return runner
+}
+
+// ready is a runner that has namespaces ahead, as a worker's has, for as long as the test runs.
+func (s Subject) ready(t *testing.T) *testbed.Runner {
+	t.Helper()
+	runner := s.runner(t)
+	keepAhead(t, runner)
+	return runner
+}
+
+// keepAhead waits until there is one set.
+func keepAhead(t *testing.T, runner *testbed.Runner) {
+	t.Helper()
+	if runner.Backend().Properties().OnMachine {
+		return // it needs none
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		runner.KeepAhead(ctx, filepath.Join(t.TempDir(), "ahead"), func() int { return 1 })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	Await(t, "namespaces are ready", func() bool { return runner.Ahead() > 0 })
 }
 
 func testLog(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }

@@ -82,7 +82,7 @@ touch ` + leftBehind + `
 			t.Parallel()
 			job := s.job(t, SourceTree(t, test.control, test.files))
 			job.Request.Env = env
-			outcome, err := s.runner(t).Run(t.Context(), job)
+			outcome, err := s.ready(t).Run(t.Context(), job)
 			if err != nil || outcome.ExitCode != test.exit || outcome.TimedOut {
 				t.Fatalf("outcome %+v, error %v, want exit code %d\n%s", outcome, err, test.exit, readLog(t, job))
 			}
@@ -146,7 +146,7 @@ func (s Subject) testCapabilities(t *testing.T) {
 	if !s.can(testbed.Revert) {
 		job.Request.Env = []string{"NO_REVERT=1"}
 	}
-	outcome, err := s.runner(t).Run(t.Context(), job)
+	outcome, err := s.ready(t).Run(t.Context(), job)
 	if err != nil || (outcome.ExitCode != 0 && outcome.ExitCode != 2) {
 		t.Fatalf("outcome %+v, error %v\n%s", outcome, err, readLog(t, job))
 	}
