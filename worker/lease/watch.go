@@ -34,13 +34,15 @@ func (w *Watch) Others(ctx context.Context) ([]Other, error) {
 	var others []Other
 	s := w.lease.registry.store
 	own := w.lease.Object()
-	for entry, err := range store.Walk(ctx, s, Container, w.lease.request.folder(), "", "") {
-		if errors.Is(err, store.ErrNotFound) {
-			break // no container, no lease
-		}
-		if err != nil {
-			return nil, err
-		}
+	// One page, without the empty one that would prove it the last: a request has a few leases, and no store gives so little.
+	entries, err := s.List(ctx, Container, store.Query{Prefix: w.lease.request.folder()})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil // no container, no lease
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
 		if entry.Name == own {
 			continue
 		}

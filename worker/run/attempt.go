@@ -39,7 +39,7 @@ func (l *life) run(ctx context.Context) State {
 		outcome, err := l.worker.testbeds.Run(ctx, testbed.Job{
 			Request: l.request, Queue: l.delivery.Queue, Handle: l.id, Image: l.worker.image(l.delivery.Queue),
 			OutputDir: a.folder, WorkDir: filepath.Join(l.folder, "work"), Timeout: l.worker.settings.Timeout,
-			Limits: l.worker.settings.Limits,
+			Limits: l.worker.settings.Limits, Ended: func() { l.glimpse(ctx) },
 		})
 		if ctx.Err() != nil {
 			return Handback

@@ -97,7 +97,11 @@ func (f *fakeTestbeds) Run(ctx context.Context, job testbed.Job) (testbed.Outcom
 	if err := os.MkdirAll(job.OutputDir, 0o755); err != nil {
 		return testbed.Outcome{}, err
 	}
-	return f.script(ctx, job)
+	outcome, err := f.script(ctx, job)
+	if err == nil && job.Ended != nil {
+		job.Ended()
+	}
+	return outcome, err
 }
 
 func (f *fakeTestbeds) Remove(_ context.Context, folder string) error {

@@ -107,8 +107,9 @@ type life struct {
 	waited      bool         // said in the log
 	heir        *lease.Other // what was taken over, as it was
 	publication publication
-	inherited   bool // the result is another life's
-	passedOn    bool // the request is another life's
+	looking     *glimpse // under way or over; nil for none
+	inherited   bool     // the result is another life's
+	passedOn    bool     // the request is another life's
 }
 
 // newLife begins the life of a delivery.
@@ -241,6 +242,7 @@ func (l *life) handback(context.Context) State {
 // leave ends what the life started and removes what it made. It also does so when the context has ended, and then it
 // must be quick: a supervisor waits for us, and what stays behind is removed at the next start.
 func (l *life) leave(ctx context.Context) {
+	l.stopLooking()
 	l.lease.End(lease.Over) // if nobody has decided otherwise
 	if !l.spooled.Load() && l.parcel.folder != "" {
 		if err := os.RemoveAll(l.worker.spool.draft(l.id)); err != nil {

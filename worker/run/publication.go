@@ -16,6 +16,8 @@ import (
 type publication struct {
 	handle  string // of the life
 	at      result.Location
+	listed  time.Time     // when the greatest run id was last looked for
+	glimpse *glimpse      // a look that was taken before; nil for none
 	sent    time.Time     // when result.tar was first sent there; zero before
 	took    time.Duration // until the store had confirmed it; zero before
 	crowded bool          // then, somebody else might have taken the same run id

@@ -20,9 +20,9 @@ import (
 // never read.
 //
 // Within this process that is certain. Between workers each goes above what the store lists, twice: when it takes an id, and
-// again just before result.tar makes the result visible. Two that publish results of one package within the same moment can
-// still pass each other; so each looks once more when its result is visible, and moves it above what may have been there
-// before: readable under a new id first, then gone from the old one.
+// again before result.tar makes the result visible, if that is not a moment later. Two that publish results of one package
+// within the same moment can still pass each other; so each looks once more when its result is visible, and moves it above
+// what may have been there before: readable under a new id first, then gone from the old one.
 type order struct {
 	mu       sync.Mutex
 	packages map[string]*packageOrder
@@ -72,6 +72,10 @@ func (o *order) hold(ctx context.Context, prefix string) (*packageOrder, func(),
 
 // listLimit bounds a listing.
 const listLimit = 2 * time.Minute
+
+// listingAge is how old the listing may be by which a run id was chosen when result.tar is stored under it. Moving a result
+// above another one costs more than a listing, and is very rarely needed after so short a time.
+const listingAge = 500 * time.Millisecond
 
 // maxMoves is how often one try moves a result above others. Two that chase each other part in the pause before the next.
 const maxMoves = 3
@@ -156,13 +160,15 @@ func (o *order) upload(ctx context.Context, s store.Store, p parcel, mine *packa
 		if err := o.uploadBeside(ctx, s, p, done, claim); err != nil {
 			return err
 		}
-		// The upload may have taken minutes.
-		greater, err := greatest(ctx, s, p, string(done.at.RunID))
-		if err != nil {
-			return err
-		}
-		if greater != "" {
-			continue
+		// The upload may have taken minutes. What comes between within a moment is found by the look afterwards.
+		if time.Since(done.listed) > listingAge {
+			greater, err := greatest(ctx, s, p, string(done.at.RunID))
+			if err != nil {
+				return err
+			}
+			if greater != "" {
+				continue
+			}
 		}
 		if done.crowded {
 			if owner, there, err := done.owner(ctx, s); err != nil {
@@ -204,6 +210,7 @@ func (o *order) uploadBeside(ctx context.Context, s store.Store, p parcel, done 
 
 // allocate gives the parcel a run id that is greater than all others of its package.
 func (o *order) allocate(ctx context.Context, s store.Store, p parcel, mine *packageOrder, done *publication) error {
+	done.listed = time.Now() // what becomes visible while it is listed may be missed
 	if done.at.RunID != "" {
 		greater, err := greatest(ctx, s, p, string(done.at.RunID))
 		if err != nil || greater == "" {
@@ -215,10 +222,17 @@ func (o *order) allocate(ctx context.Context, s store.Store, p parcel, mine *pac
 	if !when.After(mine.last) {
 		when = mine.last.Add(time.Second)
 	}
-	// Listed from the beginning of this second: what is older does not matter, and a package has thousands of runs.
-	greater, err := greatest(ctx, s, p, second(when))
-	if err != nil {
-		return err
+	seen := done.glimpse
+	done.glimpse = nil // whoever comes here again has been overtaken since
+	greater, known := seen.above(ctx, when)
+	if known {
+		done.listed = seen.began
+	} else {
+		// Listed from the beginning of this second: what is older does not matter, and a package has thousands of runs.
+		var err error
+		if greater, err = greatest(ctx, s, p, second(when)); err != nil {
+			return err
+		}
 	}
 	if greater != "" {
 		latest, err := greater.Time()

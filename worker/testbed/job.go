@@ -54,6 +54,9 @@ type Job struct {
 
 	// PPA is where the request's PPAs lie, if it has any.
 	PPA config.PPA
+
+	// Ended is called when the run is over and only has to be cleaned up after, at most once; nil for nobody. It must be quick.
+	Ended func() `json:"-"`
 }
 
 // logTo is a log whose lines say which run they are of.

@@ -57,6 +57,9 @@ func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Ou
 		return Outcome{}, err
 	}
 	defer func() {
+		if err == nil && job.Ended != nil {
+			job.Ended()
+		}
 		// Also when the run was cancelled: its rootfs has owners that the account alone cannot remove.
 		err = errors.Join(err, clean(context.WithoutCancel(ctx), r.ahead, folder, job.OutputDir, log))
 	}()
