@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -103,9 +104,14 @@ func (p *parcel) addLog(root *os.Root, remark string, limit int64) error {
 
 // compress packs well enough: the last two per cent would take ten times as long, and the request waits.
 func compress(w io.Writer, write func(io.Writer) error) error {
-	packer := gzip.NewWriter(w)
+	packer, _ := packers.Get().(*gzip.Writer) // nothing else is in there
+	defer packers.Put(packer)
+	packer.Reset(w)
 	return errors.Join(write(packer), packer.Close())
 }
+
+// packers are used again: each has a megabyte of tables.
+var packers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
 // copyLog copies a log if there is one. A test might have replaced it by anything else.
 func copyLog(w io.Writer, root *os.Root, name string, limit int64) error {

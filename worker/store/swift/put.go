@@ -71,7 +71,7 @@ func (e *bodyError) Unwrap() error { return e.err }
 // checksum reads a body to its end and insists on its size.
 func checksum(ctx context.Context, body io.Reader, size int64) (string, error) {
 	hash := md5.New()
-	buffer := make([]byte, 256<<10)
+	buffer := make([]byte, max(min(size+1, 256<<10), 1)) // one more, to notice a body that is longer
 	var n int64
 	for {
 		if err := ctx.Err(); err != nil {
