@@ -7,6 +7,6 @@
 // The walls around a run are namespaces (confinement), the filter of its network (filter) and its limits (Limits).
 //
 // Start reading at Runner for what a run is, at Backend for how a new kind of testbed is added, at Invocation for the
-// command line. The files confine*.go, slirp.go and gateway*.go are the outside of the namespaces, inside*.go the first process
-// within them: every program that runs tests calls InsideMain first thing in its main.
+// command line. The files confine*.go, slirp.go and gateway*.go are the outside of the namespaces, ahead.go keeps some ready,
+// inside*.go the first process within them: every program that runs tests calls InsideMain first thing in its main.
 package testbed

@@ -54,23 +54,24 @@ func (c *cloud) startBare(ctx context.Context, queue, container string, objects 
 	return b, nil
 }
 
-// one is one request. It returns when that was acknowledged.
-func (b *bare) one(ctx context.Context) (time.Time, error) {
+// one is one request. It returns when that was delivered, and when it was acknowledged.
+func (b *bare) one(ctx context.Context) (got, done time.Time, err error) {
 	select {
 	case d, open := <-b.deliveries:
 		if !open {
-			return time.Time{}, errors.New("the bare loop has lost its connection with the broker")
+			return got, done, errors.New("the bare loop has lost its connection with the broker")
 		}
+		got = time.Now()
 		b.stored++
 		for _, object := range b.objects {
 			name := "bare/" + strconv.Itoa(b.stored) + "/" + object.name
 			if _, err := b.swift.ObjectPut(ctx, b.container, name, bytes.NewReader(object.body), false, "", "text/plain", nil); err != nil {
-				return time.Time{}, fmt.Errorf("store %s: %w", name, err)
+				return got, done, fmt.Errorf("store %s: %w", name, err)
 			}
 		}
-		err := d.Ack(false)
-		return time.Now(), err
+		err = d.Ack(false)
+		return got, time.Now(), err
 	case <-ctx.Done():
-		return time.Time{}, context.Cause(ctx)
+		return got, done, context.Cause(ctx)
 	}
 }

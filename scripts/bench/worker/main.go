@@ -1,9 +1,9 @@
 // Command worker measures what the worker adds to a test, against a real RabbitMQ and a real Swift, with a stub in the place
 // of autopkgtest (scripts/bench/autopkgtest), in namespaces of the real kind:
 //
-//   - the cost of a request, from its publication to its acknowledgement and without autopkgtest's own time, beside that of a
-//     bare loop that consumes, stores the same objects and acknowledges. The two take turns, so that whatever else the machine
-//     does meets both;
+//   - the cost of a request, from its publication to its acknowledgement and without its testbed, beside that of a bare loop
+//     that consumes, stores the same objects and acknowledges. The two take turns, so that whatever else the machine does
+//     meets both;
 //   - how long an idle worker needs from the publication of a request until autopkgtest is started;
 //   - the memory of a process with many slots.
 //
@@ -28,7 +28,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.IntVar(&o.requests, "requests", 200, "requests whose cost and latency are measured")
+	flag.IntVar(&o.requests, "requests", 100, "requests whose cost and latency are measured")
 	flag.IntVar(&o.slots, "slots", 200, "slots of the process whose memory is measured")
 	flag.StringVar(&o.keepLog, "log", "", "file for the workers' logs; empty keeps none")
 	flag.Parse()

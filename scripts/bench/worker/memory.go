@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +47,8 @@ func measureMemory(ctx context.Context, c *cloud, slots int, table *report.Repor
 	if err := look("idle since its start"); err != nil {
 		return err
 	}
+	count, beside := children(d.command.Process.Pid)
+	table.Note("beside it, namespaces made ahead", fmt.Sprintf("%d processes, %.1f MB", count, float64(beside)/1024))
 	for n := range slots {
 		body, err := requestOf(n).Body()
 		if err != nil {
@@ -63,15 +66,33 @@ func measureMemory(ctx context.Context, c *cloud, slots int, table *report.Repor
 	return look("idle after as many requests")
 }
 
-func residentKiB(pid int) (int, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// children are the processes that a process has started, and their memory in KiB, where shared pages count once.
+func children(pid int) (count, memory int) {
+	statuses, _ := filepath.Glob("/proc/[0-9]*/status") // the pattern is well-formed
+	for _, path := range statuses {
+		if parent, err := field(path, "PPid:"); err != nil || parent != pid {
+			continue
+		}
+		count++
+		if shared, err := field(filepath.Join(filepath.Dir(path), "smaps_rollup"), "Pss:"); err == nil {
+			memory += shared
+		}
+	}
+	return count, memory
+}
+
+func residentKiB(pid int) (int, error) { return field(fmt.Sprintf("/proc/%d/status", pid), "VmRSS:") }
+
+// field is a number in a file of the kernel's.
+func field(path, name string) (int, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	fields := strings.Fields(rest)
-	if len(fields) == 0 {
-		return 0, fmt.Errorf("process %d has no VmRSS", pid)
+	_, rest, _ := strings.Cut(string(text), "\n"+name)
+	words := strings.Fields(rest)
+	if len(words) == 0 {
+		return 0, fmt.Errorf("%s has no %s", path, name)
 	}
-	return strconv.Atoi(fields[0])
+	return strconv.Atoi(words[0])
 }

@@ -28,7 +28,7 @@ const (
 const warmUp = 5
 
 // rest lets what nobody waits for come to its end, so that it costs the other side nothing.
-const rest = 150 * time.Millisecond
+const rest = 750 * time.Millisecond
 
 // sample is one request in the worker.
 type sample struct {
@@ -72,7 +72,7 @@ func measureRequests(ctx context.Context, c *cloud, count int, table *report.Rep
 	}
 	defer func() { _ = b.connection.Close() }()
 	var samples []sample
-	var bares []time.Duration
+	var bares []bareSample
 	before := processorTime(d.command.Process.Pid)
 	for n := range count {
 		s, err := c.one(ctx, d, q, warmUp+n)
@@ -155,18 +155,21 @@ func location(q request.Queue, pkg string, id result.RunID) result.Location {
 	}
 }
 
+// bareSample is one request in the bare loop: publication to acknowledgement, and to delivery.
+type bareSample struct{ cost, start time.Duration }
+
 // bareOne has the bare loop do one request.
-func (c *cloud) bareOne(ctx context.Context, b *bare, q request.Queue) (time.Duration, error) {
+func (c *cloud) bareOne(ctx context.Context, b *bare, q request.Queue) (bareSample, error) {
 	body, err := requestOf(0).Body()
 	if err != nil {
-		return 0, err
+		return bareSample{}, err
 	}
 	published := time.Now()
 	if err := c.session.Publish(ctx, "", q.Name(), body, true); err != nil {
-		return 0, err
+		return bareSample{}, err
 	}
-	done, err := b.one(ctx)
-	return done.Sub(published), err
+	got, done, err := b.one(ctx)
+	return bareSample{done.Sub(published), got.Sub(published)}, err
 }
 
 // started is when the stub that made a result was started, as it says itself.
@@ -211,41 +214,51 @@ func (c *cloud) objects(ctx context.Context, at result.Location) ([]content, err
 }
 
 // tellRequests writes the figures down.
-func tellRequests(samples []sample, bares []time.Duration, spent processor, table *report.Report) {
-	of := func(f func(sample) time.Duration) []time.Duration {
-		var all []time.Duration
-		for _, s := range samples {
-			all = append(all, f(s))
-		}
-		return all
-	}
+func tellRequests(samples []sample, bares []bareSample, spent processor, table *report.Report) {
+	ours := func(p int, f func(sample) time.Duration) time.Duration { return percentile(samples, p, f) }
+	bare := func(p int, f func(bareSample) time.Duration) time.Duration { return percentile(bares, p, f) }
 	each := func(total time.Duration) time.Duration { return total / time.Duration(len(samples)) }
-	ours, bare := percentile(of(func(s sample) time.Duration { return s.cost }), 50), percentile(bares, 50)
 	for _, state := range []string{stateTaking, "accept", "prepare", stateRun, "collect", "spool", "store", "announce", "ack"} {
-		table.Note("of a request, median: "+state, shown(percentile(of(func(s sample) time.Duration { return s.states[state] }), 50)))
+		table.Note("of a request, median: "+state, shown(ours(50, func(s sample) time.Duration { return s.states[state] })))
 	}
 	table.Note("processor's time of a request, the worker alone", shown(each(spent.own)))
 	table.Note("processor's time of a request, with namespaces and autopkgtest", shown(each(spent.own+spent.children)))
-	table.Note("a request in the worker, median, less autopkgtest's time", shown(ours))
-	table.Note("a request in a bare loop, median", shown(bare))
-	ratio := float64(ours) / float64(bare)
-	table.Add("cost of a request, times the bare loop", fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f", costLimit), ratio <= costLimit)
-	start := of(func(s sample) time.Duration { return s.start })
-	backend := of(func(s sample) time.Duration { return s.backend })
-	above := of(func(s sample) time.Duration { return s.start - s.backend })
-	table.Note("publication to start of autopkgtest, p50, p99", shown(percentile(start, 50))+", "+shown(percentile(start, 99)))
-	table.Note("of that, the testbed, p50, p99", shown(percentile(backend, 50))+", "+shown(percentile(backend, 99)))
-	table.Note("above the testbed, p50", shown(percentile(above, 50)))
-	late := percentile(above, 99)
-	table.Add("above the testbed, p99", shown(late), latencyLimit.String(), late <= latencyLimit)
+
+	whole := ours(50, func(s sample) time.Duration { return s.cost })
+	own := ours(50, func(s sample) time.Duration { return s.cost - s.states[stateRun] })
+	loop := bare(50, func(s bareSample) time.Duration { return s.cost })
+	table.Note("a request in a bare loop, median", shown(loop))
+	table.Note("a request in the worker, median, without its testbed", shown(own))
+	table.Note("with the testbed, but without autopkgtest's own time", shown(whole))
+	table.Note("that, times the bare loop", fmt.Sprintf("%.2f", float64(whole)/float64(loop)))
+	ratio := float64(own) / float64(loop)
+	table.Add("cost of a request without its testbed, times the bare loop", fmt.Sprintf("%.2f", ratio),
+		fmt.Sprintf("%.2f", costLimit), ratio <= costLimit)
+
+	start := func(s sample) time.Duration { return s.start }
+	testbed := func(s sample) time.Duration { return s.backend }
+	above := func(s sample) time.Duration { return s.start - s.backend }
+	delivery := func(s bareSample) time.Duration { return s.start }
+	both := func(a, b time.Duration) string { return shown(a) + ", " + shown(b) }
+	table.Note("publication to start of autopkgtest, p50, p99", both(ours(50, start), ours(99, start)))
+	table.Note("of that, the testbed, p50, p99", both(ours(50, testbed), ours(99, testbed)))
+	table.Note("above the testbed, p50", shown(ours(50, above)))
+	// What even a bare loop waits for its request is the broker's, and the machine's.
+	table.Note("a bare loop has its request after, p50, p99", both(bare(50, delivery), bare(99, delivery)))
+	late, most := ours(99, above), latencyLimit+bare(99, delivery)
+	table.Add("above the testbed, p99", shown(late), shown(latencyLimit)+" above the bare loop's", late <= most)
 }
 
 func shown(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
 
-// percentile sorts.
-func percentile(all []time.Duration, p int) time.Duration {
-	slices.Sort(all)
-	return all[min(len(all)*p/100, len(all)-1)]
+// percentile is that of what f makes of all.
+func percentile[T any](all []T, p int, f func(T) time.Duration) time.Duration {
+	values := make([]time.Duration, 0, len(all))
+	for _, one := range all {
+		values = append(values, f(one))
+	}
+	slices.Sort(values)
+	return values[min(len(values)*p/100, len(values)-1)]
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
