@@ -39,6 +39,9 @@ type confinement struct {
 	// own, so that it leaves none, and is the account outside. Only root is root in there.
 	plain bool
 
+	// ended is called when the command has ended by itself, before its namespaces do; nil for nobody.
+	ended func()
+
 	// ahead has namespaces that are ready; nil for none. The command's standard output must be discarded then.
 	ahead *ahead
 
@@ -155,6 +158,9 @@ func (c confinement) attend(ctx context.Context, p *inside, way wayOut) (confine
 				result.elapsed = sinceStart(started)
 				return result, c.failure(p, message)
 			case message.Exit != nil:
+				if c.ended != nil {
+					c.ended()
+				}
 				return confined{status: *message.Exit, elapsed: time.Since(started)}, nil
 			}
 		case <-p.gone:

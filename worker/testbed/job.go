@@ -55,7 +55,8 @@ type Job struct {
 	// PPA is where the request's PPAs lie, if it has any.
 	PPA config.PPA
 
-	// Ended is called when the run is over and only has to be cleaned up after, at most once; nil for nobody. It must be quick.
+	// Ended is called when autopkgtest has ended by itself and only has to be cleaned up after, at most once; nil for nobody. It
+	// must be quick.
 	Ended func() `json:"-"`
 }
 

@@ -57,9 +57,6 @@ func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Ou
 		return Outcome{}, err
 	}
 	defer func() {
-		if err == nil && job.Ended != nil {
-			job.Ended()
-		}
 		// Also when the run was cancelled: its rootfs has owners that the account alone cannot remove.
 		err = errors.Join(err, clean(context.WithoutCancel(ctx), r.ahead, folder, job.OutputDir, log))
 	}()
@@ -76,7 +73,7 @@ func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Ou
 		inside: insideConfig{Argv: withScript(furniture.Script, argv), Env: append(environment("/tmp"), furniture.Environment...),
 			Dir: emptyInside, Tree: &view, Limits: job.Limits, Files: slices.Concat([]string{"/tmp", outputInside}, furniture.Folders)},
 		privileged: r.backend.Properties().Privileged, plain: r.backend.Properties().OnMachine, mark: mark,
-		grace: job.Grace, ahead: r.ahead, log: log,
+		grace: job.Grace, ended: job.Ended, ahead: r.ahead, log: log,
 	}
 	if !command.plain {
 		gate, err := r.filter(ctx, job.Image, log)
