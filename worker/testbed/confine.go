@@ -166,8 +166,11 @@ func (c confinement) attend(ctx context.Context, p *inside, way wayOut) (confine
 		case <-p.gone:
 			// Its last words may still be on their way.
 			for message := range p.reports {
+				if message.Started {
+					started = time.Now()
+				}
 				if message.Exit != nil {
-					return confined{status: *message.Exit, elapsed: time.Since(started)}, nil
+					return confined{status: *message.Exit, elapsed: sinceStart(started)}, nil
 				}
 				if message.Exceeded != nil || message.Full != "" || message.Error != "" {
 					result.elapsed = sinceStart(started)
