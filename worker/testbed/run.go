@@ -311,5 +311,8 @@ func CheckSpace(folder string, needed uint64) error {
 	return nil
 }
 
+// NamePrefix begins the names of all testbeds of ours, see Testbed.Name.
+const NamePrefix = "autopkgtest-"
+
 // testbedName is a new one each time.
-func testbedName() string { return "autopkgtest-" + strings.ToLower(rand.Text()[:12]) }
+func testbedName() string { return NamePrefix + strings.ToLower(rand.Text()[:12]) }

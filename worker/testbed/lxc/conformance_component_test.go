@@ -6,8 +6,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/container"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/image/imagetest"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/lxc"
+	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/lxc"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/unshare" // in which the image is proven
 )
@@ -27,5 +28,5 @@ func TestImage(t *testing.T) {
 func TestConformance(t *testing.T) {
 	testbedtest.AsAccount(t, "TestImage")
 	image, queue := imagetest.Machine(t)
-	testbedtest.Run(t, testbedtest.Subject{Backend: "lxc", Queue: queue, Image: image, Left: lxc.Left})
+	testbedtest.Run(t, testbedtest.Subject{Backend: "lxc", Queue: queue, Image: image, Left: container.Left})
 }

@@ -6,8 +6,9 @@ import (
 	"testing"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/container"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/image/imagetest"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/lxc"
+	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/lxc"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
@@ -21,7 +22,7 @@ func TestHostile(t *testing.T) {
 	image, queue := imagetest.Machine(t)
 	for _, wayOut := range []string{testbed.WayOutSlirp, testbed.WayOutVeth} {
 		t.Run(wayOut, func(t *testing.T) {
-			testbedtest.RunHostile(t, testbedtest.Subject{Backend: "lxc", Queue: queue, Image: image, Left: lxc.Left, NoIPv6: true, WayOut: wayOut})
+			testbedtest.RunHostile(t, testbedtest.Subject{Backend: "lxc", Queue: queue, Image: image, Left: container.Left, NoIPv6: true, WayOut: wayOut})
 		})
 	}
 }
