@@ -72,6 +72,13 @@ type Properties struct {
 	// User is the account in a testbed for tests that need not be root, if the virtualization server does not name one.
 	User string
 
+	// Stretch multiplies autopkgtest's own time limits, for testbeds that are slow because they are emulated. Zero and one
+	// change nothing.
+	Stretch int
+
+	// Remark is what an operator should know of the testbeds on this machine, as a clause; empty for nothing.
+	Remark string
+
 	// Exposes says why tests are not kept away from this machine, for a backend that nobody should use who does not mean
 	// to. It is empty for all others. See AllowExposed.
 	Exposes string

@@ -62,7 +62,8 @@ func (r *Runner) Prove(ctx context.Context, p Proof) ([]Capability, error) {
 	started := time.Now()
 	outcome, err := r.Run(ctx, r.tailored(Job{
 		Request: request.Request{Package: canaryName, Triggers: []string{canaryTrigger}}, Queue: p.Queue,
-		Image: p.Image, Source: source, OutputDir: output, WorkDir: p.WorkDir, Timeout: canaryLimit, Grace: p.Grace,
+		Image: p.Image, Source: source, OutputDir: output, WorkDir: p.WorkDir, Grace: p.Grace,
+		Timeout: canaryLimit * time.Duration(max(r.backend.Properties().Stretch, 1)),
 	}))
 	switch {
 	case ctx.Err() != nil:

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -22,14 +23,19 @@ type lineCase struct {
 	vars     Variables
 	traits   Traits
 	features Features
+	backend  string    // default unshare
+	stretch  int       // see Properties
 	image    ImageInfo // of the unshare backend's image
 }
 
 // nameBackend is a backend that takes whatever it is given.
-type nameBackend struct{ name string }
+type nameBackend struct {
+	name    string
+	stretch int
+}
 
-func (b nameBackend) Name() string         { return b.name }
-func (nameBackend) Properties() Properties { return Properties{} }
+func (b nameBackend) Name() string           { return b.name }
+func (b nameBackend) Properties() Properties { return Properties{Stretch: b.stretch} }
 func (b nameBackend) Arguments(t Testbed) []string {
 	if t.Given != nil {
 		return append([]string{b.name}, t.Given...)
@@ -60,7 +66,7 @@ func (c lineCase) commandLine(t *testing.T) ([]string, error) {
 	if err := errors.Join(err, os.WriteFile(image, nil, 0o600), os.WriteFile(InfoPath(image), info, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	runner := &Runner{backend: nameBackend{profile.Backend()}, program: "autopkgtest", features: c.features}
+	runner := &Runner{backend: nameBackend{profile.Backend(), c.stretch}, program: "autopkgtest", features: c.features}
 	return runner.CommandLine(profile.Apply(Job{Request: r, Queue: q, Image: image}, c.traits))
 }
 
@@ -154,6 +160,9 @@ func lineCases(t *testing.T) map[string]lineCase {
 		"nova":        {queue: "debci-trusty-i386", body: gatekeeper, conf: of2015("nova")},
 		"nova-big":    {queue: "debci-trusty-amd64", body: gatekeeper, conf: of2015("nova"), traits: Traits{Big: true}},
 		"lxc":         {queue: "debci-trusty-amd64", body: gatekeeper, conf: of2015("lxc")},
+		"qemu": {queue: "debci-noble-amd64", body: gatekeeper, traits: Traits{Big: true}, stretch: 5, conf: func(conf *config.Worker) {
+			conf.Virt = config.Virt{Arguments: "qemu $PACKAGESIZE /srv/$RELEASE-$ARCHITECTURE.img", PackageSizeBig: "--cpus=4 --ram-size=8192"}
+		}},
 		"null": {queue: "debci-noble-amd64", body: gatekeeper, conf: func(conf *config.Worker) {
 			conf.Virt.Arguments = "null"
 		}},
@@ -280,6 +289,18 @@ func TestTimeouts(t *testing.T) {
 			int64(got.Test/d.Test) != test.test || int64(got.Build/d.Build) != test.build {
 			t.Errorf("%s: %+v of %+v", name, got, d)
 		}
+	}
+}
+
+func TestStretched(t *testing.T) {
+	t.Parallel()
+	if got := DefaultTimeouts.Stretched(0); got != DefaultTimeouts {
+		t.Errorf("by nothing: %+v", got)
+	}
+	want := Timeouts{Short: 900 * time.Second, Install: 9000 * time.Second, Test: 30000 * time.Second, Copy: 2700 * time.Second,
+		Build: 60000 * time.Second}
+	if got := DefaultTimeouts.Stretched(3); got != want {
+		t.Errorf("three times: %+v", got)
 	}
 }
 

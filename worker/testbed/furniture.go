@@ -28,6 +28,11 @@ type Furniture struct {
 	Unpack  string            // where the image is to be found unpacked, to be read; empty for nowhere
 	Script  string            // a shell script that is run before autopkgtest, as root of the run's namespaces
 
+	// Shape is a shell script that makes something else of the unpacked image, its working directory, such as a disk. It is
+	// run once, as root of namespaces in which all owners are its own, but on this machine: it must not run what it finds in
+	// the image in another way than the image was built.
+	Shape string
+
 	Environment []string // variables for autopkgtest and its tools, beside the usual ones
 }
 

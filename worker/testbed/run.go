@@ -124,7 +124,7 @@ func (r *Runner) invocation(job Job, testbed Testbed) (Invocation, error) {
 		Program: r.program, OutputDir: outputInside, Request: job.Request, Queue: job.Queue,
 		ExtraArguments: job.ExtraArguments, SetupCommands: job.SetupCommands, Pockets: info.Pockets,
 		TestbedArchitecture: info.Architecture, Features: r.features,
-		Timeouts: DefaultTimeouts.For(job.Queue.Architecture, job.Traits),
+		Timeouts: DefaultTimeouts.For(job.Queue.Architecture, job.Traits).Stretched(r.backend.Properties().Stretch),
 		Debug:    job.Debug, Backend: r.backend.Arguments(testbed), User: r.backend.Properties().User,
 	}
 	if invocation.Sources, err = sourcesOf(job.Request.PPAs, job.Queue.Release, job.PPA, r.features); err != nil {
@@ -182,7 +182,7 @@ func (r *Runner) view(ctx context.Context, job Job, t Testbed, furniture Furnitu
 	view.furnish(furniture, own)
 	if furniture.Unpack != "" {
 		var from string
-		if from, release, err = r.unpacked(ctx, job.Image); err != nil {
+		if from, release, err = r.unpacked(ctx, job.Image, furniture.Shape); err != nil {
 			return tree{}, nil, err
 		}
 		view.Binds = append(view.Binds, bind{From: from, To: furniture.Unpack})

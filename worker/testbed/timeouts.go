@@ -26,16 +26,21 @@ var slowArchitectures = map[string]int{"riscv64": 4}
 // For stretches the limits for an architecture that is slow, and for packages that take long. One that is in both lists
 // has the long one's factors, not the product.
 func (t Timeouts) For(arch string, traits Traits) Timeouts {
-	factor := max(slowArchitectures[arch], 1)
-	for _, limit := range []*time.Duration{&t.Short, &t.Install, &t.Test, &t.Copy, &t.Build} {
-		*limit *= time.Duration(factor)
-	}
+	t = t.Stretched(slowArchitectures[arch])
 	switch {
 	case traits.Long:
 		t.Test *= 4
 		t.Build *= 2
 	case traits.Big:
 		t.Test *= 2
+	}
+	return t
+}
+
+// Stretched are the limits that many times as long. Zero changes nothing.
+func (t Timeouts) Stretched(factor int) Timeouts {
+	for _, limit := range []*time.Duration{&t.Short, &t.Install, &t.Test, &t.Copy, &t.Build} {
+		*limit *= time.Duration(max(factor, 1))
 	}
 	return t
 }

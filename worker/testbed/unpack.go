@@ -16,13 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unpackLimit bounds the unpacking of an image, which takes seconds.
-const unpackLimit = 10 * time.Minute
+// unpackLimit bounds the unpacking of an image, which takes seconds, and what is made of it, which may take some more.
+const unpackLimit = 20 * time.Minute
 
-// unpacked returns a folder with the content of an image, to be read by any number of runs. It is unpacked once and kept;
-// those of images that have been replaced are removed when nobody uses them any more. release tells that the caller is
-// done with it.
-func (r *Runner) unpacked(ctx context.Context, image string) (folder string, release func(), err error) {
+// unpacked returns a folder with the content of an image, or with what a script has made of it (Furniture.Shape), to be read
+// by any number of runs. It is made once and kept; those of images that have been replaced are removed when nobody uses them
+// any more. release tells that the caller is done with it.
+func (r *Runner) unpacked(ctx context.Context, image, shape string) (folder string, release func(), err error) {
 	base := filepath.Join(r.stateFolder(), "unpacked")
 	if err := os.MkdirAll(base, 0o700); err != nil {
 		return "", nil, fmt.Errorf("make a folder for unpacked images: %w", err)
@@ -32,7 +32,7 @@ func (r *Runner) unpacked(ctx context.Context, image string) (folder string, rel
 		return "", nil, err
 	}
 	defer all.Close()
-	key, err := imageKey(image)
+	key, err := imageKey(image, shape)
 	if err != nil {
 		return "", nil, err
 	}
@@ -42,7 +42,7 @@ func (r *Runner) unpacked(ctx context.Context, image string) (folder string, rel
 		return "", nil, err
 	}
 	if _, missing := os.Stat(folder); missing != nil {
-		if err := unpack(ctx, image, folder, r.log); err != nil {
+		if err := unpack(ctx, image, shape, folder, r.log); err != nil {
 			use.Close()
 			return "", nil, err
 		}
@@ -51,19 +51,19 @@ func (r *Runner) unpacked(ctx context.Context, image string) (folder string, rel
 	return folder, func() { use.Close() }, nil
 }
 
-// imageKey names an image that may be replaced by another one at the same path.
-func imageKey(image string) (string, error) {
+// imageKey names what is made of an image that may be replaced by another one at the same path.
+func imageKey(image, shape string) (string, error) {
 	info, err := os.Stat(image)
 	if err != nil {
 		return "", fmt.Errorf("look at an image: %w", err)
 	}
 	stat, _ := info.Sys().(*syscall.Stat_t) // as on every Unix
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d %d", image, stat.Dev, stat.Ino, info.Size(), info.ModTime().UnixNano()))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d %d %s", image, stat.Dev, stat.Ino, info.Size(), info.ModTime().UnixNano(), shape))
 	name := strings.TrimSuffix(filepath.Base(image), ImageSuffix)
 	return name + "." + hex.EncodeToString(sum[:6]), nil
 }
 
-func unpack(ctx context.Context, image, folder string, log *slog.Logger) error {
+func unpack(ctx context.Context, image, shape, folder string, log *slog.Logger) error {
 	if err := CheckSpace(filepath.Dir(folder), spaceNeeded); err != nil {
 		return err
 	}
@@ -80,7 +80,12 @@ func unpack(ctx context.Context, image, folder string, log *slog.Logger) error {
 	// Devices cannot be made by everybody, and a testbed has the run's.
 	command := Command{Name: "tar", Package: "tar", Temporary: "/tmp", Args: []string{"--extract", "--file", image,
 		"--directory", next, "--numeric-owner", "--exclude=./dev/*"}}
-	if err := command.Run(ctx, log); err != nil {
+	err := command.Run(ctx, log)
+	if err == nil && shape != "" {
+		command = Command{Name: "sh", Package: "dash", Temporary: "/tmp", Args: []string{"-c", "set -e\ncd \"$1\"\n" + shape, "sh", next}}
+		err = command.Run(ctx, log)
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("unpack the image %s: %w", image, err), Remove(context.WithoutCancel(ctx), next))
 	}
 	if err := os.Rename(next, folder); err != nil {

@@ -38,7 +38,7 @@ func readRequest(path string, in io.Reader) (*request.Request, error) {
 
 // describeRuns tells what holds for all tests. Columns are separated by tabs.
 func describeRuns(out io.Writer, s *site) {
-	fmt.Fprintf(out, "testbeds\t%s\n", s.profile.Backend())
+	fmt.Fprintf(out, "testbeds\t%s\n", strings.TrimSuffix(s.profile.Backend()+"; "+properties(s).Remark, "; "))
 	if s.conf.CheckoutDir != "" {
 		fmt.Fprintf(out, "autopkgtest of\t%s\n", s.conf.CheckoutDir)
 	}
@@ -49,7 +49,7 @@ func describeRuns(out io.Writer, s *site) {
 		}
 		fmt.Fprintf(out, "list\t%s\t%s\n", v.Path, state)
 	}
-	if longest := testbed.DefaultTimeouts.For("", testbed.Traits{Long: true}).Test; longest > s.conf.Timeout {
+	if longest := timeouts(s, "", testbed.Traits{Long: true}).Test; longest > s.conf.Timeout {
 		fmt.Fprintf(out, "note\ta test of a package in %s may take %s, but [autopkgtest] timeout ends it after %s\n",
 			lists.Long, config.DurationText(longest), config.DurationText(s.conf.Timeout))
 	}
@@ -69,12 +69,26 @@ func describeQueue(s *site, q request.Queue) string {
 			})
 		}
 	}
-	plain := testbed.DefaultTimeouts.For(q.Architecture, testbed.Traits{})
-	big := testbed.DefaultTimeouts.For(q.Architecture, testbed.Traits{Big: true})
-	long := testbed.DefaultTimeouts.For(q.Architecture, testbed.Traits{Long: true})
+	plain := timeouts(s, q.Architecture, testbed.Traits{})
+	big := timeouts(s, q.Architecture, testbed.Traits{Big: true})
+	long := timeouts(s, q.Architecture, testbed.Traits{Long: true})
 	return fmt.Sprintf("in %s\tshort %s, install %s, copy %s, build %s (long %s), test %s (big %s, long %s)", shown(words),
 		seconds(plain.Short), seconds(plain.Install), seconds(plain.Copy), seconds(plain.Build), seconds(long.Build),
 		seconds(plain.Test), seconds(big.Test), seconds(long.Test))
+}
+
+// properties are the backend's; none of one that this program does not have.
+func properties(s *site) testbed.Properties {
+	backend, err := testbed.Lookup(s.profile.Backend())
+	if err != nil {
+		return testbed.Properties{}
+	}
+	return backend.Properties()
+}
+
+// timeouts are those of a run on this machine.
+func timeouts(s *site, architecture string, traits testbed.Traits) testbed.Timeouts {
+	return testbed.DefaultTimeouts.For(architecture, traits).Stretched(properties(s).Stretch)
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%ds", d/time.Second) }
