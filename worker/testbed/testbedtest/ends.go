@@ -48,6 +48,10 @@ func (s Subject) testEnds(t *testing.T) {
 	t.Setenv("AUTOPKGTEST_CLOUD_PROCESS", mark)
 	orphan, orphanWord := s.clingingJob(t)
 	owner := s.startVictim(t, orphan)
+	if s.stretched(1) > 1 {
+		// Two machines that are emulated cannot be booted side by side.
+		await(t, s.stretched(patience), "the orphan-to-be to run", func() bool { return logged(orphan, "it runs: "+orphanWord) })
+	}
 	job, word := s.clingingJob(t)
 	reason := errors.New("the operator cancelled it")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -58,7 +62,7 @@ func (s Subject) testEnds(t *testing.T) {
 		_, err := runner.Run(ctx, job)
 		done <- err
 	}()
-	Await(t, "both runs to run", func() bool {
+	await(t, s.stretched(patience), "both runs to run", func() bool {
 		select {
 		case err := <-done:
 			t.Fatalf("the run has ended: %v\n%s", err, readLog(t, job))
@@ -66,9 +70,10 @@ func (s Subject) testEnds(t *testing.T) {
 		}
 		return logged(job, "it runs: "+word) && logged(orphan, "it runs: "+orphanWord)
 	})
-	for _, of := range []string{word, orphanWord} {
-		if found := processes(of); len(found) < 3 {
-			t.Fatalf("only these processes of %s are to be found: %q", of, found)
+	of, ofOrphan := s.processesOf(t, job, word), s.processesOf(t, orphan, orphanWord)
+	for _, found := range [][]string{of(), ofOrphan()} {
+		if len(found) < 3 {
+			t.Fatalf("only these processes of a run are to be found: %q", found)
 		}
 	}
 
@@ -76,17 +81,17 @@ func (s Subject) testEnds(t *testing.T) {
 	started := time.Now()
 	err := <-done
 	took := time.Since(started)
-	if !errors.Is(err, reason) || took > job.Grace+slack {
+	if !errors.Is(err, reason) || took > job.Grace+s.stretched(slack) {
 		t.Errorf("cancelled: error %v after %s", err, took)
 	}
-	for _, line := range processes(word) {
+	for _, line := range of() {
 		t.Errorf("left by the cancelled run: %s", line)
 	}
 	if log := readLog(t, job); !strings.Contains(log, reason.Error()) {
 		t.Errorf("the log does not say why it ends:\n%s", log)
 	}
 	checkOnlyOutput(t, job)
-	if len(processes(orphanWord)) < 3 {
+	if len(ofOrphan()) < 3 {
 		t.Errorf("the other run has lost processes")
 	}
 
@@ -97,7 +102,7 @@ func (s Subject) testEnds(t *testing.T) {
 	if err := testbed.Remove(t.Context(), orphan.WorkDir); err != nil {
 		t.Fatal(err)
 	}
-	Await(t, "everything of the orphan to end", func() bool { return len(processes(orphanWord)) == 0 && len(marked(mark)) == 0 })
+	Await(t, "everything of the orphan to end", func() bool { return len(ofOrphan()) == 0 && len(marked(mark)) == 0 })
 	if _, err := os.Stat(orphan.WorkDir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the orphan's folder is still there: %v", err)
 	}
@@ -161,6 +166,36 @@ func logged(job testbed.Job, text string) bool {
 	return err == nil && bytes.Contains(log, []byte(text))
 }
 
+// processesOf returns how to list the processes of a run: those that have the word of its test in their command lines, or all
+// that are in its namespace, if the test's own cannot be seen.
+func (s Subject) processesOf(t *testing.T, job testbed.Job, word string) func() []string {
+	t.Helper()
+	if !s.OwnKernel {
+		return func() []string { return processes(word) }
+	}
+	own, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespaces := map[string]bool{}
+	eachProcess(func(folder string) {
+		environment, _ := os.ReadFile(filepath.Join(folder, "environ"))
+		if namespace, err := os.Readlink(filepath.Join(folder, "ns/pid")); err == nil && namespace != own &&
+			bytes.Contains(environment, []byte("="+job.WorkDir+"\x00")) {
+			namespaces[namespace] = true
+		}
+	})
+	return func() []string {
+		var found []string
+		eachProcess(func(folder string) {
+			if namespace, err := os.Readlink(filepath.Join(folder, "ns/pid")); err == nil && namespaces[namespace] {
+				found = append(found, commandLine(folder))
+			}
+		})
+		return found
+	}
+}
+
 // processes returns the command lines of all processes that have a word in theirs.
 func processes(word string) []string { return search(word, "cmdline") }
 
@@ -169,13 +204,23 @@ func marked(word string) []string { return search(word, "environ") }
 
 func search(word, file string) []string {
 	var found []string
+	eachProcess(func(folder string) {
+		content, _ := os.ReadFile(filepath.Join(folder, file))
+		if bytes.Contains(content, []byte(word)) {
+			found = append(found, commandLine(folder))
+		}
+	})
+	return found
+}
+
+func eachProcess(do func(folder string)) {
 	folders, _ := filepath.Glob("/proc/[0-9]*") // the pattern is well-formed
 	for _, folder := range folders {
-		content, _ := os.ReadFile(filepath.Join(folder, file))
-		line, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
-		if bytes.Contains(content, []byte(word)) {
-			found = append(found, string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
-		}
+		do(folder)
 	}
-	return found
+}
+
+func commandLine(folder string) string {
+	line, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
+	return string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
 }

@@ -34,8 +34,9 @@ func RunHostile(t *testing.T, s Subject) {
 			keepAhead(t, runner)
 			return runner
 		},
-		Job: s.job, Source: SourceTree, Mirror: mirror.Hostname(), SharesMachine: backend.Properties().Privileged,
-		NoIPv6: s.NoIPv6, WayOut: s.WayOut,
+		Job: s.job, Source: SourceTree, Mirror: mirror.Hostname(), SharesMachine: backend.Properties().Privileged && !s.Container,
+		Container: s.Container, OwnKernel: s.OwnKernel, Nameservers: s.Nameservers, NoIPv6: s.NoIPv6, WayOut: s.WayOut,
+		Patience: s.stretched(patience),
 	})
 	s.checkNothingLeft(t)
 	if err := testbed.Remove(t.Context(), s.state); err != nil {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
@@ -23,6 +24,16 @@ type Subject struct {
 	// Capabilities are those of the testbeds, if they are not those that the backend declares: with ssh, a set-up script
 	// brings them.
 	Capabilities []testbed.Capability
+
+	// Container says that root of a testbed administers a network and control groups of its own, below those of the run, and is
+	// not root of this machine.
+	Container bool
+
+	// OwnKernel says that testbeds are machines of their own, whose processes cannot be seen on this one.
+	OwnKernel bool
+
+	// Nameservers are further addresses at which a testbed finds a resolver.
+	Nameservers []string
 
 	// NoIPv6 says that testbeds have no IPv6, whatever this machine has.
 	NoIPv6 bool
@@ -49,6 +60,15 @@ func (s Subject) can(c testbed.Capability) bool {
 	}
 	b, err := testbed.Lookup(s.Backend)
 	return err == nil && b.Properties().Can(c)
+}
+
+// stretched is a time on this machine for the backend's testbeds, which may be emulated.
+func (s Subject) stretched(limit time.Duration) time.Duration {
+	b, err := testbed.Lookup(s.Backend)
+	if err != nil {
+		return limit
+	}
+	return limit * time.Duration(max(b.Properties().Stretch, 1))
 }
 
 func (s Subject) options() []testbed.Option {

@@ -183,7 +183,7 @@ func (s Subject) job(t *testing.T, source string) testbed.Job {
 	work := t.TempDir()
 	return testbed.Job{
 		Request: request.Request{Package: "tiny", Triggers: []string{"tiny/1.0", "other/2"}}, Queue: s.Queue, Source: source,
-		Image: s.Image, WorkDir: work, OutputDir: filepath.Join(work, "out"), Timeout: 20 * time.Minute,
+		Image: s.Image, WorkDir: work, OutputDir: filepath.Join(work, "out"), Timeout: s.stretched(20 * time.Minute),
 		BackendArguments: s.Arguments, Limits: usual,
 	}
 }
