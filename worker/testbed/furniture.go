@@ -33,7 +33,7 @@ type Furniture struct {
 	// the image in another way than the image was built.
 	Shape string
 
-	Environment []string // variables for autopkgtest and its tools, beside the usual ones
+	Environment []string // variables for autopkgtest and its tools, beside the usual ones or in their place
 }
 
 // Cleaner is a backend whose runs make things that do not end with their processes and their folder.
@@ -112,6 +112,21 @@ func (t *tree) furnish(f Furniture, own map[string]string) {
 		t.Binds = append(t.Binds, bind{From: from, To: name})
 	}
 	t.Devices = append(t.Devices, f.Devices...)
+}
+
+// environment is that of autopkgtest. No variable is in it twice: which one counts would be each program's own decision.
+func (f Furniture) environment() []string {
+	all := append(environment("/tmp"), f.Environment...)
+	return slices.DeleteFunc(slices.Clone(all), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		last := ""
+		for _, other := range all {
+			if strings.HasPrefix(other, name+"=") {
+				last = other
+			}
+		}
+		return entry != last
+	})
 }
 
 // withScript has a shell script run before a command, in the same place. One that fails is a testbed failure.

@@ -70,7 +70,7 @@ func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Ou
 		return Outcome{}, err
 	}
 	command := confinement{
-		inside: insideConfig{Argv: withScript(furniture.Script, argv), Env: append(environment("/tmp"), furniture.Environment...),
+		inside: insideConfig{Argv: withScript(furniture.Script, argv), Env: furniture.environment(),
 			Dir: emptyInside, Tree: &view, Limits: job.Limits, Files: slices.Concat([]string{"/tmp", outputInside}, furniture.Folders)},
 		privileged: r.backend.Properties().Privileged, plain: r.backend.Properties().OnMachine, mark: mark,
 		grace: job.Grace, ended: job.Ended, ahead: r.ahead, log: log,

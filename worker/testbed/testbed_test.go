@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,20 @@ func TestEnvironment(t *testing.T) {
 	got := strings.Join(environment("/tmp"), "\n")
 	if strings.Contains(got, "S3KRIT") || !strings.Contains(got, "AUTOPKGTEST_CLOUD_DIRECTORY=/somewhere") {
 		t.Errorf("environment:\n%s", got)
+	}
+}
+
+// A backend's variable takes the place of the usual one.
+func TestFurnitureEnvironment(t *testing.T) {
+	t.Parallel()
+	var paths []string
+	for _, entry := range (Furniture{Environment: []string{"PATH=/backend:/bin", "OS_X=y"}}).environment() {
+		if strings.HasPrefix(entry, "PATH=") || strings.HasPrefix(entry, "OS_") {
+			paths = append(paths, entry)
+		}
+	}
+	if want := []string{"PATH=/backend:/bin", "OS_X=y"}; !slices.Equal(paths, want) {
+		t.Errorf("%q, want %q", paths, want)
 	}
 }
 
