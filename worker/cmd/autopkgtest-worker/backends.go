@@ -5,6 +5,7 @@ import (
 	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/lxc"
 	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/lxd"
 	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/null"
+	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/qemu"
 	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/schroot"
 	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/ssh"
 	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/unshare"

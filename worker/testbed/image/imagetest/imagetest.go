@@ -40,3 +40,10 @@ func Machine(t testing.TB) (string, request.Queue) {
 	t.Helper()
 	return Image(t, "machine", "systemd-sysv", "dbus", "openssh-server")
 }
+
+// Kernel returns an image of this machine's release that brings its own kernel, for machines that are made of it.
+func Kernel(t testing.TB) (string, request.Queue) {
+	t.Helper()
+	return Image(t, "kernel", "systemd-sysv", "udev", "dbus", "linux-image-"+testbedtest.ThisMachine(t).Architecture, "initramfs-tools",
+		"python3-minimal")
+}
