@@ -68,7 +68,11 @@ func OnOtherMachine(t *testing.T) bool {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	program := exec.Command("/proc/self/exe", "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout=30m")
+	limit := 30 * time.Minute
+	if deadline, ok := t.Deadline(); ok {
+		limit = time.Until(deadline)
+	}
+	program := exec.Command("/proc/self/exe", "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout="+limit.String())
 	program.Env = append(os.Environ(), machineVariable+"="+machineEmpty)
 	program.Stdin = out
 	var said bytes.Buffer
