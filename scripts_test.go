@@ -127,6 +127,14 @@ func TestSetup(t *testing.T) {
 			arrange: func(m *machine) { m.installedBut("runit") }, arguments: []string{"--check"},
 			fails: true, says: []string{"missing: install runit"}, not: "sudo",
 		},
+		"package of the slow tests missing": {
+			arrange: func(m *machine) { m.installedBut("lxd") }, arguments: []string{"--check", "--tests", "--slow"},
+			fails: true, says: []string{"missing: install lxd"}, not: "sudo",
+		},
+		"package of the slow tests missing, not asked for": {
+			arrange: func(m *machine) { m.installedBut("qemu-utils") }, arguments: []string{"--check", "--tests"},
+			says: []string{"nothing is missing"},
+		},
 		"package missing, sudo refuses": {
 			arrange: func(m *machine) { m.installedBut("runit") },
 			fails:   true, says: []string{"sudo is needed to: install runit", "as root:", "--root-part operator"},
