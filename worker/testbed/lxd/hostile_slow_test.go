@@ -5,6 +5,7 @@ package lxd_test
 import (
 	"testing"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/container"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/image/imagetest"
 	_ "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/lxd"
@@ -19,5 +20,11 @@ func TestHostile(t *testing.T) {
 		return
 	}
 	image, queue := imagetest.Machine(t)
-	testbedtest.RunHostile(t, testbedtest.Subject{Backend: "lxd", Queue: queue, Image: image, Container: true, Left: container.Left, NoIPv6: true})
+	for _, wayOut := range []string{testbed.WayOutSlirp, testbed.WayOutVeth} {
+		t.Run(wayOut, func(t *testing.T) {
+			testbedtest.RunHostile(t, testbedtest.Subject{
+				Backend: "lxd", Queue: queue, Image: image, Container: true, Left: container.Left, NoIPv6: true, WayOut: wayOut,
+			})
+		})
+	}
 }
