@@ -23,7 +23,6 @@ type lineCase struct {
 	vars     Variables
 	traits   Traits
 	features Features
-	backend  string    // default unshare
 	stretch  int       // see Properties
 	image    ImageInfo // of the unshare backend's image
 }
