@@ -320,3 +320,19 @@ func TestSweep(t *testing.T) {
 		})
 	}
 }
+
+// A record that cannot be written leaves nothing beside the one before it.
+func TestRecordThatFails(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	r := record{path: filepath.Join(folder, "a"), Object: "x/a"}
+	if err := os.MkdirAll(filepath.Join(r.path, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.write(); err == nil {
+		t.Fatal("written over a folder")
+	}
+	if files, err := os.ReadDir(folder); err != nil || len(files) != 1 {
+		t.Errorf("left %v, %v", files, err)
+	}
+}

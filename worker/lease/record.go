@@ -28,17 +28,21 @@ func readRecord(path string) (record, error) {
 	return r, nil
 }
 
+// draft is where the record is written before it takes the file's place. No handle begins with a dot.
+func (r record) draft() string { return filepath.Join(filepath.Dir(r.path), "."+filepath.Base(r.path)) }
+
 // write brings the record into the file. It is for a worker that is killed, not for a machine that crashes.
 func (r record) write() error {
 	content, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	draft := filepath.Join(filepath.Dir(r.path), "."+filepath.Base(r.path))
-	if err := os.WriteFile(draft, append(content, '\n'), 0o600); err != nil {
-		return fmt.Errorf("note a lease down: %w", err)
+	err = os.WriteFile(r.draft(), append(content, '\n'), 0o600)
+	if err == nil {
+		err = os.Rename(r.draft(), r.path)
 	}
-	if err := os.Rename(draft, r.path); err != nil {
+	if err != nil {
+		_ = os.Remove(r.draft()) // a full disk leaves a part
 		return fmt.Errorf("note a lease down: %w", err)
 	}
 	return nil
