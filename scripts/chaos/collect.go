@@ -61,9 +61,9 @@ func (r *round) open(ctx context.Context, at result.Location) (result.Result, er
 }
 
 // leases are those that workers should not have left in the store. Their names begin with the hash of queue and body; those of
-// other rounds do not matter here. A worker that is killed between the acknowledgement of a request and the removal of its
-// lease leaves one, which its next start marks as ended and which is removed when it has not been asked for for a while: so
-// there may be as many of these as workers were ended.
+// other rounds do not matter here. A worker that is killed soon after the acknowledgement of a request leaves a lease, which its
+// next start marks as ended and doubtful, and which is removed when it has not been asked for for a while. Others that were
+// ended can be as many as workers were.
 func (r *round) leases(ctx context.Context) (left []string, err error) {
 	ours := map[lease.Identity]check.Request{}
 	for _, request := range r.gatekeeper.requests() {
@@ -92,6 +92,9 @@ func (r *round) leases(ctx context.Context) (left []string, err error) {
 		says, err := r.lease(ctx, entry.Name)
 		if err != nil {
 			return nil, err
+		}
+		if says.Ended && says.Doubtful {
+			continue
 		}
 		if ended := says.Ended || r.options.Wipe; ended && allowed > 0 {
 			allowed--

@@ -37,9 +37,10 @@ type Fate int
 
 // The fates.
 const (
-	Over  Fate = iota // the message is settled, or nothing was published: the lease goes
-	Ended             // a result was published, but the message is somebody else's now, who has to find it
-	Kept              // the next start of the worker goes on with it
+	Over    Fate = iota // nothing was published, or the request is rejected: the lease goes
+	Settled             // the message is acknowledged: the lease goes once the broker cannot have forgotten that
+	Ended               // a result was published, but the message is somebody else's now, who has to find it
+	Kept                // the next start of the worker goes on with it
 )
 
 // Lease is the one of a life. Its goroutine, the keeper, writes it; the life waits for that only where it asks.
@@ -59,6 +60,7 @@ type Lease struct {
 	lost    bool
 	taken   time.Time // when it was taken over from another life; zero if it was not
 
+	news chan struct{} // others should know before the next beat
 	quit chan struct{}
 	once sync.Once
 	fate Fate
@@ -73,8 +75,14 @@ func (k *Lease) keep(ctx context.Context) {
 		if err := k.beat(ctx); err != nil {
 			k.log.Debug("the lease of the request was not written", "error", err)
 		}
+		var soon <-chan time.Time
+	next:
 		select {
 		case <-ticker.C:
+		case <-soon:
+		case <-k.news:
+			soon = time.After(newsPause)
+			goto next
 		case <-k.quit:
 			k.farewell(ctx)
 			return
@@ -83,6 +91,9 @@ func (k *Lease) keep(ctx context.Context) {
 		}
 	}
 }
+
+// newsPause is how long news wait to be written: most lives are over by then.
+const newsPause = 200 * time.Millisecond
 
 // note notes the lease down where the next start of the worker finds it.
 func (k *Lease) note() {
@@ -217,10 +228,14 @@ func (k *Lease) check(ctx context.Context) (Standing, error) {
 // fresh reports whether nobody can have taken the lease over. It needs the lock.
 func (k *Lease) fresh() bool { return !k.last.IsZero() && time.Since(k.last) < certain }
 
-// Publish notes the run id under which the result is readable, in order. Others know with the next write.
+// Publish notes the run id under which the result is readable, in order. Others know in a moment.
 func (k *Lease) Publish(runID string) {
 	k.set(func(c *Content) { c.Published = runID })
 	k.note()
+	select {
+	case k.news <- struct{}{}:
+	default:
+	}
 }
 
 // Settle is called before the message is acknowledged. Whoever finds the lease of a worker that was killed then cannot tell
@@ -282,6 +297,9 @@ func (k *Lease) farewell(ctx context.Context) {
 	if k.fate == Kept {
 		return
 	}
+	if k.fate == Settled {
+		k.linger(ctx)
+	}
 	ctx, cancel := context.WithTimeout(ctx, farewellLimit)
 	defer cancel()
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
@@ -296,6 +314,50 @@ func (k *Lease) farewell(ctx context.Context) {
 			k.log.Warn("the lease of a request that is done is left behind; the next start of the worker puts it right", "error", err)
 			return
 		}
+	}
+}
+
+// recalling is how long a broker that was killed may take to give out what it has forgotten to be acknowledged.
+const recalling = 5 * time.Minute
+
+// linger keeps the lease of a settled request for a while: a broker that is killed forgets the acknowledgements of its last
+// moments, and gives the messages out again. When the session is lost meanwhile, the lease says that it is over, so whoever
+// gets the message finds the result. Otherwise it goes before it can look dead to others: 15 to 35 seconds after the
+// acknowledgement.
+func (k *Lease) linger(ctx context.Context) {
+	r := k.registry
+	k.mu.Lock()
+	certainly := time.Until(k.last.Add(certain))
+	k.mu.Unlock()
+	timer := time.NewTimer(certainly)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return
+	case <-r.leaving:
+		return
+	case <-ctx.Done():
+		return
+	case <-r.sessionLost():
+	}
+	k.set(func(c *Content) { c.Ended = true })
+	timer.Reset(recalling)
+	for pause := time.Second; ; pause = min(2*pause, Beat) {
+		if _, err := k.Write(ctx); err == nil {
+			break
+		}
+		select {
+		case <-time.After(pause):
+		case <-r.leaving:
+			return
+		case <-timer.C:
+			return
+		}
+	}
+	select {
+	case <-timer.C:
+	case <-r.leaving:
+	case <-ctx.Done():
 	}
 }
 

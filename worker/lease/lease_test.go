@@ -336,3 +336,43 @@ func TestRecordThatFails(t *testing.T) {
 		t.Errorf("left %v, %v", files, err)
 	}
 }
+
+// The lease of a settled request goes before it can look dead. If the session is lost before, others find it for a while.
+func TestSettled(t *testing.T) {
+	t.Parallel()
+	for name, lost := range map[string]bool{"the broker stays": false, "the broker is killed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t)
+				r := d.registry(t, "one")
+				k := r.New(life("a"), false)
+				k.Keep()
+				time.Sleep(70 * time.Second)
+				watch := d.registry(t, "two").New(life("b"), true).Watch()
+				k.Publish("20261125_120000_aaaaa@")
+				k.Settle()
+				k.End(Settled)
+				synctest.Wait()
+				if other := only(t, watch); other.Dead {
+					t.Errorf("dead at once: %+v", other)
+				}
+				if lost {
+					r.SessionLost()
+					synctest.Wait()
+					if other := only(t, watch); !other.Dead || !other.Doubtful || other.Published == "" {
+						t.Errorf("after the session was lost: %+v", other)
+					}
+					time.Sleep(4 * time.Minute)
+					only(t, watch)
+					time.Sleep(2 * time.Minute)
+				} else {
+					time.Sleep(40 * time.Second)
+				}
+				if got := d.left(t); len(got) != 0 {
+					t.Errorf("left %v", got)
+				}
+			})
+		})
+	}
+}

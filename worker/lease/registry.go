@@ -21,7 +21,10 @@ type Registry struct {
 	stop       context.CancelFunc
 	keepers    sync.WaitGroup
 
+	leaving chan struct{} // closed when the worker stops
+
 	mu     sync.Mutex
+	lost   chan struct{}       // closed and replaced when a session with the broker is lost
 	kept   map[string]struct{} // handles of lives that still have to do with their leases
 	before map[string]time.Time
 }
@@ -30,6 +33,7 @@ type Registry struct {
 func NewRegistry(s store.Store, worker, records string, log *slog.Logger) *Registry {
 	r := &Registry{
 		store: s, worker: worker, records: records, log: log, kept: map[string]struct{}{}, before: map[string]time.Time{},
+		leaving: make(chan struct{}), lost: make(chan struct{}),
 	}
 	r.background, r.stop = context.WithCancel(context.Background())
 	return r
@@ -66,7 +70,7 @@ func (r *Registry) Resume(l Life) *Lease {
 func (r *Registry) lease(l Life) *Lease {
 	own := l.Request.folder() + l.Handle
 	k := &Lease{
-		registry: r, log: l.Log, request: l.Request, writing: make(chan struct{}, 1), quit: make(chan struct{}),
+		registry: r, log: l.Log, request: l.Request, writing: make(chan struct{}, 1), news: make(chan struct{}, 1), quit: make(chan struct{}),
 		record:  record{path: r.record(l.Handle), Object: own},
 		content: Content{Worker: r.worker, Handle: l.Handle, Queue: l.Queue, Package: l.Package, Since: l.Since.UTC()},
 	}
@@ -101,8 +105,23 @@ func (r *Registry) keeps(handle string) bool {
 // Wait waits until every keeper has ended. All lives must be over.
 func (r *Registry) Wait() { r.keepers.Wait() }
 
-// Close lets the keepers finish what the last lives have left to do, within the limit.
+// SessionLost is told when a session with the broker has ended: what was acknowledged in it just before may come again.
+func (r *Registry) SessionLost() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.lost)
+	r.lost = make(chan struct{})
+}
+
+func (r *Registry) sessionLost() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost
+}
+
+// Close lets the keepers finish what the last lives have left to do, within the limit. It is called once.
 func (r *Registry) Close(limit time.Duration) {
+	close(r.leaving)
 	timer := time.AfterFunc(limit, r.stop)
 	defer timer.Stop()
 	r.keepers.Wait()

@@ -196,3 +196,28 @@ func TestStoredNotAcknowledgedAnywhere(t *testing.T) {
 		})
 	}
 }
+
+// A broker is killed right after an acknowledgement, forgets it, and gives the request to another worker, or to the same.
+func TestForgottenAcknowledgement(t *testing.T) {
+	t.Parallel()
+	for next := range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			b, ended := two(t)
+			d, m := deliver(body("green"))
+			b[0].incoming <- d
+			for m.settled() != acked {
+				time.Sleep(time.Second)
+			}
+			b[0].leases.SessionLost()
+			b[1].leases.SessionLost()
+			time.Sleep(20 * time.Second)
+			again, m := redeliver(body("green"))
+			b[next].incoming <- again
+			time.Sleep(10 * time.Minute)
+			if got := b[0].stored(t, "green"); len(got) != 1 || m.settled() != acked {
+				t.Errorf("worker %d: results %v, want one; settled %v", next, got, m.settled())
+			}
+			end(t, b, ended)
+		})
+	}
+}

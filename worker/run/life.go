@@ -203,7 +203,7 @@ func (l *life) ack(context.Context) State {
 	l.lease.Settle()
 	switch err := l.entry.ack(); {
 	case err == nil:
-		l.lease.End(lease.Over)
+		l.lease.End(lease.Settled)
 		l.log.Info("request done", "run_id", string(l.at.RunID), "exitcode", l.result.ExitCode)
 	case errors.Is(err, queue.ErrStale):
 		l.lease.End(l.unsettled())

@@ -28,7 +28,7 @@ type publication struct {
 }
 
 // unseenPut is how long an upload is assumed to have taken whose end nobody has seen.
-const unseenPut = time.Minute
+const unseenPut = tarLimit
 
 // resume goes on with what a worker before this one has tried: the last of the run ids may be readable, those before it may
 // not have been removed.

@@ -16,6 +16,7 @@ func (w *Worker) serve(ctx context.Context, session *queue.Session) error {
 		return err
 	}
 	w.broker.lend(session)
+	defer w.leases.SessionLost()
 	defer w.broker.withdraw(session)
 	w.show(session)
 	defer w.show(nil)
