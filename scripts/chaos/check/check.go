@@ -101,8 +101,8 @@ func (c *checker) request(r Request, rejected []Rejected) {
 	}
 	results := c.byKey[r.Key]
 	switch {
-	case len(results) < r.Least:
-		c.say(Lost, "request %s for %s, sent %d times, has %d readable results", r.Key, r.Place.Dir(), r.Least, len(results))
+	case len(results) < min(r.Least, 1):
+		c.say(Lost, "request %s for %s has no readable result", r.Key, r.Place.Dir())
 	case len(results) > r.Most:
 		var places []string
 		for _, s := range results {

@@ -110,6 +110,10 @@ func TestCheck(t *testing.T) {
 		}, []Kind{Doubled, Lost}},
 		"two equal requests with one result": {func(s *State) {
 			s.Requests[0].Least, s.Requests[0].Most = 2, 2
+		}, nil},
+		"two equal requests without a result": {func(s *State) {
+			s.Requests[0].Least, s.Requests[0].Most = 2, 2
+			s.Stored, s.Completions = s.Stored[1:], s.Completions[1:]
 		}, []Kind{Lost}},
 		"two equal requests, one of them unconfirmed": {func(s *State) {
 			s.Requests[0].Most = 2

@@ -36,7 +36,8 @@ type Request struct {
 	// Malformed requests have no result: they are found among the rejected ones.
 	Malformed bool
 
-	// How many messages with this body the broker has confirmed, and how many may have reached it: so many results it has.
+	// How many messages with this body the broker has confirmed, and how many may have reached it: so many results it has. Of
+	// two equal ones, one result is enough: which of them a worker has settled that was killed, nobody can tell.
 	Least, Most int
 }
 
