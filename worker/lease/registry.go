@@ -70,7 +70,8 @@ func (r *Registry) Resume(l Life) *Lease {
 func (r *Registry) lease(l Life) *Lease {
 	own := l.Request.folder() + l.Handle
 	k := &Lease{
-		registry: r, log: l.Log, request: l.Request, writing: make(chan struct{}, 1), news: make(chan struct{}, 1), quit: make(chan struct{}),
+		registry: r, log: l.Log, request: l.Request,
+		writing: make(chan struct{}, 1), news: make(chan struct{}, 1), quit: make(chan struct{}),
 		record:  record{path: r.record(l.Handle), Object: own},
 		content: Content{Worker: r.worker, Handle: l.Handle, Queue: l.Queue, Package: l.Package, Since: l.Since.UTC()},
 	}
