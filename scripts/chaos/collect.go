@@ -96,7 +96,7 @@ func (r *round) leases(ctx context.Context) (left []string, err error) {
 		if says.Ended && says.Doubtful {
 			continue
 		}
-		if ended := says.Ended || r.options.Wipe; ended && allowed > 0 {
+		if over := says.Ended || says.Waiting || r.options.Wipe; over && allowed > 0 {
 			allowed--
 			continue
 		}

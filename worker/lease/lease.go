@@ -58,6 +58,7 @@ type Lease struct {
 	last    time.Time // when the last write that succeeded was begun, by this process
 	quiet   bool      // the keeper writes nothing until the standing is known
 	lost    bool
+	beside  string    // our own object, from before another was taken over, if it could not be removed then
 	taken   time.Time // when it was taken over from another life; zero if it was not
 
 	news chan struct{} // others should know before the next beat
@@ -368,6 +369,14 @@ func (k *Lease) part(ctx context.Context) error {
 		return err
 	}
 	defer release()
+	k.mu.Lock()
+	beside := k.beside
+	k.mu.Unlock()
+	if beside != "" {
+		if err := remove(ctx, k.registry.store, beside); err != nil {
+			return err
+		}
+	}
 	if k.fate == Ended {
 		k.mu.Lock()
 		k.content.Ended = true

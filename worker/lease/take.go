@@ -56,7 +56,10 @@ func (k *Lease) Take(ctx context.Context, other Other) (bool, error) {
 	k.note()
 	if tried {
 		if err := remove(ctx, s, own); err != nil { // it says that somebody waits, and looks dead in a minute
-			k.log.Debug("the lease of a request that waited is left behind", "error", err)
+			k.log.Debug("the lease of a request that waited is not removed yet", "error", err)
+			k.mu.Lock()
+			k.beside = own
+			k.mu.Unlock()
 		}
 	}
 	return true, nil
