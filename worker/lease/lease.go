@@ -3,7 +3,6 @@ package lease
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -72,24 +71,30 @@ func (k *Lease) keep(ctx context.Context) {
 	k.note()
 	ticker := time.NewTicker(Beat)
 	defer ticker.Stop()
+	k.tell(ctx)
+	var soon <-chan time.Time
 	for {
-		if err := k.beat(ctx); err != nil {
-			k.log.Debug("the lease of the request was not written", "error", err)
-		}
-		var soon <-chan time.Time
-	next:
 		select {
 		case <-ticker.C:
 		case <-soon:
+			soon = nil
 		case <-k.news:
 			soon = time.After(newsPause)
-			goto next
+			continue
 		case <-k.quit:
 			k.farewell(ctx)
 			return
 		case <-ctx.Done():
 			return
 		}
+		k.tell(ctx)
+	}
+}
+
+// tell is a beat. One that fails is made up for by the next.
+func (k *Lease) tell(ctx context.Context) {
+	if err := k.beat(ctx); err != nil {
+		k.log.Debug("the lease of the request was not written", "error", err)
 	}
 }
 
@@ -396,9 +401,6 @@ func (k *Lease) part(ctx context.Context) error {
 	}
 	return remove(ctx, k.registry.store, object)
 }
-
-// String names the lease in a log.
-func (k *Lease) String() string { return fmt.Sprintf("%s/%s", Container, k.Object()) }
 
 // sleep waits for the duration, or until the context ends: then it reports false.
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -376,3 +376,23 @@ func TestSettled(t *testing.T) {
 		})
 	}
 }
+
+// Others learn in a moment, not with the next beat, which result counts.
+func TestNews(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		r := d.registry(t, "one")
+		k := r.New(life("a"), false)
+		k.Keep()
+		watch := d.registry(t, "two").New(life("b"), true).Watch()
+		time.Sleep(time.Second)
+		k.Publish("20261125_120000_aaaaa@")
+		time.Sleep(time.Second)
+		if other := only(t, watch); other.Published == "" || other.Beat != 2 {
+			t.Errorf("a second after its publication: %+v", other)
+		}
+		k.End(Over)
+		r.Wait()
+	})
+}
