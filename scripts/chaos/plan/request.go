@@ -75,7 +75,7 @@ func (k Kind) Codes() []int {
 	case BadPkg:
 		return []int{12}
 	case Usage:
-		return []int{0, 20}
+		return []int{0, 16, 20} // a fault may have ended its last attempt in another way
 	}
 	return []int{0, 16} // after three attempts a crash is a testbed failure, too
 }
