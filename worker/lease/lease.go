@@ -60,6 +60,8 @@ type Lease struct {
 	beside  string    // our own object, from before another was taken over, if it could not be removed then
 	taken   time.Time // when it was taken over from another life; zero if it was not
 
+	session <-chan struct{} // closed when that in which the message is settled is lost; nil until then
+
 	news chan struct{} // others should know before the next beat
 	quit chan struct{}
 	once sync.Once
@@ -247,7 +249,10 @@ func (k *Lease) Publish(runID string) {
 // Settle is called before the message is acknowledged. Whoever finds the lease of a worker that was killed then cannot tell
 // whether the message is still to come.
 func (k *Lease) Settle() {
-	k.set(func(c *Content) { c.Doubtful = true })
+	lost := k.registry.sessionLost()
+	k.mu.Lock()
+	k.content.Doubtful, k.session = true, lost
+	k.mu.Unlock()
 	k.note()
 }
 
@@ -333,18 +338,20 @@ const recalling = 5 * time.Minute
 func (k *Lease) linger(ctx context.Context) {
 	r := k.registry
 	k.mu.Lock()
-	certainly := time.Until(k.last.Add(certain))
+	certainly, session := time.Until(k.last.Add(certain)), k.session
 	k.mu.Unlock()
 	timer := time.NewTimer(certainly)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return
 	case <-r.leaving:
-		return
 	case <-ctx.Done():
+	case <-session:
+	}
+	select {
+	case <-session: // that counts, also when we come late to it
+	default:
 		return
-	case <-r.sessionLost():
 	}
 	k.set(func(c *Content) { c.Ended = true })
 	timer.Reset(recalling)

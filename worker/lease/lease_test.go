@@ -340,7 +340,9 @@ func TestRecordThatFails(t *testing.T) {
 // The lease of a settled request goes before it can look dead. If the session is lost before, others find it for a while.
 func TestSettled(t *testing.T) {
 	t.Parallel()
-	for name, lost := range map[string]bool{"the broker stays": false, "the broker is killed": true} {
+	for name, killed := range map[string]time.Duration{
+		"the broker stays": 0, "the broker is killed": 10 * time.Second, "the broker is killed before the keeper knows": -1,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -352,13 +354,19 @@ func TestSettled(t *testing.T) {
 				watch := d.registry(t, "two").New(life("b"), true).Watch()
 				k.Publish("20261125_120000_aaaaa@")
 				k.Settle()
+				if killed < 0 {
+					r.SessionLost()
+				}
 				k.End(Settled)
 				synctest.Wait()
-				if other := only(t, watch); other.Dead {
+				if other := only(t, watch); other.Dead && killed >= 0 {
 					t.Errorf("dead at once: %+v", other)
 				}
-				if lost {
-					r.SessionLost()
+				if killed != 0 {
+					if killed > 0 {
+						time.Sleep(killed)
+						r.SessionLost()
+					}
 					synctest.Wait()
 					if other := only(t, watch); !other.Dead || !other.Doubtful || other.Published == "" {
 						t.Errorf("after the session was lost: %+v", other)
