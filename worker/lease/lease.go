@@ -26,7 +26,7 @@ type Standing int
 
 // The standings.
 const (
-	Unwritten Standing = iota // nobody else has ever seen it
+	Unwritten Standing = iota // nobody else has ever seen it, or only as one that waits
 	Held                      // it is ours
 	Lost                      // somebody has taken it over, or has settled the request
 )
@@ -229,6 +229,9 @@ func (k *Lease) check(ctx context.Context) (Standing, error) {
 		if len(now.Lives) > 0 {
 			k.taken = time.Now()
 		}
+	}
+	if now.Waiting && !waiting { // the worker before this one was killed while it claimed
+		return Unwritten, nil
 	}
 	return Held, nil
 }

@@ -385,6 +385,34 @@ func TestSettled(t *testing.T) {
 	}
 }
 
+// A life whose worker was killed while it claimed goes on with a lease that others take for one that waits: it has to be written
+// before anything is published under it, or the next start of the worker would remove it, and leave a result without a lease.
+func TestResumedClaim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		before := d.registry(t, "one")
+		k := before.New(life("a"), false)
+		k.note()
+		k.set(func(c *Content) { c.Waiting, c.Claiming = true, true })
+		if standing, err := k.Write(t.Context()); err != nil || standing != Held {
+			t.Fatalf("%v, %v", standing, err)
+		}
+		r := NewRegistry(before.store, "one", before.records, before.log)
+		resumed := r.Resume(life("a"))
+		if standing, err := resumed.Standing(t.Context()); err != nil || standing != Unwritten {
+			t.Errorf("a claim that was not brought to its end is %v, %v, want %v", standing, err, Unwritten)
+		}
+		if standing, err := resumed.Write(t.Context()); err != nil || standing != Held {
+			t.Errorf("%v, %v", standing, err)
+		}
+		watch := d.registry(t, "two").New(life("b"), true).Watch()
+		if other := only(t, watch); other.Waiting {
+			t.Errorf("it still waits: %+v", other)
+		}
+	})
+}
+
 // Others learn in a moment, not with the next beat, which result counts.
 func TestNews(t *testing.T) {
 	t.Parallel()
