@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -74,10 +75,7 @@ func (p *publisher) publish(ctx context.Context, exchange, key string, m Message
 	})
 	if err != nil {
 		p.drop(o)
-		if reason := o.reason(); reason != nil {
-			return reason
-		}
-		return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
+		return o.failure(err)
 	}
 	return p.await(ctx, o, <-sent, id)
 }
@@ -104,10 +102,19 @@ func (p *publisher) await(ctx context.Context, o *outlet, confirmation *amqp.Def
 		return fmt.Errorf("%w: the broker could not store the message", ErrUnconfirmed)
 	}
 	p.drop(o)
+	return o.failure(o.link.reason())
+}
+
+// failure is what is known of a message whose channel is no more, for the given reason unless the broker has said another
+// one. A refusal of the broker's is about the message. The end of the whole connection is not: it may have been stored before.
+func (o *outlet) failure(err error) error {
 	if reason := o.reason(); reason != nil {
-		return reason
+		if !errors.Is(reason, ErrUnreachable) {
+			return reason
+		}
+		err = reason
 	}
-	return fmt.Errorf("%w: %w", ErrUnconfirmed, o.link.reason())
+	return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 }
 
 func (o *outlet) nextID() string {
