@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -226,6 +227,7 @@ func (k *Lease) check(ctx context.Context) (Standing, error) {
 	k.content.Beat = max(k.content.Beat, now.Beat)
 	if k.quiet { // the worker before this one knew these
 		k.content.Lives, k.content.Silent, k.quiet = now.Lives, now.Silent, false
+		k.content.Published = cmp.Or(k.content.Published, now.Published)
 		if len(now.Lives) > 0 {
 			k.taken = time.Now()
 		}

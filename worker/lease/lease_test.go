@@ -413,6 +413,36 @@ func TestResumedClaim(t *testing.T) {
 	})
 }
 
+// A worker that stops says in the store that the life is over, and which result counts, and forgets its record. Its next start
+// must not forget the result.
+func TestResumedResult(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		before := d.registry(t, "one")
+		k := before.New(life("a"), false)
+		k.Keep()
+		if _, err := k.Write(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		k.Publish("20261125_120000_aaaaa@")
+		k.End(Ended)
+		before.Wait()
+		r := NewRegistry(before.store, "one", before.records, before.log)
+		resumed := r.Resume(life("a"))
+		resumed.Keep()
+		if standing, err := resumed.Standing(t.Context()); err != nil || standing != Held {
+			t.Errorf("%v, %v", standing, err)
+		}
+		resumed.End(Ended)
+		r.Wait()
+		watch := d.registry(t, "two").New(life("b"), true).Watch()
+		if other := only(t, watch); !other.Dead || other.Published == "" {
+			t.Errorf("after the life that went on: %+v", other)
+		}
+	})
+}
+
 // Others learn in a moment, not with the next beat, which result counts.
 func TestNews(t *testing.T) {
 	t.Parallel()
