@@ -310,16 +310,17 @@ func (k *Lease) occupy(ctx context.Context) (release func(), err error) {
 const farewellLimit = 10 * time.Minute
 
 func (k *Lease) farewell(ctx context.Context) {
-	if k.fate == Kept {
+	fate := k.fate
+	switch fate {
+	case Kept:
 		return
-	}
-	if k.fate == Settled {
-		k.linger(ctx)
+	case Settled:
+		fate = k.linger(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, farewellLimit)
 	defer cancel()
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
-		err := k.part(ctx)
+		err := k.part(ctx, fate)
 		if err == nil {
 			if err := k.record.remove(); err != nil {
 				k.log.Warn("the record of a lease is left behind; the next start of the worker removes it", "error", err)
@@ -339,8 +340,9 @@ const recalling = 5 * time.Minute
 // linger keeps the lease of a settled request for a while: a broker that is killed forgets the acknowledgements of its last
 // moments, and gives the messages out again. When the session is lost meanwhile, the lease says that it is over, so whoever
 // gets the message finds the result. Otherwise it goes before it can look dead to others: 15 to 35 seconds after the
-// acknowledgement.
-func (k *Lease) linger(ctx context.Context) {
+// acknowledgement. It returns what is to become of the lease then: a worker that stops while the broker may still give the
+// message out leaves it, ended.
+func (k *Lease) linger(ctx context.Context) Fate {
 	r := k.registry
 	k.mu.Lock()
 	certainly, session := time.Until(k.last.Add(certain)), k.session
@@ -356,7 +358,7 @@ func (k *Lease) linger(ctx context.Context) {
 	select {
 	case <-session: // that counts, also when we come late to it
 	default:
-		return
+		return Settled
 	}
 	k.set(func(c *Content) { c.Ended = true })
 	timer.Reset(recalling)
@@ -367,20 +369,22 @@ func (k *Lease) linger(ctx context.Context) {
 		select {
 		case <-time.After(pause):
 		case <-r.leaving:
-			return
+			return Ended
 		case <-timer.C:
-			return
+			return Settled
 		}
 	}
 	select {
 	case <-timer.C:
+		return Settled
 	case <-r.leaving:
 	case <-ctx.Done():
 	}
+	return Ended
 }
 
 // part ends the lease in the store, if it is ours to end.
-func (k *Lease) part(ctx context.Context) error {
+func (k *Lease) part(ctx context.Context, fate Fate) error {
 	release, err := k.occupy(ctx)
 	if err != nil {
 		return err
@@ -394,7 +398,7 @@ func (k *Lease) part(ctx context.Context) error {
 			return err
 		}
 	}
-	if k.fate == Ended {
+	if fate == Ended {
 		k.mu.Lock()
 		k.content.Ended = true
 		k.mu.Unlock()

@@ -385,6 +385,44 @@ func TestSettled(t *testing.T) {
 	}
 }
 
+// A worker that stops soon after the broker was killed leaves the leases of what it has just acknowledged: the broker may give
+// that out again. Those of a session that went on go with the worker.
+func TestSettledAndStopped(t *testing.T) {
+	t.Parallel()
+	for name, killed := range map[string]bool{"the broker stays": false, "the broker was killed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t)
+				r := d.registry(t, "one")
+				k := r.New(life("a"), false)
+				k.Keep()
+				if _, err := k.Write(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				k.Publish("20261125_120000_aaaaa@")
+				k.Settle()
+				k.End(Settled)
+				if killed {
+					r.SessionLost()
+				}
+				time.Sleep(2 * time.Second)
+				r.Close(5 * time.Second)
+				if !killed {
+					if got := d.left(t); len(got) != 0 {
+						t.Errorf("left %v", got)
+					}
+					return
+				}
+				watch := d.registry(t, "two").New(life("b"), true).Watch()
+				if other := only(t, watch); !other.Dead || !other.Doubtful || other.Published == "" {
+					t.Errorf("after the worker has stopped: %+v", other)
+				}
+			})
+		})
+	}
+}
+
 // A life whose worker was killed while it claimed goes on with a lease that others take for one that waits: it has to be written
 // before anything is published under it, or the next start of the worker would remove it, and leave a result without a lease.
 func TestResumedClaim(t *testing.T) {

@@ -16,7 +16,11 @@ func (w *Worker) serve(ctx context.Context, session *queue.Session) error {
 		return err
 	}
 	w.broker.lend(session)
-	defer w.leases.SessionLost()
+	defer func() {
+		if ctx.Err() == nil || session.Err() != nil { // when we stop, a session is closed in order
+			w.leases.SessionLost()
+		}
+	}()
 	defer w.broker.withdraw(session)
 	w.show(session)
 	defer w.show(nil)
