@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,7 @@ type brokerUserModel struct {
 	Broker          types.Object `tfsdk:"broker"`
 	Name            types.String `tfsdk:"name"`
 	Role            types.String `tfsdk:"role"`
+	Permissions     types.Object `tfsdk:"permissions"`
 	CredentialsFile types.String `tfsdk:"credentials_file"`
 	Owner           types.String `tfsdk:"owner"`
 }
@@ -49,16 +51,7 @@ func (brokerUserKind) identity(m *brokerUserModel) []identityValue {
 
 func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 	return schema.Schema{
-		MarkdownDescription: "A user of the broker with the rights of its role and no others.\n\n" +
-			"The password is generated and kept in `credentials_file` alone: neither configuration nor state nor plan has it, " +
-			"and the broker gets a salted hash. As long as the file is there, no apply changes the password, not even one " +
-			"without a state; when the file is lost, the next apply gives this one user a new password.\n\n" +
-			"A request is published to the broker's default exchange, whose queues the broker cannot tell apart. So a `requester`, " +
-			"and an `operator`, can put a message into every queue whose name is known: beside the request queues these are " +
-			"`complete-listener` (the website then looks in the store for a result that is not there), `running-listener` (the " +
-			"website then shows a test that does not run) and `rejected-requests`. An `operator` can read and empty the last one, " +
-			"neither any other. The queues in which workers hear commands have random names, and workers obey nothing that did not " +
-			"come through the exchange `autopkgtest.control`.",
+		MarkdownDescription: brokerUserText,
 		Attributes: baseAttributes(ctx, inPlace, map[string]schema.Attribute{
 			"broker": brokerAttribute(),
 			"name": schema.StringAttribute{
@@ -67,13 +60,14 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 				PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
 			},
 			"role": schema.StringAttribute{
-				Required: true,
-				MarkdownDescription: "`requester` may publish requests and nothing else: for britney and other tools. `operator` may " +
-					"also command workers and look after rejected requests: for `autopkgtest-cloud`, with which people cancel and " +
-					"requeue running tests, and put back or drop what could not be run. `worker` may take requests, announce results " +
-					"and hear commands. `collector` may listen to announcements.",
-				Validators: []validator.String{stringvalidator.OneOf(roleNames()...)},
+				Optional: true,
+				MarkdownDescription: "What the user is for, and with it the least rights that this takes; or else `permissions`. The " +
+					"roles are described above.",
+				Validators: []validator.String{
+					stringvalidator.OneOf(roleNames()...), stringvalidator.AtLeastOneOf(path.MatchRoot("permissions")),
+				},
 			},
+			"permissions": permissionsAttribute(),
 			"credentials_file": schema.StringAttribute{
 				Optional: true, Computed: true,
 				MarkdownDescription: "Path of the 0600 file on this machine that holds the user's credentials as one line " +
@@ -91,15 +85,8 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 	}
 }
 
-func roleNames() []string {
-	var names []string
-	for _, role := range rabbitmq.Roles {
-		names = append(names, string(role))
-	}
-	return names
-}
-
-func (brokerUserKind) plan(_ context.Context, p *planning[brokerUserModel]) {
+func (brokerUserKind) plan(ctx context.Context, p *planning[brokerUserModel]) {
+	p.model.warnOfPatterns(ctx, p.diags)
 	if p.config.CredentialsFile.IsNull() && (p.state == nil || p.state.CredentialsFile.IsNull()) {
 		switch {
 		case p.directory.IsUnknown():
@@ -130,16 +117,18 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 	if err != nil {
 		return err
 	}
-	role := rabbitmq.Role(c.model.Role.ValueString())
+	wanted := c.model.rights(ctx)
 	account.Host, account.Port = b.amqp()
-	if err := c.writeSecretFile(c.model.CredentialsFile.ValueString(), account.File(role.Key()), c.model.Owner.ValueString()); err != nil {
-		return at(path.Root("credentials_file"), err)
-	}
-	if err := ensureUser(ctx, client, account, role); err != nil {
+	if err := ensureUser(ctx, client, account, wanted); err != nil {
 		return err
 	}
+	// Whoever reads the file can use it, whatever becomes of the broker meanwhile. An interruption before that costs nothing:
+	// nobody has the new password yet, and the next apply makes another one.
 	if err := client.Sync(ctx); err != nil {
 		return err
+	}
+	if err := c.writeSecretFile(c.model.CredentialsFile.ValueString(), account.File(wanted.key), c.model.Owner.ValueString()); err != nil {
+		return at(path.Root("credentials_file"), err)
 	}
 	if c.prior != nil && !c.prior.CredentialsFile.Equal(c.model.CredentialsFile) {
 		return c.removeFile(ctx, c.prior.CredentialsFile.ValueString())
@@ -149,7 +138,7 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 
 // ensureUser changes of a user only what is not as it should be, so that a user whose password is right keeps its hash and
 // its connections.
-func ensureUser(ctx context.Context, client *rabbitmq.Management, account brokerAccount, role rabbitmq.Role) error {
+func ensureUser(ctx context.Context, client *rabbitmq.Management, account brokerAccount, wanted userRights) error {
 	there, err := lookUser(ctx, client, account.Username)
 	if err != nil {
 		return err
@@ -162,8 +151,8 @@ func ensureUser(ctx context.Context, client *rabbitmq.Management, account broker
 				"(rabbitmqctl delete_user " + account.Username + "), or put its credentials into the credentials file.",
 		})
 	}
-	if !right || !there.Ours() || len(there.Tags) != 1 {
-		user := rabbitmq.User{Name: account.Username, PasswordHash: rabbitmq.HashPassword(account.Password), Tags: rabbitmq.OurTags}
+	if !right || !sameTags(there.Tags, wanted.tags) {
+		user := rabbitmq.User{Name: account.Username, PasswordHash: rabbitmq.HashPassword(account.Password), Tags: wanted.tags}
 		if right {
 			user.PasswordHash, user.Algorithm = there.PasswordHash, there.Algorithm
 		}
@@ -171,7 +160,15 @@ func ensureUser(ctx context.Context, client *rabbitmq.Management, account broker
 			return err
 		}
 	}
-	return client.PutPermissions(ctx, account.Username, role.Permissions())
+	err = client.PutPermissions(ctx, account.Username, wanted.permissions)
+	if errors.Is(err, rabbitmq.ErrRefused) && there == nil {
+		// A pattern that the broker does not understand: nothing half done is left behind.
+		return at(path.Root("permissions"), errors.Join(err, client.DeleteUser(ctx, account.Username)))
+	}
+	if errors.Is(err, rabbitmq.ErrRefused) {
+		return at(path.Root("permissions"), err)
+	}
+	return err
 }
 
 func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (finding, error) {
@@ -185,7 +182,7 @@ func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (fi
 	if err != nil {
 		return unseenBroker(err, "the user "+name)
 	}
-	problem, err = userProblem(ctx, client, account, rabbitmq.Role(c.model.Role.ValueString()))
+	problem, err = userProblem(ctx, client, account, c.model.rights(ctx))
 	if err != nil {
 		return unseenBroker(err, "the user "+name)
 	}
@@ -196,7 +193,7 @@ func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (fi
 }
 
 // userProblem compares what the broker has with what it should have.
-func userProblem(ctx context.Context, client *rabbitmq.Management, account brokerAccount, role rabbitmq.Role) (string, error) {
+func userProblem(ctx context.Context, client *rabbitmq.Management, account brokerAccount, wanted userRights) (string, error) {
 	there, err := lookUser(ctx, client, account.Username)
 	switch {
 	case err != nil:
@@ -205,15 +202,15 @@ func userProblem(ctx context.Context, client *rabbitmq.Management, account broke
 		return "the user is missing in the broker", nil
 	case !there.HasPassword(account.Password):
 		return "the broker has another password than the credentials file", nil
-	case !there.Ours() || len(there.Tags) != 1:
+	case !sameTags(there.Tags, wanted.tags):
 		return "the user has the tags " + strings.Join(there.Tags, ", "), nil
 	}
 	permissions, err := lookPermissions(ctx, client, account.Username)
-	if err != nil || permissions == role.Permissions() {
+	if err != nil || permissions == wanted.permissions {
 		return "", err
 	}
-	return fmt.Sprintf("the user may configure %q, write %q and read %q, which is not what its role needs",
-		permissions.Configure, permissions.Write, permissions.Read), nil
+	return fmt.Sprintf("the user may configure %q, write %q and read %q, which is not what %s",
+		permissions.Configure, permissions.Write, permissions.Read, wanted.reason), nil
 }
 
 func (brokerUserKind) remove(ctx context.Context, c *call[brokerUserModel]) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // maxAnswer bounds what is read of an answer. A broker with ten thousand queues answers with some 4 MB.
@@ -59,8 +60,33 @@ func reason(body []byte) string {
 	if json.Unmarshal(refusal.Reason, &text) == nil && text != "" {
 		return text
 	}
+	if text := badPattern(refusal.Reason); text != "" {
+		return text
+	}
 	if len(refusal.Reason) > 0 && len(refusal.Reason) < 200 {
 		return refusal.Error + " " + string(refusal.Reason)
 	}
 	return refusal.Error
+}
+
+// badPattern reads ["invalid_regexp", pattern, [why, where]], whose texts are lists of characters; empty for anything else.
+func badPattern(raw json.RawMessage) string {
+	var parts, details []json.RawMessage
+	var kind string
+	var where int
+	pattern, why := []int{}, []int{}
+	if json.Unmarshal(raw, &parts) != nil || len(parts) != 3 || json.Unmarshal(parts[0], &kind) != nil || kind != "invalid_regexp" ||
+		json.Unmarshal(parts[1], &pattern) != nil || json.Unmarshal(parts[2], &details) != nil || len(details) != 2 ||
+		json.Unmarshal(details[0], &why) != nil || json.Unmarshal(details[1], &where) != nil {
+		return ""
+	}
+	return fmt.Sprintf("the broker does not understand the pattern %q: %s at character %d", characters(pattern), characters(why), where)
+}
+
+func characters(list []int) string {
+	var text strings.Builder
+	for _, c := range list {
+		text.WriteRune(rune(c))
+	}
+	return text.String()
 }

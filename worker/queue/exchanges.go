@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -29,18 +30,38 @@ var (
 	StatusListener     = Listener{Queue: "running-listener", Exchange: StatusExchange, AutoDelete: true}
 )
 
-// DeclareExchanges declares both exchanges. It needs the permission to configure them even when they exist.
+// DeclareExchanges makes sure that both exchanges are there. The one for status messages does not outlive a restart of the
+// broker, so it is declared, which takes the right to configure it even when it exists. The other one is durable and
+// somebody else's to make: it is asked for, which takes no right, and made only where it is missing, if the account may.
 func (s *Session) DeclareExchanges(ctx context.Context) error {
-	for _, exchange := range []struct {
-		name    string
-		durable bool
-	}{{StatusExchange, false}, {CompletionExchange, true}} {
-		err := s.probe.use(ctx, func(channel *amqp.Channel) error {
-			return channel.ExchangeDeclare(exchange.name, amqp.ExchangeFanout, exchange.durable, false, false, false, nil)
-		})
-		if err != nil {
-			return fmt.Errorf("declare exchange %s (fanout, durable=%t): %w", exchange.name, exchange.durable, err)
+	if err := s.declareExchange(ctx, StatusExchange, false); err != nil {
+		return err
+	}
+	err := s.probe.use(ctx, func(channel *amqp.Channel) error {
+		return channel.ExchangeDeclarePassive(CompletionExchange, amqp.ExchangeFanout, true, false, false, false, nil)
+	})
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, ErrNoQueue) {
+		return fmt.Errorf("ask for exchange %s: %w", CompletionExchange, err)
+	}
+	if making := s.declareExchange(ctx, CompletionExchange, true); making != nil {
+		if errors.Is(making, ErrRefused) {
+			return fmt.Errorf("the exchange %s is missing, and the account %s may not make it: apply autopkgtest_broker, which does: %w",
+				CompletionExchange, s.user, err)
 		}
+		return making
+	}
+	return nil
+}
+
+func (s *Session) declareExchange(ctx context.Context, name string, durable bool) error {
+	err := s.probe.use(ctx, func(channel *amqp.Channel) error {
+		return channel.ExchangeDeclare(name, amqp.ExchangeFanout, durable, false, false, false, nil)
+	})
+	if err != nil {
+		return fmt.Errorf("declare exchange %s (fanout, durable=%t): %w", name, durable, err)
 	}
 	return nil
 }

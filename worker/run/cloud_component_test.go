@@ -212,7 +212,7 @@ func (w *working) wait(t *testing.T) {
 }
 
 func (c *cloud) workerAccount(t *testing.T) config.Broker {
-	return c.broker.User(t, "worker", `^(teststatus\.fanout|testcomplete\.fanout|amq\.gen-.*)$`,
+	return c.broker.User(t, "worker", `^(teststatus\.fanout|amq\.gen-.*)$`,
 		`^(teststatus\.fanout|testcomplete\.fanout|autopkgtest\.answers|autopkgtest\.rejected|amq\.gen-.*)$`,
 		`^(debci-.*|autopkgtest\.control|amq\.gen-.*)$`)
 }

@@ -28,3 +28,22 @@ resource "autopkgtest_broker_user" "collector" {
   name   = "collector"
   role   = "collector"
 }
+
+# Dashboards look at the lengths of queues, over AMQP or with the management API.
+resource "autopkgtest_broker_user" "monitor" {
+  broker = autopkgtest_rabbitmq_server.main.broker
+  name   = "monitor"
+  role   = "monitor"
+}
+
+# Rights in the broker's own words, for what no role is made for: this one may read one release's queues.
+resource "autopkgtest_broker_user" "auditor" {
+  broker = autopkgtest_rabbitmq_server.main.broker
+  name   = "auditor"
+
+  permissions = {
+    configure = "^$"
+    write     = "^$"
+    read      = "^debci-noble-.*$"
+  }
+}

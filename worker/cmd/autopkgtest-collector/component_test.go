@@ -34,7 +34,7 @@ import (
 
 // The rights that the package's comment tells the deployer to grant, and no more.
 const (
-	configure = `^(complete-listener|running-listener|teststatus\.fanout|testcomplete\.fanout)$`
+	configure = `^(complete-listener|running-listener|teststatus\.fanout)$`
 	write     = `^(complete-listener|running-listener)$`
 	read      = `^(complete-listener|running-listener|teststatus\.fanout|testcomplete\.fanout)$`
 )

@@ -4,13 +4,13 @@
 //
 // It reads results from the store as anybody can, and needs a broker account that may, as a regular expression on names:
 //
-//	configure  ^(complete-listener|running-listener|teststatus\.fanout|testcomplete\.fanout)$
+//	configure  ^(complete-listener|running-listener|teststatus\.fanout)$
 //	write      ^(complete-listener|running-listener)$
 //	read       ^(complete-listener|running-listener|teststatus\.fanout|testcomplete\.fanout)$
 //
-// It declares the two queues and binds them, which writes to a queue and reads from its exchange. It declares the exchanges,
-// because the one for status messages does not outlive a restart of the broker. The length of a request queue needs no
-// right at all.
+// It declares the two queues and binds them, which writes to a queue and reads from its exchange. It declares the exchange
+// for status messages, which does not outlive a restart of the broker; the other one must be there, or it needs the right to
+// configure it, too. The length of a request queue needs no right at all.
 //
 // Nothing that it keeps is precious: without its index it builds the same one from the store, without the broker it finds
 // results by listing the store, without the store it shows what the index knows.

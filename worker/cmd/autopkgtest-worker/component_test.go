@@ -61,8 +61,7 @@ func newMachine(t *testing.T) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	account := m.broker.User(t, "worker", `^(teststatus|testcomplete)\.fanout$`,
-		`^(amq\.default|teststatus\.fanout|testcomplete\.fanout)$`, `^debci-.*$`)
+	account := m.broker.User(t, "worker", `^teststatus\.fanout$`, `^(teststatus|testcomplete)\.fanout$`, `^debci-.*$`)
 	m.write(t, "swift", credentials)
 	m.write(t, "amqp", account.File(config.KeyURI))
 	m.write(t, "images/stone-amd64.tar.zst", []byte("not really one"))
@@ -76,6 +75,7 @@ func newMachine(t *testing.T) *machine {
 	m.write(t, "worker.conf", m.conf.Bytes())
 	m.giveAway(t)
 	m.broker.DeclareQueue(t, queueName)
+	m.broker.DeclareFanout(t, queue.CompletionExchange)
 	if m.session, err = queue.Dial(t.Context(), m.broker.Admin); err != nil {
 		t.Fatal(err)
 	}
