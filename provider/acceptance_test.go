@@ -22,6 +22,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/swift"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // The acceptance tests drive the provider with the real terraform against real servers, which they start in throw-away
@@ -83,7 +84,7 @@ type sharedStack struct {
 	directory  string
 	broker     rabbitmq.Info
 	store      swift.Info
-	management *rabbitmq.Management
+	management *management.Client
 	fanouts    sync.Mutex // held by a test of what has a fixed name in the broker
 	brokerHCL  string
 	storeHCL   string
@@ -132,7 +133,7 @@ func makeShared() (*sharedStack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.management, err = rabbitmq.NewManagement(s.broker.ManagementURL, administrator.Username, administrator.Password)
+	s.management, err = management.New(s.broker.ManagementURL, administrator.Username, administrator.Password)
 	s.brokerHCL = fmt.Sprintf("{\n management_url = %q\n credentials_file = %q\n host = %q\n port = %d\n incarnation = %q\n}",
 		s.broker.ManagementURL, s.broker.CredentialsFile, s.broker.Host, s.broker.Port, s.broker.Incarnation)
 	s.storeHCL = fmt.Sprintf("{\n storage_url = %q\n credentials_file = %q\n incarnation = %q\n}",

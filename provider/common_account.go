@@ -8,8 +8,8 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // brokerAccount is a user as its credentials file has it.
@@ -69,19 +69,19 @@ func keptAccount(c *call[brokerUserModel]) (brokerAccount, error) {
 }
 
 // lookUser returns nil for a user that is not there.
-func lookUser(ctx context.Context, client *rabbitmq.Management, name string) (*rabbitmq.User, error) {
+func lookUser(ctx context.Context, client *management.Client, name string) (*management.User, error) {
 	user, err := client.User(ctx, name)
-	if errors.Is(err, rabbitmq.ErrNotFound) {
+	if errors.Is(err, management.ErrNotFound) {
 		return nil, nil
 	}
 	return &user, err
 }
 
 // lookPermissions returns none for a user to whom nothing was granted.
-func lookPermissions(ctx context.Context, client *rabbitmq.Management, user string) (rabbitmq.Permissions, error) {
+func lookPermissions(ctx context.Context, client *management.Client, user string) (management.Permissions, error) {
 	permissions, err := client.Permissions(ctx, user)
-	if errors.Is(err, rabbitmq.ErrNotFound) {
-		return rabbitmq.Permissions{}, nil
+	if errors.Is(err, management.ErrNotFound) {
+		return management.Permissions{}, nil
 	}
 	return permissions, err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // brokerModel is how a broker is handed from one resource to the others: where it is and which file opens it. It may be
@@ -109,7 +110,7 @@ type clientKey struct{ endpoint, username, password string }
 
 // broker returns the client of a broker. Resources that name the same broker share it, and with it its limit of calls
 // at a time.
-func (s *settings) broker(ctx context.Context, b brokerModel) (*rabbitmq.Management, error) {
+func (s *settings) broker(ctx context.Context, b brokerModel) (*management.Client, error) {
 	credentials, err := config.ReadBroker(b.CredentialsFile.ValueString())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: %w", without(ctx, b.ManagementURL.ValueString()), err)
@@ -123,7 +124,7 @@ func (s *settings) broker(ctx context.Context, b brokerModel) (*rabbitmq.Managem
 	if client, ok := s.clients[key]; ok {
 		return client, nil
 	}
-	client, err := rabbitmq.NewManagement(key.endpoint, credentials.Username, credentials.Password)
+	client, err := management.New(key.endpoint, credentials.Username, credentials.Password)
 	if err != nil {
 		return nil, at(path.Root("broker").AtName("management_url"), err)
 	}
@@ -131,7 +132,7 @@ func (s *settings) broker(ctx context.Context, b brokerModel) (*rabbitmq.Managem
 	file := b.CredentialsFile.ValueString()
 	d, err := host.Open(filepath.Dir(filepath.Dir(file)), s.stack)
 	if err == nil && rabbitmq.Runs(d, key.endpoint, file) {
-		client.RunsIn(d)
+		client.SyncWith(func(ctx context.Context) error { return rabbitmq.Sync(ctx, d) })
 	}
 	s.clients[key] = client
 	return client, nil
@@ -152,7 +153,7 @@ func without(ctx context.Context, address string) error {
 }
 
 // readyBroker returns the client of a broker that answers, and waits for one that is still starting.
-func (s *settings) readyBroker(ctx context.Context, b brokerModel) (*rabbitmq.Management, error) {
+func (s *settings) readyBroker(ctx context.Context, b brokerModel) (*management.Client, error) {
 	client, err := s.broker(ctx, b)
 	if err != nil {
 		return nil, err
@@ -169,7 +170,7 @@ func unseenBroker(err error, what string) (finding, error) {
 	switch {
 	case errors.Is(err, errBrokerGone):
 		return finding{Problem: "the broker is gone, and with it " + what, Absent: true}, nil
-	case errors.Is(err, rabbitmq.ErrUnavailable), errors.Is(err, errBrokerLocked), errors.Is(err, rabbitmq.ErrDenied):
+	case errors.Is(err, management.ErrUnavailable), errors.Is(err, errBrokerLocked), errors.Is(err, management.ErrDenied):
 		return finding{Unseen: err.Error()}, nil
 	}
 	return finding{}, err
@@ -183,7 +184,7 @@ func leftBehind[M any](c *call[M], err error, what string) (bool, error) {
 		return false, nil
 	case errors.Is(err, errBrokerGone):
 		return true, nil
-	case errors.Is(err, rabbitmq.ErrUnavailable), errors.Is(err, errBrokerLocked):
+	case errors.Is(err, management.ErrUnavailable), errors.Is(err, errBrokerLocked):
 		c.diags.AddWarning("Left in a broker that does not answer", what+" could not be removed: "+err.Error()+
 			"\n\nIt goes with the broker's data when the broker itself is removed.")
 		return true, nil

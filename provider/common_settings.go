@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 const defaultStack = "default"
@@ -27,7 +27,7 @@ type settings struct {
 	making sync.Mutex // held while a folder is looked for and made: who looks must not end what another begins
 
 	mu      sync.Mutex
-	clients map[clientKey]*rabbitmq.Management
+	clients map[clientKey]*management.Client
 	hashes  map[string]host.Binary
 }
 
@@ -47,7 +47,7 @@ func newSettings(model providerModel) (*settings, diag.Diagnostics) {
 		directory: model.Directory,
 		account:   model.Account.ValueString(),
 		binaries:  host.Binaries{Place: model.Binaries.ValueString()},
-		clients:   make(map[clientKey]*rabbitmq.Management),
+		clients:   make(map[clientKey]*management.Client),
 		hashes:    make(map[string]host.Binary),
 	}
 	if stack := model.Stack.ValueString(); stack != "" {

@@ -14,8 +14,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 )
@@ -148,16 +148,16 @@ func TestOneContract(t *testing.T) {
 		queue.ControlExchange: true, queue.AnswersExchange: true, queue.RejectedExchange: true,
 	}
 	got := map[string]bool{}
-	for _, x := range rabbitmq.Fanouts {
+	for _, x := range management.Fanouts {
 		got[x.Name] = x.Durable
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if rabbitmq.RejectedExchange != queue.RejectedExchange || rabbitmq.RejectedQueue != queue.RejectedQueue {
-		t.Errorf("rejected requests go to %s and %s", rabbitmq.RejectedExchange, rabbitmq.RejectedQueue)
+	if management.RejectedExchange != queue.RejectedExchange || management.RejectedQueue != queue.RejectedQueue {
+		t.Errorf("rejected requests go to %s and %s", management.RejectedExchange, management.RejectedQueue)
 	}
-	collector := rabbitmq.Collector.Permissions()
+	collector := management.Collector.Permissions()
 	for _, listener := range []queue.Listener{queue.CompletionListener, queue.StatusListener} {
 		for what, pattern := range map[string]string{
 			"configure": collector.Configure, "write": collector.Write, "read": collector.Read,
@@ -167,8 +167,8 @@ func TestOneContract(t *testing.T) {
 			}
 		}
 	}
-	if rabbitmq.Requester.Key() != config.KeyGatekeeper {
-		t.Errorf("a requester's file has the key %s", rabbitmq.Requester.Key())
+	if management.Requester.Key() != config.KeyGatekeeper {
+		t.Errorf("a requester's file has the key %s", management.Requester.Key())
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // guest is the user with which every new broker begins, and whose password everybody knows.
@@ -96,7 +96,7 @@ func (brokerKind) ensure(ctx context.Context, c *call[brokerResourceModel]) erro
 				b.CredentialsFile.ValueString() + ".",
 		})
 	}
-	for _, exchange := range rabbitmq.Fanouts {
+	for _, exchange := range management.Fanouts {
 		if err := ensureExchange(ctx, client, exchange); err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func (brokerKind) ensure(ctx context.Context, c *call[brokerResourceModel]) erro
 
 // ensureExchange declares an exchange. One with other settings is in the way of all clients, so it is replaced: messages
 // in an exchange are on their way, none is kept there.
-func ensureExchange(ctx context.Context, client *rabbitmq.Management, exchange rabbitmq.Exchange) error {
+func ensureExchange(ctx context.Context, client *management.Client, exchange management.Exchange) error {
 	right, err := client.ExchangeIs(ctx, exchange)
 	switch {
 	case err == nil && right:
@@ -122,13 +122,13 @@ func ensureExchange(ctx context.Context, client *rabbitmq.Management, exchange r
 		if err := client.DeleteExchange(ctx, exchange.Name); err != nil {
 			return err
 		}
-	case !errors.Is(err, rabbitmq.ErrNotFound):
+	case !errors.Is(err, management.ErrNotFound):
 		return err
 	}
 	return client.DeclareExchange(ctx, exchange)
 }
 
-func checkProtocol(ctx context.Context, client *rabbitmq.Management, required bool) error {
+func checkProtocol(ctx context.Context, client *management.Client, required bool) error {
 	if !required {
 		return nil
 	}
@@ -166,12 +166,12 @@ func inspectBroker(ctx context.Context, c *call[brokerResourceModel]) (finding, 
 	if err != nil {
 		return finding{}, err
 	}
-	for _, exchange := range rabbitmq.Fanouts {
+	for _, exchange := range management.Fanouts {
 		right, err := client.ExchangeIs(ctx, exchange)
 		switch {
-		case errors.Is(err, rabbitmq.ErrNotFound) && !exchange.Durable:
+		case errors.Is(err, management.ErrNotFound) && !exchange.Durable:
 			continue // it does not outlive a restart of the broker, and each of its clients declares it
-		case errors.Is(err, rabbitmq.ErrNotFound):
+		case errors.Is(err, management.ErrNotFound):
 			return finding{Problem: "the exchange " + exchange.Name + " is missing"}, nil
 		case err != nil:
 			return finding{}, err
@@ -185,7 +185,7 @@ func inspectBroker(ctx context.Context, c *call[brokerResourceModel]) (finding, 
 	switch _, err := client.User(ctx, guest); {
 	case err == nil:
 		return finding{Problem: "the user guest is there"}, nil
-	case !errors.Is(err, rabbitmq.ErrNotFound):
+	case !errors.Is(err, management.ErrNotFound):
 		return finding{}, err
 	}
 	return finding{}, nil
@@ -194,7 +194,7 @@ func inspectBroker(ctx context.Context, c *call[brokerResourceModel]) (finding, 
 func (brokerKind) remove(ctx context.Context, c *call[brokerResourceModel]) error {
 	b := brokerOf(ctx, c.model.Broker)
 	client, err := c.broker(ctx, b)
-	for _, exchange := range rabbitmq.Fanouts {
+	for _, exchange := range management.Fanouts {
 		if err == nil {
 			err = client.DeleteExchange(ctx, exchange.Name)
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 func TestAccBroker(t *testing.T) {
@@ -36,7 +36,7 @@ resource "autopkgtest_broker" "test" {
 		}
 	}
 	hardened := func(*terraform.State) error {
-		for _, exchange := range rabbitmq.Fanouts {
+		for _, exchange := range management.Fanouts {
 			if right, err := s.management.ExchangeIs(ctx, exchange); err != nil || !right {
 				return fmt.Errorf("exchange %s: right=%t, %w", exchange.Name, right, err)
 			}
@@ -44,14 +44,14 @@ resource "autopkgtest_broker" "test" {
 		if problem, err := rejectedProblem(ctx, s.management); err != nil || problem != "" {
 			return fmt.Errorf("%s, %w", problem, err)
 		}
-		if _, err := s.management.User(ctx, guest); !errors.Is(err, rabbitmq.ErrNotFound) {
+		if _, err := s.management.User(ctx, guest); !errors.Is(err, management.ErrNotFound) {
 			return fmt.Errorf("guest is there: %w", err)
 		}
 		return nil
 	}
 	makeGuest := func() {
-		must(s.management.PutUser(ctx, rabbitmq.User{
-			Name: guest, PasswordHash: rabbitmq.HashPassword(guest), Tags: []string{"administrator"},
+		must(s.management.PutUser(ctx, management.User{
+			Name: guest, PasswordHash: management.HashPassword(guest), Tags: []string{"administrator"},
 		}))
 	}
 	makeGuest()
@@ -62,33 +62,33 @@ resource "autopkgtest_broker" "test" {
 	})...)
 	steps = append(steps, repaired(address, "teststatus.fanout has other settings", configuration, func() {
 		must(s.management.DeleteExchange(ctx, "teststatus.fanout"))
-		must(s.management.DeclareExchange(ctx, rabbitmq.Exchange{Name: "teststatus.fanout", Durable: true}))
+		must(s.management.DeclareExchange(ctx, management.Exchange{Name: "teststatus.fanout", Durable: true}))
 	})...)
 	steps = append(steps, repaired(address, "autopkgtest.control is missing", configuration, func() {
-		must(s.management.DeleteExchange(ctx, rabbitmq.ControlExchange))
+		must(s.management.DeleteExchange(ctx, management.ControlExchange))
 	})...)
 	steps = append(steps, repaired(address, "autopkgtest.answers has other settings", configuration, func() {
-		must(s.management.DeleteExchange(ctx, rabbitmq.AnswersExchange))
-		must(s.management.DeclareExchange(ctx, rabbitmq.Exchange{Name: rabbitmq.AnswersExchange, Durable: false}))
+		must(s.management.DeleteExchange(ctx, management.AnswersExchange))
+		must(s.management.DeclareExchange(ctx, management.Exchange{Name: management.AnswersExchange, Durable: false}))
 	})...)
 	steps = append(steps, repaired(address, "the queue rejected-requests is missing", configuration, func() {
-		must(s.management.DeleteQueue(ctx, rabbitmq.RejectedQueue, true))
+		must(s.management.DeleteQueue(ctx, management.RejectedQueue, true))
 	})...)
 	steps = append(steps, repaired(address, "rejected-requests is not bound", configuration, func() {
-		must(s.management.DeleteExchange(ctx, rabbitmq.RejectedExchange))
-		must(s.management.DeclareExchange(ctx, rabbitmq.Exchange{Name: rabbitmq.RejectedExchange, Durable: true}))
+		must(s.management.DeleteExchange(ctx, management.RejectedExchange))
+		must(s.management.DeclareExchange(ctx, management.Exchange{Name: management.RejectedExchange, Durable: true}))
 	})...)
 	for i := 2; i < len(steps); i += 2 {
 		steps[i].Check = hardened
 	}
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
-	for _, exchange := range rabbitmq.Fanouts {
-		if _, err := s.management.ExchangeIs(ctx, exchange); !errors.Is(err, rabbitmq.ErrNotFound) {
+	for _, exchange := range management.Fanouts {
+		if _, err := s.management.ExchangeIs(ctx, exchange); !errors.Is(err, management.ErrNotFound) {
 			t.Errorf("after the destroy, %s: %v", exchange.Name, err)
 		}
 	}
-	if queues, err := s.management.Queues(ctx); err != nil || queues[rabbitmq.RejectedQueue].Name != "" {
-		t.Errorf("after the destroy: %+v, %v", queues[rabbitmq.RejectedQueue], err)
+	if queues, err := s.management.Queues(ctx); err != nil || queues[management.RejectedQueue].Name != "" {
+		t.Errorf("after the destroy: %+v, %v", queues[management.RejectedQueue], err)
 	}
 }
 
@@ -100,12 +100,12 @@ func TestAccRejectedQueueIsKept(t *testing.T) {
 	ctx := context.Background()
 	s.fanouts.Lock()
 	defer s.fanouts.Unlock()
-	if err := s.management.DeclareExchange(ctx, rabbitmq.Exchange{Name: rabbitmq.RejectedExchange, Durable: true}); err != nil {
+	if err := s.management.DeclareExchange(ctx, management.Exchange{Name: management.RejectedExchange, Durable: true}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = s.management.DeleteQueue(ctx, rabbitmq.RejectedQueue, false)
-		_ = s.management.DeleteExchange(ctx, rabbitmq.RejectedExchange)
+		_ = s.management.DeleteQueue(ctx, management.RejectedQueue, false)
+		_ = s.management.DeleteExchange(ctx, management.RejectedExchange)
 	})
 	administrator, err := config.ReadBroker(s.broker.CredentialsFile)
 	if err != nil {
@@ -120,20 +120,20 @@ func TestAccRejectedQueueIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := channel.QueueDeclare(rabbitmq.RejectedQueue, true, false, false, false, amqp.Table{"x-max-length": 10}); err != nil {
+	if _, err := channel.QueueDeclare(management.RejectedQueue, true, false, false, false, amqp.Table{"x-max-length": 10}); err != nil {
 		t.Fatal(err)
 	}
 	if problem, err := rejectedProblem(ctx, s.management); err != nil || !strings.Contains(problem, "other settings") {
 		t.Errorf("%q, %v", problem, err)
 	}
-	if err := published(channel, "", rabbitmq.RejectedQueue, amqp.Publishing{Body: []byte("no request")}); err != nil {
+	if err := published(channel, "", management.RejectedQueue, amqp.Publishing{Body: []byte("no request")}); err != nil {
 		t.Fatal(err)
 	}
 	var explained *problem
 	if err := ensureRejected(ctx, s.management); !errors.As(err, &explained) || !strings.Contains(explained.title, "holds 1 request") {
 		t.Errorf("with a request in it: %v", err)
 	}
-	if _, err := channel.QueuePurge(rabbitmq.RejectedQueue, false); err != nil {
+	if _, err := channel.QueuePurge(management.RejectedQueue, false); err != nil {
 		t.Fatal(err)
 	}
 	if err := ensureRejected(ctx, s.management); err != nil {

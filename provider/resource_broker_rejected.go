@@ -5,30 +5,30 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // ensureRejected makes the queue that keeps requests which can never be run, and has its exchange send to it. What lies in
 // the queue is kept, whatever is wrong with it.
-func ensureRejected(ctx context.Context, client *rabbitmq.Management) error {
+func ensureRejected(ctx context.Context, client *management.Client) error {
 	queues, err := client.Queues(ctx)
 	if err != nil {
 		return err
 	}
-	if queue, there := queues[rabbitmq.RejectedQueue]; there && !queue.Plain {
+	if queue, there := queues[management.RejectedQueue]; there && !queue.Plain {
 		if err := client.DeleteQueue(ctx, queue.Name, true); err != nil {
 			return notReplaced(queue, err)
 		}
 	}
-	if err := client.DeclareQueue(ctx, rabbitmq.RejectedQueue); err != nil {
+	if err := client.DeclareQueue(ctx, management.RejectedQueue); err != nil {
 		return err
 	}
-	return client.Bind(ctx, rabbitmq.RejectedExchange, rabbitmq.RejectedQueue)
+	return client.Bind(ctx, management.RejectedExchange, management.RejectedQueue)
 }
 
 // notReplaced explains a queue with other settings that cannot go, because it holds something.
-func notReplaced(queue rabbitmq.Queue, err error) error {
-	if !errors.Is(err, rabbitmq.ErrRefused) {
+func notReplaced(queue management.Queue, err error) error {
+	if !errors.Is(err, management.ErrRefused) {
 		return err
 	}
 	return &problem{
@@ -41,12 +41,12 @@ func notReplaced(queue rabbitmq.Queue, err error) error {
 }
 
 // rejectedProblem is what is wrong with the queue, empty if nothing is. The exchange must be there.
-func rejectedProblem(ctx context.Context, client *rabbitmq.Management) (string, error) {
+func rejectedProblem(ctx context.Context, client *management.Client) (string, error) {
 	queues, err := client.Queues(ctx)
 	if err != nil {
 		return "", err
 	}
-	const name = rabbitmq.RejectedQueue
+	const name = management.RejectedQueue
 	queue, there := queues[name]
 	switch {
 	case !there:
@@ -54,18 +54,18 @@ func rejectedProblem(ctx context.Context, client *rabbitmq.Management) (string, 
 	case !queue.Plain:
 		return "the queue " + name + " has other settings than a queue that keeps all", nil
 	}
-	bound, err := client.Bound(ctx, rabbitmq.RejectedExchange, name)
+	bound, err := client.Bound(ctx, management.RejectedExchange, name)
 	if err != nil || bound {
 		return "", err
 	}
-	return "the queue " + name + " is not bound to the exchange " + rabbitmq.RejectedExchange, nil
+	return "the queue " + name + " is not bound to the exchange " + management.RejectedExchange, nil
 }
 
 // removeRejected removes the queue unless something is in it: somebody sent that and waits.
-func removeRejected(ctx context.Context, c *call[brokerResourceModel], client *rabbitmq.Management) error {
-	err := client.DeleteQueue(ctx, rabbitmq.RejectedQueue, true)
-	if errors.Is(err, rabbitmq.ErrRefused) {
-		c.diags.AddWarning("The queue "+rabbitmq.RejectedQueue+" stays in the broker",
+func removeRejected(ctx context.Context, c *call[brokerResourceModel], client *management.Client) error {
+	err := client.DeleteQueue(ctx, management.RejectedQueue, true)
+	if errors.Is(err, management.ErrRefused) {
+		c.diags.AddWarning("The queue "+management.RejectedQueue+" stays in the broker",
 			"It holds requests that could not be run, for somebody to look at.")
 		return nil
 	}

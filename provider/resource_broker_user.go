@@ -17,7 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 type brokerUserModel struct {
@@ -138,7 +138,7 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 
 // ensureUser changes of a user only what is not as it should be, so that a user whose password is right keeps its hash and
 // its connections.
-func ensureUser(ctx context.Context, client *rabbitmq.Management, account brokerAccount, wanted userRights) error {
+func ensureUser(ctx context.Context, client *management.Client, account brokerAccount, wanted userRights) error {
 	there, err := lookUser(ctx, client, account.Username)
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func ensureUser(ctx context.Context, client *rabbitmq.Management, account broker
 		})
 	}
 	if !right || !sameTags(there.Tags, wanted.tags) {
-		user := rabbitmq.User{Name: account.Username, PasswordHash: rabbitmq.HashPassword(account.Password), Tags: wanted.tags}
+		user := management.User{Name: account.Username, PasswordHash: management.HashPassword(account.Password), Tags: wanted.tags}
 		if right {
 			user.PasswordHash, user.Algorithm = there.PasswordHash, there.Algorithm
 		}
@@ -161,11 +161,11 @@ func ensureUser(ctx context.Context, client *rabbitmq.Management, account broker
 		}
 	}
 	err = client.PutPermissions(ctx, account.Username, wanted.permissions)
-	if errors.Is(err, rabbitmq.ErrRefused) && there == nil {
+	if errors.Is(err, management.ErrRefused) && there == nil {
 		// A pattern that the broker does not understand: nothing half done is left behind.
 		return at(path.Root("permissions"), errors.Join(err, client.DeleteUser(ctx, account.Username)))
 	}
-	if errors.Is(err, rabbitmq.ErrRefused) {
+	if errors.Is(err, management.ErrRefused) {
 		return at(path.Root("permissions"), err)
 	}
 	return err
@@ -193,7 +193,7 @@ func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (fi
 }
 
 // userProblem compares what the broker has with what it should have.
-func userProblem(ctx context.Context, client *rabbitmq.Management, account brokerAccount, wanted userRights) (string, error) {
+func userProblem(ctx context.Context, client *management.Client, account brokerAccount, wanted userRights) (string, error) {
 	there, err := lookUser(ctx, client, account.Username)
 	switch {
 	case err != nil:
@@ -218,7 +218,7 @@ func (brokerUserKind) remove(ctx context.Context, c *call[brokerUserModel]) erro
 	b := brokerOf(ctx, c.model.Broker)
 	client, err := c.broker(ctx, b)
 	if err == nil {
-		var there *rabbitmq.User
+		var there *management.User
 		if there, err = lookUser(ctx, client, name); err == nil && there != nil {
 			if there.Ours() {
 				err = client.DeleteUser(ctx, name)

@@ -20,8 +20,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 const userAddress = "autopkgtest_broker_user.test"
@@ -86,7 +86,7 @@ func TestAccBrokerUserIsRepaired(t *testing.T) {
 		},
 		Check: func(*terraform.State) error {
 			first = password()
-			return userIsRight(s, name, first, rabbitmq.Worker)
+			return userIsRight(s, name, first, management.Worker)
 		},
 	}}
 	keeps := func(steps []resource.TestStep) []resource.TestStep {
@@ -94,7 +94,7 @@ func TestAccBrokerUserIsRepaired(t *testing.T) {
 			if password() != first {
 				return fmt.Errorf("the password changed")
 			}
-			return userIsRight(s, name, first, rabbitmq.Worker)
+			return userIsRight(s, name, first, management.Worker)
 		}
 		return steps
 	}
@@ -104,7 +104,7 @@ func TestAccBrokerUserIsRepaired(t *testing.T) {
 				return fmt.Errorf("the password is still the same")
 			}
 			first = password()
-			return userIsRight(s, name, first, rabbitmq.Worker)
+			return userIsRight(s, name, first, management.Worker)
 		}
 		return steps
 	}
@@ -112,12 +112,12 @@ func TestAccBrokerUserIsRepaired(t *testing.T) {
 		must(s.management.DeleteUser(ctx, name))
 	}))...)
 	steps = append(steps, keeps(repaired(userAddress, "another password", configuration, func() {
-		must(s.management.PutUser(ctx, rabbitmq.User{
-			Name: name, PasswordHash: rabbitmq.HashPassword("mallory"), Tags: rabbitmq.OurTags,
+		must(s.management.PutUser(ctx, management.User{
+			Name: name, PasswordHash: management.HashPassword("mallory"), Tags: management.OurTags,
 		}))
 	}))...)
 	steps = append(steps, keeps(repaired(userAddress, `may configure ".\*"`, configuration, func() {
-		must(s.management.PutPermissions(ctx, name, rabbitmq.Permissions{Configure: ".*", Write: ".*", Read: ".*"}))
+		must(s.management.PutPermissions(ctx, name, management.Permissions{Configure: ".*", Write: ".*", Read: ".*"}))
 	}))...)
 	steps = append(steps, keeps(repaired(userAddress, "has the tags administrator", configuration, func() {
 		u, err := s.management.User(ctx, name)
@@ -148,7 +148,7 @@ removed {
 			if password() != first {
 				return fmt.Errorf("a lost state changed the password")
 			}
-			return userIsRight(s, name, first, rabbitmq.Worker)
+			return userIsRight(s, name, first, management.Worker)
 		}},
 	)
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
@@ -160,7 +160,7 @@ removed {
 	}
 }
 
-func userIsRight(s *sharedStack, name string, password config.Secret, role rabbitmq.Role) error {
+func userIsRight(s *sharedStack, name string, password config.Secret, role management.Role) error {
 	ctx := context.Background()
 	u, err := s.management.User(ctx, name)
 	if err != nil {
@@ -169,7 +169,7 @@ func userIsRight(s *sharedStack, name string, password config.Secret, role rabbi
 	if !u.HasPassword(password) {
 		return fmt.Errorf("the broker does not know the file's password")
 	}
-	if diff := cmp.Diff(rabbitmq.OurTags, u.Tags); diff != "" {
+	if diff := cmp.Diff(management.OurTags, u.Tags); diff != "" {
 		return fmt.Errorf("tags: %s", diff)
 	}
 	permissions, err := s.management.Permissions(ctx, name)
@@ -206,7 +206,7 @@ func TestAccBrokerUserChanges(t *testing.T) {
 			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 				plancheck.ExpectResourceAction(userAddress, plancheck.ResourceActionUpdate),
 			}},
-			Check: func(*terraform.State) error { return userIsRight(s, name, password, rabbitmq.Collector) },
+			Check: func(*terraform.State) error { return userIsRight(s, name, password, management.Collector) },
 		},
 		{ // the file moves, the password with it
 			Config: s.configuration(`
@@ -227,7 +227,7 @@ resource "autopkgtest_broker_user" "test" {
 				if _, err := os.Stat(filepath.Join(s.directory, "credentials", name)); err == nil {
 					return fmt.Errorf("the old file is still there")
 				}
-				return userIsRight(s, name, password, rabbitmq.Collector)
+				return userIsRight(s, name, password, management.Collector)
 			},
 		},
 		{ // another name is another user
@@ -294,7 +294,7 @@ func TestAccBrokerUserRefuses(t *testing.T) {
 	s := shared(t)
 	ctx := context.Background()
 	stranger := unique("stranger")
-	if err := s.management.PutUser(ctx, rabbitmq.User{Name: stranger, PasswordHash: rabbitmq.HashPassword("x")}); err != nil {
+	if err := s.management.PutUser(ctx, management.User{Name: stranger, PasswordHash: management.HashPassword("x")}); err != nil {
 		t.Fatal(err)
 	}
 	occupied := filepath.Join(s.directory, "credentials", unique("occupied"))

@@ -14,8 +14,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // brokerUserText is what the reference says of the resource. What a role can still do belongs there: rights in RabbitMQ are
@@ -49,26 +49,26 @@ const brokerUserText = "A user of the broker with the rights of its role and no 
 
 // userRights are what a user shall have in the broker.
 type userRights struct {
-	permissions rabbitmq.Permissions
+	permissions management.Permissions
 	tags        []string
 	key         string // of its line in a credentials file
 	reason      string // end of a sentence: why just these
 }
 
-func rightsOfRole(role rabbitmq.Role) userRights {
+func rightsOfRole(role management.Role) userRights {
 	return userRights{role.Permissions(), role.Tags(), role.Key(), "its role needs"}
 }
 
 func (m *brokerUserModel) rights(ctx context.Context) userRights {
 	if m.Permissions.IsNull() {
-		return rightsOfRole(rabbitmq.Role(m.Role.ValueString()))
+		return rightsOfRole(management.Role(m.Role.ValueString()))
 	}
-	return userRights{patternsOf(ctx, m.Permissions).permissions(), rabbitmq.OurTags, config.KeyURI, "is configured"}
+	return userRights{patternsOf(ctx, m.Permissions).permissions(), management.OurTags, config.KeyURI, "is configured"}
 }
 
 func roleNames() []string {
 	var names []string
-	for _, role := range rabbitmq.Roles {
+	for _, role := range management.Roles {
 		names = append(names, string(role))
 	}
 	return names
@@ -88,8 +88,8 @@ func patternsOf(ctx context.Context, object types.Object) (p patternsModel) {
 	return p
 }
 
-func (p patternsModel) permissions() rabbitmq.Permissions {
-	return rabbitmq.Permissions{
+func (p patternsModel) permissions() management.Permissions {
+	return management.Permissions{
 		Configure: p.Configure.ValueString(), Write: p.Write.ValueString(), Read: p.Read.ValueString(),
 	}
 }
@@ -117,7 +117,7 @@ func permissionsAttribute() schema.Attribute {
 // brokerPattern takes what the broker takes, as far as that can be known.
 func brokerPattern() validator.String {
 	return check{"a pattern of names", func(s string) error {
-		if err := rabbitmq.CheckPattern(s); err != nil && !errors.Is(err, rabbitmq.ErrUnchecked) {
+		if err := management.CheckPattern(s); err != nil && !errors.Is(err, management.ErrUnchecked) {
 			return fmt.Errorf("the broker would refuse it: %w", err)
 		}
 		return nil
@@ -135,12 +135,12 @@ func (m *brokerUserModel) warnOfPatterns(ctx context.Context, diags *diag.Diagno
 			continue
 		}
 		where, text := path.Root("permissions").AtName(p.name), p.value.ValueString()
-		if err := rabbitmq.CheckPattern(text); errors.Is(err, rabbitmq.ErrUnchecked) {
+		if err := management.CheckPattern(text); errors.Is(err, management.ErrUnchecked) {
 			diags.AddAttributeWarning(where, "The pattern cannot be checked in a plan",
 				err.Error()+".\n\nThe broker judges it when it is granted: should it refuse, the apply fails and the user keeps the "+
 					"rights that it has.")
 		}
-		if !rabbitmq.Anchored(text) {
+		if !management.Anchored(text) {
 			diags.AddAttributeWarning(where, "The pattern is about parts of names",
 				fmt.Sprintf("The broker looks for %q anywhere in a name. Write ^%s$ if whole names are meant, and .* where anything may "+
 					"stand.", text, text))

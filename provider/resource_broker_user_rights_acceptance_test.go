@@ -15,7 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 func patternsConfiguration(s *sharedStack, name, configure, write, read string) string {
@@ -32,7 +32,7 @@ resource "autopkgtest_broker_user" "test" {
 `, name, configure, write, read)
 }
 
-func hasPermissions(s *sharedStack, name string, want rabbitmq.Permissions) resource.TestCheckFunc {
+func hasPermissions(s *sharedStack, name string, want management.Permissions) resource.TestCheckFunc {
 	return func(*terraform.State) error {
 		got, err := s.management.Permissions(context.Background(), name)
 		if err != nil {
@@ -58,15 +58,15 @@ func TestAccBrokerUserPermissions(t *testing.T) {
 	steps := []resource.TestStep{
 		{
 			Config: patternsConfiguration(s, name, "^$", `^amq\.default$`, "^$"),
-			Check:  hasPermissions(s, name, rabbitmq.Permissions{Configure: "^$", Write: `^amq\.default$`, Read: "^$"}),
+			Check:  hasPermissions(s, name, management.Permissions{Configure: "^$", Write: `^amq\.default$`, Read: "^$"}),
 		},
 		{ // one that only the broker can judge
 			Config: second, ConfigPlanChecks: updated,
-			Check: hasPermissions(s, name, rabbitmq.Permissions{Write: `^(?!amq\.).*$`, Read: "^debci-noble-.*$"}),
+			Check: hasPermissions(s, name, management.Permissions{Write: `^(?!amq\.).*$`, Read: "^debci-noble-.*$"}),
 		},
 	}
 	steps = append(steps, repaired(userAddress, `may configure ".\*", .*which is not what is\s+configured`, second, func() {
-		if err := s.management.PutPermissions(ctx, name, rabbitmq.Permissions{Configure: ".*"}); err != nil {
+		if err := s.management.PutPermissions(ctx, name, management.Permissions{Configure: ".*"}); err != nil {
 			t.Error(err)
 		}
 	})...)
@@ -76,13 +76,13 @@ func TestAccBrokerUserPermissions(t *testing.T) {
 			ExpectError: regexp.MustCompile(`(?s)permissions = .*the\s+broker\s+does\s+not\s+understand\s+the\s+pattern\s+"\^\(\?<!x\$":\s+missing\s+\)`),
 		},
 		resource.TestStep{
-			Config: second, Check: hasPermissions(s, name, rabbitmq.Permissions{Write: `^(?!amq\.).*$`, Read: "^debci-noble-.*$"}),
+			Config: second, Check: hasPermissions(s, name, management.Permissions{Write: `^(?!amq\.).*$`, Read: "^debci-noble-.*$"}),
 		},
 		resource.TestStep{ // a role takes their place
 			Config: userConfiguration(s, name, "monitor"), ConfigPlanChecks: updated,
 			Check: func(*terraform.State) error {
 				u, err := s.management.User(ctx, name)
-				if err == nil && !sameTags(u.Tags, rabbitmq.Monitor.Tags()) {
+				if err == nil && !sameTags(u.Tags, management.Monitor.Tags()) {
 					err = fmt.Errorf("tags %v", u.Tags)
 				}
 				return err
@@ -90,7 +90,7 @@ func TestAccBrokerUserPermissions(t *testing.T) {
 		},
 		resource.TestStep{Config: second, ConfigPlanChecks: updated, Check: func(*terraform.State) error {
 			u, err := s.management.User(ctx, name)
-			if err == nil && !sameTags(u.Tags, rabbitmq.OurTags) {
+			if err == nil && !sameTags(u.Tags, management.OurTags) {
 				err = fmt.Errorf("tags %v", u.Tags)
 			}
 			return err
@@ -144,7 +144,7 @@ resource "autopkgtest_broker_user" "test" {
 		})
 	}
 	t.Cleanup(func() {
-		if _, err := s.management.User(context.Background(), refused); !errors.Is(err, rabbitmq.ErrNotFound) {
+		if _, err := s.management.User(context.Background(), refused); !errors.Is(err, management.ErrNotFound) {
 			t.Errorf("the refused user is half made: %v", err)
 		}
 		if found, _ := filepath.Glob(filepath.Join(s.directory, "credentials", refused)); len(found) > 0 {

@@ -18,7 +18,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 )
 
@@ -160,7 +160,7 @@ func refuseLoss(ctx context.Context, s *settings, state *requestQueuesModel, dro
 // errMessages: requests stand in a queue that is to go.
 var errMessages = errors.New("requests would be lost")
 
-func checkEmpty(ctx context.Context, client *rabbitmq.Management, names []string) error {
+func checkEmpty(ctx context.Context, client *management.Client, names []string) error {
 	queues, err := client.Queues(ctx)
 	if err != nil {
 		return err
@@ -214,7 +214,7 @@ func (requestQueuesKind) ensure(ctx context.Context, c *call[requestQueuesModel]
 }
 
 // removeQueues looks at all of them before it removes the first.
-func removeQueues(ctx context.Context, client *rabbitmq.Management, names []string, loss bool) error {
+func removeQueues(ctx context.Context, client *management.Client, names []string, loss bool) error {
 	if !loss {
 		if err := checkEmpty(ctx, client, names); err != nil {
 			return err
@@ -230,14 +230,14 @@ func removeQueues(ctx context.Context, client *rabbitmq.Management, names []stri
 
 // removeQueue removes one. That it is empty is checked twice: the count has what workers hold, the broker's own check, in
 // the moment of the removal, has what came since.
-func removeQueue(ctx context.Context, client *rabbitmq.Management, name string, loss bool) error {
+func removeQueue(ctx context.Context, client *management.Client, name string, loss bool) error {
 	if !loss {
 		if err := checkEmpty(ctx, client, []string{name}); err != nil {
 			return err
 		}
 	}
 	err := client.DeleteQueue(ctx, name, !loss)
-	if errors.Is(err, rabbitmq.ErrRefused) {
+	if errors.Is(err, management.ErrRefused) {
 		return errors.Join(errMessages, err)
 	}
 	return err

@@ -14,8 +14,8 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // TestAccRolesAreLeast tries, as a user of each role, what the role is for and what it must not do.
@@ -29,7 +29,7 @@ func TestAccRolesAreLeast(t *testing.T) {
 	if err := ensureRejected(ctx, s.management); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.management.DeleteQueue(ctx, rabbitmq.RejectedQueue, false) })
+	t.Cleanup(func() { _ = s.management.DeleteQueue(ctx, management.RejectedQueue, false) })
 	requests := "debci-" + unique("rel") + "-amd64"
 	if err := s.management.DeclareQueue(ctx, requests); err != nil {
 		t.Fatal(err)
@@ -99,21 +99,21 @@ func TestAccRolesAreLeast(t *testing.T) {
 	}
 	// These need no right at all.
 	everybody := []string{"look at a queue", "ask for the exchange of results"}
-	allowed := map[rabbitmq.Role][]string{
-		rabbitmq.Requester: {"publish a request"},
-		rabbitmq.Operator:  {"publish a request", "command workers", "hear answers", "read rejected requests"},
+	allowed := map[management.Role][]string{
+		management.Requester: {"publish a request"},
+		management.Operator:  {"publish a request", "command workers", "hear answers", "read rejected requests"},
 		// What a worker reads it can also purge: the broker has one right for both.
-		rabbitmq.Worker: {"take a request", "purge requests", "declare the exchange of states", "announce a state",
+		management.Worker: {"take a request", "purge requests", "declare the exchange of states", "announce a state",
 			"announce a result", "hear commands", "answer a command", "keep a rejected request"},
-		rabbitmq.UpstreamWorker: {"take a request", "purge requests", "declare the exchange of states", "announce a state",
+		management.UpstreamWorker: {"take a request", "purge requests", "declare the exchange of states", "announce a state",
 			"declare the exchange of results", "announce a result", "redeclare a request queue",
 			// Whoever may declare may also make and delete.
 			"make a queue", "remove a request queue", "remove the exchange of results"},
-		rabbitmq.Collector: {"declare the exchange of states", "declare the exchange of results", "listen to results",
+		management.Collector: {"declare the exchange of states", "declare the exchange of results", "listen to results",
 			"remove the exchange of results"},
-		rabbitmq.Monitor: {},
+		management.Monitor: {},
 	}
-	for _, role := range rabbitmq.Roles {
+	for _, role := range management.Roles {
 		t.Run(string(role), func(t *testing.T) {
 			account := s.roleAccount(t, role)
 			connection, err := amqp.Dial(account.URI().Reveal())
@@ -155,7 +155,7 @@ func TestAccRolesAreLeast(t *testing.T) {
 
 func (s *sharedStack) declareFanouts(t *testing.T) {
 	t.Helper()
-	for _, exchange := range rabbitmq.Fanouts {
+	for _, exchange := range management.Fanouts {
 		if err := s.management.DeclareExchange(context.Background(), exchange); err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,7 @@ func (s *sharedStack) declareFanouts(t *testing.T) {
 }
 
 // roleAccount makes a user of a role, which goes with the test.
-func (s *sharedStack) roleAccount(t *testing.T, role rabbitmq.Role) config.Broker {
+func (s *sharedStack) roleAccount(t *testing.T, role management.Role) config.Broker {
 	t.Helper()
 	ctx := context.Background()
 	account := config.Broker{Username: unique("role"), Password: newPassword(), Host: s.broker.Host, Port: s.broker.Port}
@@ -213,8 +213,8 @@ func TestAccMonitorLooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.management.DeleteQueue(ctx, queue, false) })
-	account := s.roleAccount(t, rabbitmq.Monitor)
-	victim, err := amqp.Dial(s.roleAccount(t, rabbitmq.Requester).URI().Reveal())
+	account := s.roleAccount(t, management.Monitor)
+	victim, err := amqp.Dial(s.roleAccount(t, management.Requester).URI().Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +331,7 @@ func TestAccUpstreamWorkerWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.management.DeleteQueue(ctx, queue, false) })
-	worker, requester := s.roleAccount(t, rabbitmq.UpstreamWorker), s.roleAccount(t, rabbitmq.Requester)
+	worker, requester := s.roleAccount(t, management.UpstreamWorker), s.roleAccount(t, management.Requester)
 	command := exec.Command("/usr/bin/python3", "-")
 	command.Stdin = strings.NewReader(upstreamProgram)
 	// Passwords are never arguments.
@@ -346,17 +346,17 @@ func TestAccPatternsAreJudgedAsTheBrokerDoes(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	ctx := context.Background()
-	account := s.roleAccount(t, rabbitmq.Requester)
+	account := s.roleAccount(t, management.Requester)
 	for _, pattern := range []string{
 		".*", "", `^(debci-noble-.*|teststatus\.fanout)$`, `^[[:alpha:]\d.-]+$`, `^.*?-amd64$`, "^(debci-.*$", "^debci-.*)$", "^[a-z$",
 		"*-amd64", `^debci\`, "^[z-a]$", `^(?!amq\.).*$`, `^(a)\1$`, "^a++$", "^a{2000}$", `^\h$`, "^(?<!x$", `^(a)\2$`, "a**",
 	} {
-		judged := rabbitmq.CheckPattern(pattern)
-		said := s.management.PutPermissions(ctx, account.Username, rabbitmq.Permissions{Configure: "^$", Write: pattern, Read: "^$"})
-		if said != nil && !errors.Is(said, rabbitmq.ErrRefused) {
+		judged := management.CheckPattern(pattern)
+		said := s.management.PutPermissions(ctx, account.Username, management.Permissions{Configure: "^$", Write: pattern, Read: "^$"})
+		if said != nil && !errors.Is(said, management.ErrRefused) {
 			t.Fatal(said)
 		}
-		if !errors.Is(judged, rabbitmq.ErrUnchecked) && (judged == nil) != (said == nil) {
+		if !errors.Is(judged, management.ErrUnchecked) && (judged == nil) != (said == nil) {
 			t.Errorf("%q: the check says %v, the broker %v", pattern, judged, said)
 		}
 	}

@@ -1,11 +1,8 @@
-// Package rabbitmq keeps a RabbitMQ node in a stack's folder, and sets up users, exchanges and queues of any broker.
+// Package rabbitmq keeps a RabbitMQ node in a stack's folder: processes below the stack's supervisor, run as the stack's
+// account, that listen on loopback only and keep everything below services/rabbitmq. Start reading at [Apply].
 //
-// The files server*.go are the node: processes below the stack's supervisor, run as the stack's account, that listen on
-// loopback only and keep everything below services/rabbitmq. Start there at [Apply]. The files management*.go speak the
-// management API of a broker, whoever installed it. Start there at [Management].
-//
-// The package knows nothing of Terraform, sends no request and takes none: that is worker/queue's business. It does not
-// make clusters.
+// The package knows nothing of Terraform. What lives in a broker, whoever installed it, is set up with worker/management. It
+// does not make clusters.
 package rabbitmq
 
 import (
@@ -74,7 +71,7 @@ type Info struct {
 	// Host and Port are where AMQP is spoken.
 	Host string
 	Port int
-	// ManagementURL is the address of the management API, for NewManagement.
+	// ManagementURL is the address of the management API, for management.New.
 	ManagementURL string
 	// CredentialsFile is the path of the administrator's credentials, for config.ReadBroker; readable by the stack's
 	// account alone.

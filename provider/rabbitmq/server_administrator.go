@@ -13,6 +13,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // administratorName is the user that a node in a stack's folder has from the start. guest is never made.
@@ -48,25 +49,25 @@ func readAdministrator(d *host.Directory) (config.Secret, string, error) {
 
 // administratorServes says whether the administrator can log in and may do everything.
 func administratorServes(ctx context.Context, i Info, password config.Secret) (bool, error) {
-	m, err := NewManagement(i.ManagementURL, administratorName, password)
+	m, err := management.New(i.ManagementURL, administratorName, password)
 	if err != nil {
 		return false, err
 	}
 	who, err := m.Identity(ctx)
-	if errors.Is(err, ErrDenied) || err == nil && !slices.Contains(who.Tags, "administrator") {
+	if errors.Is(err, management.ErrDenied) || err == nil && !slices.Contains(who.Tags, "administrator") {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
 	may, err := m.Permissions(ctx, administratorName)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, management.ErrNotFound) {
 		return false, nil
 	}
 	return may == everything, err
 }
 
-var everything = Permissions{Configure: ".*", Write: ".*", Read: ".*"}
+var everything = management.Permissions{Configure: ".*", Write: ".*", Read: ".*"}
 
 // putAdministrator makes the administrator, or sets its password, tags and permissions, and touches nothing else.
 // Definitions are used because rabbitmqctl takes them from stdin, with a hash instead of the password.
@@ -85,11 +86,11 @@ func administratorDefinitions(password config.Secret) ([]byte, error) {
 	type object = map[string]any
 	return json.Marshal(object{
 		"users": []object{{
-			"name": administratorName, "password_hash": HashPassword(password),
+			"name": administratorName, "password_hash": management.HashPassword(password),
 			"hashing_algorithm": "rabbit_password_hashing_sha256", "tags": []string{"administrator"},
 		}},
 		"permissions": []object{{
-			"user": administratorName, "vhost": VHost,
+			"user": administratorName, "vhost": management.VHost,
 			"configure": everything.Configure, "write": everything.Write, "read": everything.Read,
 		}},
 	})

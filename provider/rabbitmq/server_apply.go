@@ -15,6 +15,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // incarnationFile lies in the node's database, so that it goes when that goes, also by `rabbitmqctl reset`. It is
@@ -127,7 +128,7 @@ func remembered(d *host.Directory, s Settings, i Info) (config.Secret, node, err
 	if password == "" {
 		password = newPassword()
 	}
-	file := config.Broker{Username: administratorName, Password: password, Host: i.Host, Port: i.Port, VHost: VHost}
+	file := config.Broker{Username: administratorName, Password: password, Host: i.Host, Port: i.Port, VHost: management.VHost}
 	if _, err := d.WriteFile(administratorFile, file.File(config.KeyURI), 0o600); err != nil {
 		return "", node{}, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // serving is how long a killed process may take until the node serves again. The promise is 20 s on an idle machine; one
@@ -114,7 +115,7 @@ func noGuest(t *testing.T, n *nodeTest) {
 	if _, err := amqp.Dial(guest.URI().Reveal()); !errors.As(err, &refused) || refused.Code != amqp.AccessRefused {
 		t.Errorf("guest over AMQP: %v, want 403", err)
 	}
-	if _, err := n.management(t).User(t.Context(), "guest"); !errors.Is(err, ErrNotFound) {
+	if _, err := n.management(t).User(t.Context(), "guest"); !errors.Is(err, management.ErrNotFound) {
 		t.Errorf("the user guest: %v, want ErrNotFound", err)
 	}
 }
@@ -147,7 +148,7 @@ func comesBack(t *testing.T, n *nodeTest) {
 	}
 	n.publish(t, 20)
 	n.eval(t, "sys:resume(mnesia_recover).")
-	m.RunsIn(n.d)
+	m.SyncWith(func(ctx context.Context) error { return Sync(ctx, n.d) })
 	if err := m.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +216,7 @@ func blocked(t *testing.T, n *nodeTest) {
 func keeps(t *testing.T, n *nodeTest) {
 	m := n.management(t)
 	for _, password := range []config.Secret{"First1", "Second2"} {
-		user := User{Name: "britney", PasswordHash: HashPassword(password), Tags: []string{"management"}}
+		user := management.User{Name: "britney", PasswordHash: management.HashPassword(password), Tags: []string{"management"}}
 		if err := m.PutUser(t.Context(), user); err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +267,7 @@ func lostCredentials(t *testing.T, n *nodeTest) {
 		}
 		if lose == nil {
 			// Somebody else changed it in the broker: then the file is right.
-			user := User{Name: "admin", PasswordHash: HashPassword("other"), Tags: []string{"administrator"}}
+			user := management.User{Name: "admin", PasswordHash: management.HashPassword("other"), Tags: []string{"administrator"}}
 			err = n.management(t).PutUser(t.Context(), user)
 		} else {
 			err = lose(n.i.CredentialsFile)
@@ -375,13 +376,13 @@ func (n *nodeTest) inspect(t *testing.T, part string) {
 	}
 }
 
-func (n *nodeTest) management(t *testing.T) *Management {
+func (n *nodeTest) management(t *testing.T) *management.Client {
 	t.Helper()
 	administrator, err := config.ReadBroker(n.i.CredentialsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := NewManagement(n.i.ManagementURL, administrator.Username, administrator.Password)
+	m, err := management.New(n.i.ManagementURL, administrator.Username, administrator.Password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,11 +391,11 @@ func (n *nodeTest) management(t *testing.T) *Management {
 
 func (n *nodeTest) login(t *testing.T, user string, password config.Secret, works bool) {
 	t.Helper()
-	m, err := NewManagement(n.i.ManagementURL, user, password)
+	m, err := management.New(n.i.ManagementURL, user, password)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Identity(t.Context()); works && err != nil || !works && !errors.Is(err, ErrDenied) {
+	if _, err := m.Identity(t.Context()); works && err != nil || !works && !errors.Is(err, management.ErrDenied) {
 		t.Errorf("login of %s works: want %v, got %v", user, works, err)
 	}
 }

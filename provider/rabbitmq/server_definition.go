@@ -12,6 +12,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // nodeFormat is the version of what definition lays out below services/rabbitmq.
@@ -35,7 +36,7 @@ const databaseFolder = "data/" + nodeName
 const cookieFile = ".erlang.cookie"
 
 // definitions make the virtual host that load_definitions keeps RabbitMQ from making itself.
-const definitions = `{"vhosts":[{"name":"` + VHost + `"}]}` + "\n"
+const definitions = `{"vhosts":[{"name":"` + management.VHost + `"}]}` + "\n"
 
 //go:embed files/rabbitmq.conf
 var nodeConfigurationText string

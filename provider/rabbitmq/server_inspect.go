@@ -12,10 +12,9 @@ import (
 	"strconv"
 	"time"
 
-	rabbithole "github.com/michaelklishin/rabbit-hole/v2"
-
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // Inspect says how the node is, and changes nothing. It is fast enough for every plan, so it does not ask the node for
@@ -92,14 +91,11 @@ func unserved(ctx context.Context, d *host.Directory, i Info, password config.Se
 		return "the broker's user " + administratorName + " cannot do its work with the password in " + i.CredentialsFile +
 			"; an apply sets it again"
 	}
-	m, err := NewManagement(i.ManagementURL, administratorName, password)
+	m, err := management.New(i.ManagementURL, administratorName, password)
 	if err == nil {
-		err = m.call(ctx, func(c *rabbithole.Client) error {
-			_, err := c.HealthCheckAlarms()
-			return err
-		})
+		err = m.Alarms(ctx)
 	}
-	var alarm *Error
+	var alarm *management.Error
 	switch {
 	case errors.As(err, &alarm) && alarm.Status == http.StatusServiceUnavailable:
 		return "the broker takes no messages: " + alarm.Reason + "; the log " + d.LogPath("rabbitmq") + " says which"

@@ -13,6 +13,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 func TestSettings(t *testing.T) {
@@ -71,7 +72,7 @@ func TestAdministratorIsImportedWithAHash(t *testing.T) {
 		t.Fatalf("the definitions change more than one user: %s", text)
 	}
 	user := loaded.Users[0]
-	if !(User{PasswordHash: user.Password_hash}).HasPassword(password) ||
+	if !(management.User{PasswordHash: user.Password_hash}).HasPassword(password) ||
 		user.Hashing_algorithm != "rabbit_password_hashing_sha256" {
 		t.Errorf("the hash is not that of the password: %s", text)
 	}

@@ -16,10 +16,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/chaos/check"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/chaos/plan"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue/queuetest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
@@ -136,9 +136,9 @@ func (r *round) prepareBroker(ctx context.Context) error {
 			return err
 		}
 	}
-	exchanges := slices.Clone(rabbitmq.Fanouts)
-	if !slices.ContainsFunc(exchanges, func(x rabbitmq.Exchange) bool { return x.Name == rejectedExchange }) {
-		exchanges = append(exchanges, rabbitmq.Exchange{Name: rejectedExchange, Durable: true})
+	exchanges := slices.Clone(management.Fanouts)
+	if !slices.ContainsFunc(exchanges, func(x management.Exchange) bool { return x.Name == rejectedExchange }) {
+		exchanges = append(exchanges, management.Exchange{Name: rejectedExchange, Durable: true})
 	}
 	for _, x := range exchanges {
 		if err := r.stack.management.DeclareExchange(ctx, x); err != nil {
@@ -168,11 +168,11 @@ func (r *round) prepareBroker(ctx context.Context) error {
 func (r *round) prepareAccount(ctx context.Context) (config.Broker, error) {
 	account := r.stack.broker
 	account.Username, account.Password = workerUser, config.Secret(rand.Text())
-	err := r.stack.management.PutUser(ctx, rabbitmq.User{
-		Name: account.Username, PasswordHash: rabbitmq.HashPassword(account.Password), Tags: rabbitmq.OurTags,
+	err := r.stack.management.PutUser(ctx, management.User{
+		Name: account.Username, PasswordHash: management.HashPassword(account.Password), Tags: management.OurTags,
 	})
 	if err == nil {
-		err = r.stack.management.PutPermissions(ctx, account.Username, rabbitmq.Worker.Permissions())
+		err = r.stack.management.PutPermissions(ctx, account.Username, management.Worker.Permissions())
 	}
 	return account, err
 }

@@ -8,8 +8,8 @@ import (
 	"os"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
 )
@@ -18,7 +18,7 @@ import (
 type stack struct {
 	directory  *host.Directory
 	broker     config.Broker // an administrator
-	management *rabbitmq.Management
+	management *management.Client
 	account    config.Store
 	store      store.Store // the account, straight
 }
@@ -42,12 +42,12 @@ func openStack() (*stack, error) {
 	if s.broker, err = config.ParseBroker(variables["AMQP"]); err != nil {
 		return nil, err
 	}
-	management, err := url.Parse(variables["MANAGEMENT"])
+	address, err := url.Parse(variables["MANAGEMENT"])
 	if err != nil {
 		return nil, errors.New("AUTOPKGTEST_TEST_MANAGEMENT is not a URL")
 	}
-	management.User = nil
-	if s.management, err = rabbitmq.NewManagement(management.String(), s.broker.Username, s.broker.Password); err != nil {
+	address.User = nil
+	if s.management, err = management.New(address.String(), s.broker.Username, s.broker.Password); err != nil {
 		return nil, err
 	}
 	if s.account, err = config.ReadStore(variables["SWIFT"]); err != nil {

@@ -12,8 +12,8 @@ import (
 	"runtime"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
@@ -26,7 +26,7 @@ const stackName = "test"
 // a worker needs of them.
 type cloud struct {
 	directory  *host.Directory
-	management *rabbitmq.Management
+	management *management.Client
 	admin      config.Broker
 	broker     config.Broker // a worker's account
 	account    config.Store
@@ -52,12 +52,12 @@ func openCloud(ctx context.Context, keepLog string) (*cloud, error) {
 	if c.admin, err = config.ParseBroker(variables["AMQP"]); err != nil {
 		return nil, err
 	}
-	management, err := url.Parse(variables["MANAGEMENT"])
+	address, err := url.Parse(variables["MANAGEMENT"])
 	if err != nil {
 		return nil, errors.New("AUTOPKGTEST_TEST_MANAGEMENT is not a URL")
 	}
-	management.User = nil
-	if c.management, err = rabbitmq.NewManagement(management.String(), c.admin.Username, c.admin.Password); err != nil {
+	address.User = nil
+	if c.management, err = management.New(address.String(), c.admin.Username, c.admin.Password); err != nil {
 		return nil, err
 	}
 	if c.account, err = config.ReadStore(variables["SWIFT"]); err != nil {
@@ -83,18 +83,18 @@ func (c *cloud) close() {
 
 // prepareBroker makes what a deployment has: the exchanges, and a worker's account.
 func (c *cloud) prepareBroker(ctx context.Context) (err error) {
-	for _, x := range rabbitmq.Fanouts {
+	for _, x := range management.Fanouts {
 		if err := c.management.DeclareExchange(ctx, x); err != nil {
 			return err
 		}
 	}
 	c.broker = c.admin
 	c.broker.Username, c.broker.Password = "bench-worker", config.Secret(rand.Text())
-	err = c.management.PutUser(ctx, rabbitmq.User{
-		Name: c.broker.Username, PasswordHash: rabbitmq.HashPassword(c.broker.Password), Tags: rabbitmq.OurTags,
+	err = c.management.PutUser(ctx, management.User{
+		Name: c.broker.Username, PasswordHash: management.HashPassword(c.broker.Password), Tags: management.OurTags,
 	})
 	if err == nil {
-		err = c.management.PutPermissions(ctx, c.broker.Username, rabbitmq.Worker.Permissions())
+		err = c.management.PutPermissions(ctx, c.broker.Username, management.Worker.Permissions())
 	}
 	if err != nil {
 		return err

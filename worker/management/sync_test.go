@@ -1,4 +1,4 @@
-package rabbitmq
+package management
 
 import (
 	"context"
@@ -52,9 +52,9 @@ func TestSyncLeavesTheBrokersOfOthersAlone(t *testing.T) {
 	}
 }
 
-func someManagement(t *testing.T) *Management {
+func someManagement(t *testing.T) *Client {
 	t.Helper()
-	m, err := NewManagement("http://127.0.0.1:15672", "admin", "x")
+	m, err := New("http://127.0.0.1:15672", "admin", "x")
 	if err != nil {
 		t.Fatal(err)
 	}

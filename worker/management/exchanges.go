@@ -1,4 +1,4 @@
-package rabbitmq
+package management
 
 import (
 	"context"
@@ -33,7 +33,7 @@ var Fanouts = []Exchange{
 }
 
 // ExchangeIs says whether the exchange is there and just so. A missing one is ErrNotFound.
-func (m *Management) ExchangeIs(ctx context.Context, x Exchange) (bool, error) {
+func (m *Client) ExchangeIs(ctx context.Context, x Exchange) (bool, error) {
 	return answer(m, ctx, func(c *rabbithole.Client) (bool, error) {
 		info, err := c.GetExchange(VHost, x.Name)
 		if err != nil {
@@ -46,13 +46,13 @@ func (m *Management) ExchangeIs(ctx context.Context, x Exchange) (bool, error) {
 }
 
 // DeclareExchange makes the exchange. One that is there with other settings is ErrRefused.
-func (m *Management) DeclareExchange(ctx context.Context, x Exchange) error {
+func (m *Client) DeclareExchange(ctx context.Context, x Exchange) error {
 	return m.call(ctx, func(c *rabbithole.Client) error {
 		return closing(c.DeclareExchange(VHost, x.Name, rabbithole.ExchangeSettings{Type: "fanout", Durable: x.Durable}))
 	})
 }
 
 // DeleteExchange removes the exchange and its bindings. One that is not there is success.
-func (m *Management) DeleteExchange(ctx context.Context, name string) error {
+func (m *Client) DeleteExchange(ctx context.Context, name string) error {
 	return gone(m.call(ctx, func(c *rabbithole.Client) error { return closing(c.DeleteExchange(VHost, name)) }))
 }

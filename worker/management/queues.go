@@ -1,4 +1,4 @@
-package rabbitmq
+package management
 
 import (
 	"context"
@@ -16,7 +16,7 @@ type Queue struct {
 
 // Queues returns the queues of VHost by name. The counts are exact at the time of the call: the statistics, which lag
 // behind by seconds, are not asked for.
-func (m *Management) Queues(ctx context.Context) (map[string]Queue, error) {
+func (m *Client) Queues(ctx context.Context) (map[string]Queue, error) {
 	parameters := url.Values{"disable_stats": {"true"}, "enable_queue_totals": {"true"}}
 	return answer(m, ctx, func(c *rabbithole.Client) (map[string]Queue, error) {
 		infos, err := c.ListQueuesWithParametersIn(VHost, parameters)
@@ -47,7 +47,7 @@ func plainArguments(arguments map[string]any) bool {
 
 // DeclareQueue makes a durable queue without arguments, as every client declares it. One that is there with other
 // settings is ErrRefused.
-func (m *Management) DeclareQueue(ctx context.Context, name string) error {
+func (m *Client) DeclareQueue(ctx context.Context, name string) error {
 	return m.call(ctx, func(c *rabbithole.Client) error {
 		return closing(c.DeclareQueue(VHost, name, rabbithole.QueueSettings{Durable: true}))
 	})
@@ -55,7 +55,7 @@ func (m *Management) DeclareQueue(ctx context.Context, name string) error {
 
 // DeleteQueue removes a queue. With onlyEmpty the broker itself refuses (ErrRefused) when a message waits in it, so that
 // one which came at the last moment is not lost. A queue that is not there is success.
-func (m *Management) DeleteQueue(ctx context.Context, name string, onlyEmpty bool) error {
+func (m *Client) DeleteQueue(ctx context.Context, name string, onlyEmpty bool) error {
 	return gone(m.call(ctx, func(c *rabbithole.Client) error {
 		return closing(c.DeleteQueue(VHost, name, rabbithole.QueueDeleteOptions{IfEmpty: onlyEmpty}))
 	}))

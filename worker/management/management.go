@@ -1,4 +1,8 @@
-package rabbitmq
+// Package management speaks the management API of a broker, whoever installed it: users and what they may do, exchanges,
+// queues. It sends no request and takes none: that is package queue's business.
+//
+// Start reading at Client.
+package management
 
 import (
 	"context"
@@ -27,12 +31,12 @@ const (
 	awaitInterval = 250 * time.Millisecond
 )
 
-// Management is the management API of one broker: users, permissions, exchanges and queues. Its methods may be called
+// Client is the management API of one broker: users, permissions, exchanges and queues. Its methods may be called
 // from several goroutines. Every error is an *Error, which errors.Is matches with ErrNotFound, ErrDenied, ErrRefused
 // and ErrUnavailable.
 //
 // Only this type knows rabbit-hole, whose calls have no context and whose errors are texts.
-type Management struct {
+type Client struct {
 	endpoint string
 	username string
 	password config.Secret
@@ -41,8 +45,8 @@ type Management struct {
 	syncs    syncs
 }
 
-// NewManagement returns a client of the API at endpoint (http://HOST:PORT). It does not connect.
-func NewManagement(endpoint, username string, password config.Secret) (*Management, error) {
+// New returns a client of the API at endpoint (http://HOST:PORT). It does not connect.
+func New(endpoint, username string, password config.Secret) (*Client, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, fmt.Errorf("%q is not the address of a management API: write it as http://HOST:15672", endpoint)
@@ -51,7 +55,7 @@ func NewManagement(endpoint, username string, password config.Secret) (*Manageme
 		return nil, fmt.Errorf("the address of the management API at %s holds credentials: "+
 			"put them into the credentials file", u.Host)
 	}
-	return &Management{
+	return &Client{
 		endpoint: strings.TrimRight(endpoint, "/"),
 		username: username,
 		password: password,
@@ -62,13 +66,13 @@ func NewManagement(endpoint, username string, password config.Secret) (*Manageme
 }
 
 // Endpoint is the address that was given.
-func (m *Management) Endpoint() string { return m.endpoint }
+func (m *Client) Endpoint() string { return m.endpoint }
 
 // Username is the user that the calls are made as.
-func (m *Management) Username() string { return m.username }
+func (m *Client) Username() string { return m.username }
 
 // Identity asks the broker who we are. It proves that the address, the user and its rights are good.
-func (m *Management) Identity(ctx context.Context) (User, error) {
+func (m *Client) Identity(ctx context.Context) (User, error) {
 	return answer(m, ctx, func(c *rabbithole.Client) (User, error) {
 		info, err := c.Whoami()
 		if err != nil {
@@ -79,7 +83,7 @@ func (m *Management) Identity(ctx context.Context) (User, error) {
 }
 
 // Version is the broker's version, as 3.10.8.
-func (m *Management) Version(ctx context.Context) (string, error) {
+func (m *Client) Version(ctx context.Context) (string, error) {
 	return answer(m, ctx, func(c *rabbithole.Client) (string, error) {
 		overview, err := c.Overview()
 		if err != nil {
@@ -89,9 +93,17 @@ func (m *Management) Version(ctx context.Context) (string, error) {
 	})
 }
 
+// Alarms fails with the status 503 while the broker takes no messages because memory or disk run short.
+func (m *Client) Alarms(ctx context.Context) error {
+	return m.call(ctx, func(c *rabbithole.Client) error {
+		_, err := c.HealthCheckAlarms()
+		return err
+	})
+}
+
 // Await waits until the API answers us, at most until ctx ends. Only a broker that cannot be reached is waited for: wrong
 // credentials do not get better.
-func (m *Management) Await(ctx context.Context) error {
+func (m *Client) Await(ctx context.Context) error {
 	started := time.Now()
 	for {
 		_, err := m.Identity(ctx)
@@ -111,12 +123,12 @@ func (m *Management) Await(ctx context.Context) error {
 }
 
 // call runs f with a client whose requests are bound to ctx and whose failures are *Error.
-func (m *Management) call(ctx context.Context, f func(*rabbithole.Client) error) error {
+func (m *Client) call(ctx context.Context, f func(*rabbithole.Client) error) error {
 	_, err := answer(m, ctx, func(c *rabbithole.Client) (struct{}, error) { return struct{}{}, f(c) })
 	return err
 }
 
-func answer[T any](m *Management, ctx context.Context, f func(*rabbithole.Client) (T, error)) (T, error) {
+func answer[T any](m *Client, ctx context.Context, f func(*rabbithole.Client) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var none T

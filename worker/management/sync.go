@@ -1,14 +1,12 @@
-package rabbitmq
+package management
 
 import (
 	"context"
 	"fmt"
 	"sync/atomic"
-
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 )
 
-// syncs are the calls of Management.Sync.
+// syncs are the calls of Client.Sync.
 type syncs struct {
 	write func(context.Context) error // nil for a broker that somebody else runs
 	begun atomic.Int64
@@ -16,15 +14,13 @@ type syncs struct {
 	done  int64         // the last one that succeeded, counted as begun is; belongs to whose turn it is
 }
 
-// RunsIn says that the broker is the node in a stack's folder. It is called before the first Sync.
-func (m *Management) RunsIn(d *host.Directory) {
-	m.syncs.write = func(ctx context.Context) error { return Sync(ctx, d) }
-}
+// SyncWith says how the broker is made to write what it knows to disk. It is called before the first Sync.
+func (m *Client) SyncWith(write func(context.Context) error) { m.syncs.write = write }
 
-// Sync makes the broker keep, even if it is killed, what was written before the call (see the function [Sync]). It takes
+// Sync makes the broker keep, even if it is killed, what was written before the call . It takes
 // half a second, so calls that come while another one is at work share the next one. The API itself has no such thing: of
-// a broker that somebody else runs, which is not one of RunsIn, nothing is asked.
-func (m *Management) Sync(ctx context.Context) error {
+// a broker that somebody else runs, for which SyncWith was not called, nothing is asked.
+func (m *Client) Sync(ctx context.Context) error {
 	s := &m.syncs
 	if s.write == nil {
 		return nil

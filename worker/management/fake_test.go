@@ -1,4 +1,4 @@
-package rabbitmq
+package management
 
 import (
 	"encoding/json"
@@ -32,7 +32,7 @@ type fakeBroker struct {
 
 const fakePassword = "fakeAdminPassword"
 
-func newFakeBroker(t *testing.T) (*fakeBroker, *Management) {
+func newFakeBroker(t *testing.T) (*fakeBroker, *Client) {
 	t.Helper()
 	f := &fakeBroker{
 		users:       map[string]map[string]any{"admin": {"name": "admin", "tags": []string{"administrator"}}},
@@ -43,7 +43,7 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *Management) {
 	}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(f.Close)
-	m, err := NewManagement(f.URL, "admin", config.Secret(fakePassword))
+	m, err := New(f.URL, "admin", config.Secret(fakePassword))
 	if err != nil {
 		t.Fatal(err)
 	}

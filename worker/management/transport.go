@@ -1,4 +1,4 @@
-package rabbitmq
+package management
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ const maxAnswer = 32 << 20
 // rabbit-hole hands back responses whose body nobody closes, so each answer is read here and its connection freed.
 type boundTransport struct {
 	ctx context.Context
-	m   *Management
+	m   *Client
 }
 
 // RoundTrip implements http.RoundTripper.

@@ -1,4 +1,4 @@
-package rabbitmq
+package management
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
-func TestNewManagementChecksItsAddress(t *testing.T) {
+func TestNewChecksItsAddress(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ endpoint, want string }{
 		"http":           {"http://127.0.0.1:15672", ""},
@@ -25,7 +25,7 @@ func TestNewManagementChecksItsAddress(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := NewManagement(tc.endpoint, "admin", "pw")
+			_, err := New(tc.endpoint, "admin", "pw")
 			switch {
 			case tc.want == "" && err != nil:
 				t.Fatal(err)
@@ -229,7 +229,7 @@ func TestErrorsSayWhatAndAsWhom(t *testing.T) {
 	t.Parallel()
 	fake, _ := newFakeBroker(t)
 	ctx := context.Background()
-	m, err := NewManagement(fake.URL, "mallory", "guessed-secret")
+	m, err := New(fake.URL, "mallory", "guessed-secret")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestAwait(t *testing.T) {
 	t.Run("not for wrong credentials", func(t *testing.T) {
 		t.Parallel()
 		fake, _ := newFakeBroker(t)
-		m, _ := NewManagement(fake.URL, "admin", "wrong")
+		m, _ := New(fake.URL, "admin", "wrong")
 		if err := m.Await(context.Background()); !errors.Is(err, ErrDenied) {
 			t.Fatalf("got %v, want ErrDenied", err)
 		}
@@ -279,7 +279,7 @@ func TestAwait(t *testing.T) {
 		}
 		address := listener.Addr().String()
 		_ = listener.Close()
-		m, _ := NewManagement("http://"+address, "admin", "x")
+		m, _ := New("http://"+address, "admin", "x")
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
 		err = m.Await(ctx)

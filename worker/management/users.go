@@ -1,4 +1,4 @@
-package rabbitmq
+package management
 
 import (
 	"bytes"
@@ -53,7 +53,7 @@ func (u User) HasPassword(password config.Secret) bool {
 }
 
 // User returns a user, or ErrNotFound.
-func (m *Management) User(ctx context.Context, name string) (User, error) {
+func (m *Client) User(ctx context.Context, name string) (User, error) {
 	return answer(m, ctx, func(c *rabbithole.Client) (User, error) {
 		info, err := c.GetUser(name)
 		if err != nil {
@@ -69,7 +69,7 @@ func (m *Management) User(ctx context.Context, name string) (User, error) {
 }
 
 // Users returns the names of all users.
-func (m *Management) Users(ctx context.Context) ([]string, error) {
+func (m *Client) Users(ctx context.Context) ([]string, error) {
 	return answer(m, ctx, func(c *rabbithole.Client) ([]string, error) {
 		infos, err := c.ListUsers()
 		if err != nil {
@@ -88,7 +88,7 @@ var ErrNoPassword = errors.New("a user is written whole: without a password hash
 
 // PutUser makes or replaces a user. The API replaces the whole user, so the hash must always be there: a call with tags
 // alone is answered with success and locks the user out.
-func (m *Management) PutUser(ctx context.Context, u User) error {
+func (m *Client) PutUser(ctx context.Context, u User) error {
 	if u.PasswordHash == "" {
 		return ErrNoPassword
 	}
@@ -104,7 +104,7 @@ func (m *Management) PutUser(ctx context.Context, u User) error {
 }
 
 // DeleteUser removes a user and its permissions. A user that is not there is success.
-func (m *Management) DeleteUser(ctx context.Context, name string) error {
+func (m *Client) DeleteUser(ctx context.Context, name string) error {
 	return gone(m.call(ctx, func(c *rabbithole.Client) error { return closing(c.DeleteUser(name)) }))
 }
 
@@ -116,7 +116,7 @@ type Permissions struct {
 }
 
 // Permissions returns what a user may do in VHost, or ErrNotFound when nothing was ever granted.
-func (m *Management) Permissions(ctx context.Context, user string) (Permissions, error) {
+func (m *Client) Permissions(ctx context.Context, user string) (Permissions, error) {
 	return answer(m, ctx, func(c *rabbithole.Client) (Permissions, error) {
 		info, err := c.GetPermissionsIn(VHost, user)
 		if err != nil {
@@ -127,7 +127,7 @@ func (m *Management) Permissions(ctx context.Context, user string) (Permissions,
 }
 
 // PutPermissions grants exactly p in VHost.
-func (m *Management) PutPermissions(ctx context.Context, user string, p Permissions) error {
+func (m *Client) PutPermissions(ctx context.Context, user string, p Permissions) error {
 	return m.call(ctx, func(c *rabbithole.Client) error {
 		return closing(c.UpdatePermissionsIn(VHost, user, rabbithole.Permissions(p)))
 	})
