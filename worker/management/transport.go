@@ -90,3 +90,13 @@ func characters(list []int) string {
 	}
 	return text.String()
 }
+
+// get calls what rabbit-hole does not know.
+func (m *Client) get(ctx context.Context, path string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.endpoint+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	request.SetBasicAuth(m.username, m.password.Reveal())
+	return (&boundTransport{ctx: ctx, m: m}).RoundTrip(request)
+}
