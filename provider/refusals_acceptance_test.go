@@ -118,7 +118,7 @@ resource "autopkgtest_worker" "test" {
   delivery_timeout        = "48h"
 }
 `
-		}, `a request may be held for 60h15m(.|\n)*after 48h the broker takes it away(.|\n)*raise the broker's delivery timeout`},
+		}, `a request may be held for 72h15m(.|\n)*after 48h the broker takes it away(.|\n)*raise the broker's delivery timeout`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

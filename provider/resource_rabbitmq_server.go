@@ -50,7 +50,8 @@ func (rabbitMQServerKind) schema(ctx context.Context) schema.Schema {
 			"delivery_timeout": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(config.DurationText(rabbitmq.DefaultDeliveryTimeout)),
 				MarkdownDescription: "How long a worker may hold a request before the broker takes it away and hands it to another: more " +
-					"than three times the `timeout` of the workers. The value is read back from the running node. Default: `48h`.",
+					"than three times the `timeout` of the workers and their `spool_patience`. The value is read back from the running node. " +
+					"Default: `48h`.",
 				Validators: []validator.String{durationAtLeast(time.Minute)},
 			},
 			"port": schema.Int64Attribute{

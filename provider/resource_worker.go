@@ -34,6 +34,7 @@ type workerModel struct {
 	Slots             types.Int64  `tfsdk:"slots"`
 	Timeout           types.String `tfsdk:"timeout"`
 	DrainTimeout      types.String `tfsdk:"drain_timeout"`
+	SpoolPatience     types.String `tfsdk:"spool_patience"`
 	DeliveryTimeout   types.String `tfsdk:"delivery_timeout"`
 }
 
@@ -92,12 +93,19 @@ func (workerKind) schema(ctx context.Context) schema.Schema {
 					"back into the queue. Default: `" + config.DurationText(defaultDrain) + "`.",
 				Validators: []validator.String{durationAtLeast(time.Second)},
 			},
+			"spool_patience": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(config.DurationText(config.DefaultSpoolPatience)),
+				MarkdownDescription: "How long the store may be away before the broker may hand the request of a finished result, which " +
+					"waits in the worker's spool, to another worker. The result itself waits as long as it must. Default: `" +
+					config.DurationText(config.DefaultSpoolPatience) + "`.",
+				Validators: []validator.String{durationAtLeast(time.Second)},
+			},
 			"delivery_timeout": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{durationAtLeast(time.Minute)},
 				MarkdownDescription: "The broker's delivery timeout, as `autopkgtest_rabbitmq_server` has it. Neither a plan nor the " +
-					"worker accepts one that is shorter than a request may be held, which is three times the `timeout` and some " +
-					"minutes: the broker would hand the request of a running test to another worker. Without it nothing is " +
-					"compared, and the worker's log says so.",
+					"worker accepts one that is shorter than a request may be held, which is three times the `timeout`, the pauses " +
+					"between these attempts (15 minutes) and the `spool_patience`: the broker would hand the request of a running test " +
+					"to another worker. Without it nothing is compared, and the plan and the worker's log warn of it.",
 			},
 		}),
 	}
@@ -113,20 +121,32 @@ func (m *workerModel) service() *serviceModel {
 func (workerKind) plan(_ context.Context, p *planning[workerModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
 	p.planBinary(&p.model.Binary, workerName, p.diags)
-	planTimeout(p)
+	planDeliveryTimeout(p)
 	images, known := stringsOf(p.model.Images)
 	if _, err := imageFolder(images); known && err != nil {
 		p.diags.AddAttributeError(path.Root("images"), "The images are in different folders", err.Error())
 	}
 }
 
-// planTimeout refuses what the worker itself refuses when it starts, where both values are known.
-func planTimeout(p *planning[workerModel]) {
-	if p.model.Timeout.IsUnknown() || p.model.DeliveryTimeout.IsUnknown() {
+// planDeliveryTimeout refuses what the worker itself refuses when it starts, where all values are known, and warns where nobody
+// knows how long the broker waits.
+func planDeliveryTimeout(p *planning[workerModel]) {
+	m := p.model
+	if m.Timeout.IsUnknown() || m.SpoolPatience.IsUnknown() || m.DeliveryTimeout.IsUnknown() {
 		return
 	}
-	if err := run.CheckDeliveryTimeout(durationOf(p.model.DeliveryTimeout), durationOf(p.model.Timeout)); err != nil {
-		p.diags.AddAttributeError(path.Root("timeout"), "A test may outlive the broker's patience", err.Error())
+	where, timeout, patience := path.Root("delivery_timeout"), durationOf(m.Timeout), durationOf(m.SpoolPatience)
+	if m.DeliveryTimeout.IsNull() {
+		longest := config.DurationText(run.LongestHold(timeout, patience))
+		p.diags.AddAttributeWarning(where, "The broker's delivery timeout is unknown",
+			"A request may be held for "+longest+". A broker that waits less (RabbitMQ waits 30 minutes unless it is told otherwise) "+
+				"hands it to another worker while its tests run, and they are run again.\n\nSet delivery_timeout: to that of "+
+				"autopkgtest_rabbitmq_server, or to what `rabbitmqctl environment` on the broker's machine says of consumer_timeout, "+
+				"in milliseconds.")
+		return
+	}
+	if err := run.CheckDeliveryTimeout(durationOf(m.DeliveryTimeout), timeout, patience); err != nil {
+		p.diags.AddAttributeError(where, "A request may outlive the broker's patience", err.Error())
 	}
 }
 
@@ -166,6 +186,7 @@ func workerConfiguration(m *workerModel, d *host.Directory) (config.Worker, erro
 		StoreCredentials:  m.StoreCredentials.ValueString(),
 		Slots:             int(m.Slots.ValueInt64()),
 		StateDirectory:    d.ServicePath(workerService, "state"),
+		SpoolPatience:     durationOf(m.SpoolPatience),
 		Timeout:           durationOf(m.Timeout),
 		DrainTimeout:      durationOf(m.DrainTimeout),
 		Images:            folder,
@@ -230,6 +251,7 @@ func (workerKind) imported(_ context.Context, c *call[workerModel]) error {
 	c.model.Contexts = stringSet(contextWords(conf.Contexts))
 	c.model.Slots = types.Int64Value(int64(conf.Slots))
 	c.model.Timeout = types.StringValue(config.DurationText(conf.Timeout))
+	c.model.SpoolPatience = types.StringValue(config.DurationText(conf.SpoolPatience))
 	c.model.DrainTimeout = types.StringValue(config.DurationText(conf.DrainTimeout))
 	c.model.Images = stringSet(imagePaths(conf))
 	return nil

@@ -34,7 +34,7 @@ func files() map[string]file {
 	worker := Worker{
 		BrokerCredentials: "/srv/stack/credentials/worker", StoreCredentials: "/srv/my stack/credentials/swift",
 		Releases: []string{"bookworm", "noble"}, Architectures: []string{"amd64", "i386"}, Contexts: []string{"", "huge"},
-		Weights: map[string]int{"": 5, "ppa": 2, "huge": 1, "upstream": 1}, Slots: 4, SpoolLimit: 20,
+		Weights: map[string]int{"": 5, "ppa": 2, "huge": 1, "upstream": 1}, Slots: 4, SpoolLimit: 20, SpoolPatience: DefaultSpoolPatience,
 		StateDirectory: "/srv/stack/services/worker/data", Timeout: 8 * time.Hour, DrainTimeout: 90 * time.Minute,
 		Backend: "unshare", ListDirectory: "/srv/lists", PPA: DefaultPPA, Limits: DefaultLimits,
 		Images: "/srv/stack/images", HealthListen: "127.0.0.1:20490", DeliveryTimeout: 48 * time.Hour,
@@ -127,7 +127,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Worker{
 		BrokerCredentials: "/a", StoreCredentials: "/b", Releases: []string{"noble"}, Architectures: []string{"amd64"},
-		Contexts: []string{"", "huge", "ppa", "upstream"}, Weights: DefaultWeights, Slots: 1, SpoolLimit: 16,
+		Contexts: []string{"", "huge", "ppa", "upstream"}, Weights: DefaultWeights, Slots: 1, SpoolLimit: 16, SpoolPatience: DefaultSpoolPatience,
 		StateDirectory: "/c", Timeout: 8 * time.Hour, DrainTimeout: 8 * time.Hour, Backend: "unshare", Images: "/d",
 		PPA: DefaultPPA, Limits: DefaultLimits,
 	}

@@ -26,6 +26,7 @@ type Worker struct {
 	Weights        map[string]int // by context: shares when all have requests waiting
 	Slots          int            // tests that run at a time; default 1
 	SpoolLimit     int            // results that may wait for the store; default twice the slots, at least 16
+	SpoolPatience  time.Duration  // how long a result may wait before the broker may give its request away
 	StateDirectory string         // spool, working folders; default DefaultStateDirectory
 	Timeout        time.Duration  // the longest that one test may run; default 8 h
 	DrainTimeout   time.Duration  // how long SIGTERM lets tests run on; default Timeout
@@ -55,6 +56,10 @@ type Worker struct {
 // DefaultTimeout is the longest run when the configuration is silent.
 const DefaultTimeout = 8 * time.Hour
 
+// DefaultSpoolPatience outlasts a night without the store. A result waits longer if it must; this is how long the broker's
+// delivery timeout has to leave its request with us meanwhile.
+const DefaultSpoolPatience = 12 * time.Hour
+
 // DefaultStateDirectory is where a worker keeps its state when the configuration is silent, as upstream's and the one of
 // 2015 are.
 const DefaultStateDirectory = "/var/lib/autopkgtest-cloud/worker"
@@ -72,7 +77,7 @@ var workerSchema = schema{
 	"amqp":  {"credentials_file", "delivery_timeout", "host", "user", "password"},
 	"swift": {"credentials_file", "auth_url", "username", "password", "tenant", "region_name"},
 	"autopkgtest": {
-		"releases", "architectures", "contexts", "weights", "slots", "spool_limit", "state_directory", "timeout",
+		"releases", "architectures", "contexts", "weights", "slots", "spool_limit", "spool_patience", "state_directory", "timeout",
 		"drain_timeout", "backend", "checkout_dir", "extra_args", "setup_command", "setup_command2", "debug",
 		"per_package_config_dir", "big_packages", "long_tests",
 		"retry_delay", // read by nobody, neither here nor upstream
@@ -115,6 +120,7 @@ func parseWorker(path string, content []byte) (Worker, error) {
 		Weights:           d.weights(section, "weights"),
 		Slots:             d.numberOr(section, "slots", 1, 1),
 		StateDirectory:    d.folderOr(section, "state_directory", DefaultStateDirectory),
+		SpoolPatience:     d.duration(section, "spool_patience", DefaultSpoolPatience),
 		Timeout:           d.duration(section, "timeout", DefaultTimeout),
 		CheckoutDir:       d.folderOr(section, "checkout_dir", ""),
 		ExtraArguments:    d.quoted(section, "extra_args"),
@@ -160,6 +166,7 @@ func (w Worker) Bytes() []byte {
 	out.list("weights", weightWords(w.Weights))
 	out.number("slots", w.Slots)
 	out.number("spool_limit", w.SpoolLimit)
+	out.duration("spool_patience", w.SpoolPatience)
 	out.key("state_directory", w.StateDirectory)
 	out.duration("timeout", w.Timeout)
 	out.duration("drain_timeout", w.DrainTimeout)

@@ -34,7 +34,7 @@ func TestWorkerOf2015(t *testing.T) {
 			Tenant: "prod-tests_project", Region: "region-one",
 		},
 		Releases: []string{"precise", "trusty", "vivid", "wily"}, Architectures: []string{"i386", "amd64"},
-		Contexts: []string{"", "huge", "ppa", "upstream"}, Weights: DefaultWeights, Slots: 1, SpoolLimit: 16,
+		Contexts: []string{"", "huge", "ppa", "upstream"}, Weights: DefaultWeights, Slots: 1, SpoolLimit: 16, SpoolPatience: DefaultSpoolPatience,
 		StateDirectory: DefaultStateDirectory, Timeout: DefaultTimeout, DrainTimeout: DefaultTimeout,
 		Backend: "nova", CheckoutDir: "/home/ubuntu/autopkgtest",
 		SetupCommand: "if grep -q trusty /etc/lsb-release; then apt-get install -y build-essential; fi",
@@ -70,7 +70,7 @@ func TestWorkerOfToday(t *testing.T) {
 	}
 	want := Worker{
 		Releases: []string{"jammy", "noble"}, Architectures: []string{HostArchitecture()},
-		Contexts: []string{"", "huge", "ppa", "upstream"}, Weights: DefaultWeights, Slots: 1, SpoolLimit: 16,
+		Contexts: []string{"", "huge", "ppa", "upstream"}, Weights: DefaultWeights, Slots: 1, SpoolLimit: 16, SpoolPatience: DefaultSpoolPatience,
 		StateDirectory: DefaultStateDirectory, Timeout: DefaultTimeout, DrainTimeout: DefaultTimeout,
 		Backend: "lxd", ListDirectory: "/srv/lists/", ExtraArguments: []string{"--apt-default-release=noble updates", "--shell"},
 		SetupCommand:  "/srv/setup-commands/setup-testbed",
@@ -100,7 +100,7 @@ func whole() Worker {
 			AuthURL: "http://keystone.example.com:5000/v2.0", Username: "u", Password: "hunter2", Tenant: "t", Region: "r",
 		},
 		Releases: []string{"noble"}, Architectures: []string{"arm64"}, Contexts: []string{"ppa", ""},
-		Weights: map[string]int{"": 1, "ppa": 2, "huge": 3, "upstream": 1000}, Slots: 7, SpoolLimit: 3, StateDirectory: "/s",
+		Weights: map[string]int{"": 1, "ppa": 2, "huge": 3, "upstream": 1000}, Slots: 7, SpoolLimit: 3, SpoolPatience: DefaultSpoolPatience, StateDirectory: "/s",
 		Timeout: time.Hour, DrainTimeout: 90 * time.Second, Backend: "ssh", CheckoutDir: "/check out",
 		ExtraArguments: []string{"--a", "b c", "", "it's", `"`, `\`, "ä"}, SetupCommand: "one; two", SetupCommand2: "three", Debug: true,
 		ListDirectory: "/l", BigPackages: []string{"a", "b"}, LongTests: []string{"c*"},

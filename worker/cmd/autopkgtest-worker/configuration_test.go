@@ -39,7 +39,7 @@ func TestLoadConfiguration(t *testing.T) {
 	if err == nil {
 		t.Fatal("a delivery timeout that is too short is accepted")
 	}
-	for _, word := range []string{path, "[amqp] delivery_timeout", "[autopkgtest] timeout", "24h15m", "after 20h", "raise", "lower"} {
+	for _, word := range []string{path, "[amqp] delivery_timeout", "[autopkgtest] timeout", "36h15m", "after 20h", "raise", "lower"} {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("error %q does not say %q", err, word)
 		}
@@ -49,11 +49,11 @@ func TestLoadConfiguration(t *testing.T) {
 func TestUnknownDeliveryTimeout(t *testing.T) {
 	t.Parallel()
 	for delivery, told := range map[time.Duration]bool{0: true, 48 * time.Hour: false} {
-		conf := config.Worker{Timeout: 8 * time.Hour, DeliveryTimeout: delivery}
+		conf := config.Worker{Timeout: 8 * time.Hour, SpoolPatience: config.DefaultSpoolPatience, DeliveryTimeout: delivery}
 		var log bytes.Buffer
 		warnOfUnknown(conf, slog.New(slog.NewTextHandler(&log, nil)))
 		for _, text := range []string{log.String(), describeDeliveryTimeout(conf)} {
-			if strings.Contains(text, "unknown") != told || told && !strings.Contains(text, "24h15m") {
+			if strings.Contains(text, "unknown") != told || told && !strings.Contains(text, "36h15m") {
 				t.Errorf("delivery timeout %s: told %q", delivery, text)
 			}
 		}
