@@ -2,9 +2,10 @@ package provider
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -22,7 +23,14 @@ import (
 type rabbitMQServerModel struct {
 	serviceModel
 	DeliveryTimeout types.String `tfsdk:"delivery_timeout"`
+	Listen          types.List   `tfsdk:"listen"`
 	Port            types.Int64  `tfsdk:"port"`
+	TLS             types.Object `tfsdk:"tls"`
+	TLSEndpoint     types.Object `tfsdk:"tls_endpoint"`
+	MemoryWatermark types.String `tfsdk:"memory_watermark"`
+	DiskFreeLimit   types.String `tfsdk:"disk_free_limit"`
+	LogSize         types.String `tfsdk:"log_size"`
+	LogFiles        types.Int64  `tfsdk:"log_files"`
 	Broker          types.Object `tfsdk:"broker"`
 }
 
@@ -42,30 +50,27 @@ func (rabbitMQServerKind) patience(*rabbitMQServerModel) time.Duration          
 func (rabbitMQServerKind) planRemoval(context.Context, *call[rabbitMQServerModel]) {}
 
 func (rabbitMQServerKind) schema(ctx context.Context) schema.Schema {
+	attributes := map[string]schema.Attribute{
+		"delivery_timeout": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString(config.DurationText(rabbitmq.DefaultDeliveryTimeout)),
+			MarkdownDescription: "How long a worker may hold a request before the broker takes it away and hands it to another: more " +
+				"than three times the `timeout` of the workers and their `spool_patience`. The value is read back from the running node. " +
+				"Default: `48h`.",
+			Validators: []validator.String{deliveryTimeout()},
+		},
+		"broker": schema.SingleNestedAttribute{
+			Computed: true, Attributes: computedBroker(),
+			MarkdownDescription: "The broker, as other resources take it.",
+			PlanModifiers:       []planmodifier.Object{objectplanmodifier.UseStateForUnknown()},
+		},
+	}
+	maps.Copy(attributes, listenAttributes())
+	maps.Copy(attributes, limitAttributes())
 	return schema.Schema{
 		MarkdownDescription: "A message broker in the stack's folder: RabbitMQ on this machine, supervised and without root. It has " +
 			"an administrator with a generated password, and no user `guest`.\n\nRequests that wait exist nowhere else: its " +
 			"data is what one backs up.",
-		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
-			"delivery_timeout": schema.StringAttribute{
-				Optional: true, Computed: true, Default: stringdefault.StaticString(config.DurationText(rabbitmq.DefaultDeliveryTimeout)),
-				MarkdownDescription: "How long a worker may hold a request before the broker takes it away and hands it to another: more " +
-					"than three times the `timeout` of the workers and their `spool_patience`. The value is read back from the running node. " +
-					"Default: `48h`.",
-				Validators: []validator.String{durationAtLeast(time.Minute)},
-			},
-			"port": schema.Int64Attribute{
-				Optional: true,
-				MarkdownDescription: "Port of AMQP on the stack's own loopback address. britney and other tools ignore any but the " +
-					"default, 5672.",
-				Validators: []validator.Int64{int64validator.Between(1, 65535)},
-			},
-			"broker": schema.SingleNestedAttribute{
-				Computed: true, Attributes: computedBroker(),
-				MarkdownDescription: "The broker, as other resources take it.",
-				PlanModifiers:       []planmodifier.Object{objectplanmodifier.UseStateForUnknown()},
-			},
-		}),
+		Attributes: serviceAttributes(ctx, attributes),
 	}
 }
 
@@ -76,12 +81,12 @@ func (m *rabbitMQServerModel) service() *serviceModel {
 	return &m.serviceModel
 }
 
-func (m *rabbitMQServerModel) settings() rabbitmq.Settings {
-	return rabbitmq.Settings{DeliveryTimeout: durationOf(m.DeliveryTimeout), Port: int(m.Port.ValueInt64())}
-}
-
 func (rabbitMQServerKind) plan(ctx context.Context, p *planning[rabbitMQServerModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
+	p.model.planSettings(ctx, p)
+	if p.model.TLS.IsNull() {
+		p.model.TLSEndpoint = types.ObjectNull(tlsEndpointTypes)
+	}
 	if p.state == nil {
 		return
 	}
@@ -90,8 +95,12 @@ func (rabbitMQServerKind) plan(ctx context.Context, p *planning[rabbitMQServerMo
 		p.warnOfLoss(ctx, p.state.Broker, "the broker in "+p.state.path(),
 			"The apply begins with an empty broker: users come back with the passwords in their files, queues come back empty.")
 	}
-	if !p.state.Port.Equal(p.model.Port) {
+	moved := !p.state.Port.Equal(p.model.Port) || !p.state.Listen.Equal(p.model.Listen)
+	if moved {
 		p.model.Broker = types.ObjectUnknown(brokerTypes)
+	}
+	if !p.model.TLS.IsNull() && (moved || !p.state.TLS.Equal(p.model.TLS)) {
+		p.model.TLSEndpoint = types.ObjectUnknown(tlsEndpointTypes)
 	}
 }
 
@@ -102,14 +111,14 @@ func (rabbitMQServerKind) ensure(ctx context.Context, c *call[rabbitMQServerMode
 	}
 	// What holds data was not begun by us, whatever became of its manifest.
 	begun := began(d, rabbitmq.Service) && !rabbitmq.HoldsData(d)
-	info, err := rabbitmq.Apply(ctx, d, c.model.settings())
+	info, err := rabbitmq.Apply(ctx, d, c.model.settings(ctx))
 	if err != nil {
-		return c.undo(ctx, d, atPort(err), begun, func(ctx context.Context) error { return rabbitmq.Withdraw(ctx, d) })
+		return c.undo(ctx, d, atSetting(err), begun, func(ctx context.Context) error { return rabbitmq.Withdraw(ctx, d) })
 	}
 	if info.Warning != "" {
 		c.diags.AddAttributeWarning(path.Root("port"), "Not every client can reach the broker", info.Warning+".")
 	}
-	c.model.Broker = brokerObject(info)
+	c.model.Broker, c.model.TLSEndpoint = brokerObject(info), tlsEndpoint(info)
 	return nil
 }
 
@@ -136,7 +145,7 @@ func (rabbitMQServerKind) inspect(ctx context.Context, c *call[rabbitMQServerMod
 		c.model.Broker = withoutIncarnation(c.model.Broker)
 		return absentFolder(c.model.path()), nil
 	}
-	info, err := rabbitmq.Inspect(ctx, d, c.model.settings())
+	info, err := rabbitmq.Inspect(ctx, d, c.model.settings(ctx))
 	if err != nil {
 		return finding{}, err
 	}
@@ -144,10 +153,7 @@ func (rabbitMQServerKind) inspect(ctx context.Context, c *call[rabbitMQServerMod
 		c.model.Broker = withoutIncarnation(c.model.Broker)
 		return absentService("broker", d.ServicePath(rabbitmq.Service)), nil
 	}
-	if c.model.DeliveryTimeout.IsNull() { // after an import
-		c.model.DeliveryTimeout = types.StringValue(config.DurationText(info.DeliveryTimeout))
-	}
-	c.model.Broker = brokerObject(info)
+	c.model.Broker, c.model.TLSEndpoint = brokerObject(info), tlsEndpoint(info)
 	if info.Problem == "" {
 		c.rememberBroker(ctx, info)
 	}
@@ -187,6 +193,39 @@ func (rabbitMQServerKind) remove(ctx context.Context, c *call[rabbitMQServerMode
 	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return rabbitmq.Withdraw(ctx, d) })
 }
 
-func (rabbitMQServerKind) imported(context.Context, *call[rabbitMQServerModel]) error {
-	return nil // the Read that follows fills in the rest
+// imported reads back what the node is configured with. Whether it has TLS, and with whose certificate, is the configuration's
+// to say: the plan after the import shows it.
+func (rabbitMQServerKind) imported(_ context.Context, c *call[rabbitMQServerModel]) error {
+	c.model.TLS = types.ObjectNull(tlsTypes())
+	c.model.TLSEndpoint = types.ObjectNull(tlsEndpointTypes)
+	d, err := c.open(c.model.path())
+	if d == nil || err != nil {
+		return err
+	}
+	s, err := rabbitmq.Configured(d)
+	if err != nil || s.DeliveryTimeout == 0 {
+		return err
+	}
+	c.model.DeliveryTimeout = types.StringValue(config.DurationText(s.DeliveryTimeout))
+	c.model.Listen = stringList(s.Listen)
+	if s.Port != 0 {
+		c.model.Port = types.Int64Value(int64(s.Port))
+	}
+	c.model.MemoryWatermark = types.StringValue(s.Memory.String())
+	c.model.DiskFreeLimit = types.StringValue(config.Size(s.Reserve).String())
+	c.model.LogSize = types.StringValue(config.Size(s.Log.Bytes).String())
+	c.model.LogFiles = types.Int64Value(int64(s.Log.Files))
+	return nil
+}
+
+// atSetting says which attribute an error of an apply concerns.
+func atSetting(err error) error {
+	var field *rabbitmq.FieldError
+	switch {
+	case errors.As(err, &field):
+		return at(path.Root("tls").AtName(string(field.Field)), err)
+	case errors.Is(err, host.ErrNoSpace):
+		return at(path.Root("disk_free_limit"), err)
+	}
+	return atPort(err)
 }

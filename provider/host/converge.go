@@ -108,7 +108,9 @@ func (c *convergence) checkPorts(context.Context) error {
 			if err != nil {
 				return err
 			}
-			if by := listenerOf(ip, port); !slices.Contains(own, all[by.pid].mark) {
+			found := listenersOf(ip, port)
+			ours := func(by socket) bool { return slices.Contains(own, all[by.pid].mark) }
+			if len(found) == 0 || slices.ContainsFunc(found, func(by socket) bool { return !ours(by) }) {
 				return fmt.Errorf("process %s cannot start: %w", p.Name, problem)
 			}
 		}

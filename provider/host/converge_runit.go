@@ -11,7 +11,7 @@ import (
 // runit writes the runit folders of all processes, each complete before a supervisor hears of it.
 func (c *convergence) runit(context.Context) error {
 	for _, p := range c.s.Processes {
-		if err := c.logService(p.Name); err != nil {
+		if err := c.logService(p); err != nil {
 			return err
 		}
 		contents, err := c.inputs(p)
@@ -67,7 +67,8 @@ func (c *convergence) runScript(p Process, contents [][]byte) error {
 	return err
 }
 
-func (c *convergence) logService(name string) error {
+func (c *convergence) logService(p Process) error {
+	name := p.Name
 	script, err := c.d.renderLog(name)
 	if err != nil {
 		return err
@@ -75,7 +76,7 @@ func (c *convergence) logService(name string) error {
 	if err := c.d.mkdirAll(c.root, filepath.Join("log", name), 0o700); err != nil {
 		return err
 	}
-	newConfig, err := c.d.WriteFile(filepath.Join("log", name, "config"), []byte(logConfig), 0o644)
+	newConfig, err := c.d.WriteFile(filepath.Join("log", name, "config"), []byte(p.Log.Filled().config()), 0o644)
 	if err != nil {
 		return err
 	}

@@ -119,3 +119,12 @@ func taken(thing string, by socket) error {
 	return &Problem{Kind: ErrPortTaken, Thing: thing, Cause: "is taken by " + by.String(),
 		WayOut: "End that program if it is not needed, or choose another port."}
 }
+
+// CheckAddress refuses an IP address that this machine does not have.
+func CheckAddress(address string) error {
+	if err := tryListen(address, 0); err != nil {
+		return &Problem{Kind: ErrInvalid, Thing: fmt.Sprintf("the address %q", address), Cause: "cannot be listened on", Err: err,
+			WayOut: "Use an address of this machine; `ip address` shows them."}
+	}
+	return nil
+}

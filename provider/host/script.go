@@ -49,9 +49,6 @@ export {{.Mark}}
 exec svlogd -tt {{.Folder}}
 `))
 
-// logConfig: up to six files of 10 MB for each process.
-const logConfig = "s10000000\nn5\n"
-
 // logMark is the ProcessMark of a process's svlogd.
 func logMark(process string) string { return process + "/log" }
 

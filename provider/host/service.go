@@ -59,6 +59,8 @@ type Process struct {
 	// that a taken port is ErrPortTaken instead of a process that dies again and again. An address that a process of
 	// this service has is fine: it is about to be replaced, or just what we want.
 	Listen []string
+	// Log bounds what is kept of what the process says. The zero value is the default.
+	Log LogLimit
 	// StopWait is how long the process may take after TERM before it is killed; 10 s when zero.
 	StopWait time.Duration
 }

@@ -35,27 +35,35 @@ func (s socket) String() string {
 	return "a process of user " + name
 }
 
-// listenerOf finds who listens on address:port, also by listening on all addresses.
+// listenerOf finds one who listens on address:port, also by listening on all addresses.
 func listenerOf(address string, port int) socket {
-	want, err := netip.ParseAddr(address)
-	if err != nil {
-		return socket{}
-	}
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		if s, ok := searchTable(table, want, port); ok {
-			s.pid, s.name = socketOwner(s.inode)
-			return s
-		}
+	if all := listenersOf(address, port); len(all) > 0 {
+		return all[0]
 	}
 	return socket{}
 }
 
+// listenersOf finds all who are in the way of listening on address:port. For all addresses these can be several.
+func listenersOf(address string, port int) (all []socket) {
+	want, err := netip.ParseAddr(address)
+	if err != nil {
+		return nil
+	}
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		for _, s := range searchTable(table, want, port) {
+			s.pid, s.name = socketOwner(s.inode)
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // searchTable reads the kernel's table of sockets (Documentation/networking/proc_net_tcp.rst): "sl local_address
 // rem_address st ... uid timeout inode", addresses in hexadecimal, state 0A is listening.
-func searchTable(table string, want netip.Addr, port int) (socket, bool) {
+func searchTable(table string, want netip.Addr, port int) (found []socket) {
 	file, err := os.Open(table)
 	if err != nil {
-		return socket{}, false
+		return nil
 	}
 	defer file.Close()
 	for lines := bufio.NewScanner(file); lines.Scan(); {
@@ -64,13 +72,15 @@ func searchTable(table string, want netip.Addr, port int) (socket, bool) {
 			continue
 		}
 		address, ok := parseSocketAddress(fields[1])
-		if !ok || int(address.Port()) != port || address.Addr() != want && !address.Addr().IsUnspecified() {
+		if !ok || int(address.Port()) != port ||
+			address.Addr() != want && !address.Addr().IsUnspecified() && !want.IsUnspecified() {
 			continue
 		}
-		uid, err := strconv.Atoi(fields[7])
-		return socket{inode: fields[9], user: uid}, err == nil
+		if uid, err := strconv.Atoi(fields[7]); err == nil {
+			found = append(found, socket{inode: fields[9], user: uid})
+		}
 	}
-	return socket{}, false
+	return found
 }
 
 // parseSocketAddress reads "0100007F:1628". The address is made of 32-bit words in the byte order of the machine.

@@ -1,5 +1,6 @@
 // Package rabbitmq keeps a RabbitMQ node in a stack's folder: processes below the stack's supervisor, run as the stack's
-// account, that listen on loopback only and keep everything below services/rabbitmq. Start reading at [Apply].
+// account, that listen on loopback unless told otherwise and keep everything below services/rabbitmq. Start reading at
+// [Apply].
 //
 // The package knows nothing of Terraform. What lives in a broker, whoever installed it, is set up with worker/management. It
 // does not make clusters.
@@ -23,6 +24,9 @@ const DefaultDeliveryTimeout = 48 * time.Hour
 // shortestDeliveryTimeout is the interval at which a node looks for overdue deliveries.
 const shortestDeliveryTimeout = time.Minute
 
+// longestDeliveryTimeout is a year. Erlang's timers know no more than 49 days, but a node compares times instead.
+const longestDeliveryTimeout = 365 * 24 * time.Hour
+
 // DefaultReserve is five times RabbitMQ's own default, which is less than what it writes before it looks again.
 const DefaultReserve = 256 << 20
 
@@ -31,11 +35,32 @@ type Settings struct {
 	// DeliveryTimeout is how long a request may stay unacknowledged before the node takes it away from its worker. Zero
 	// means DefaultDeliveryTimeout.
 	DeliveryTimeout time.Duration
-	// Port is AMQP's, on the stack's own address. Zero means what the stack's folder has chosen, normally 5672.
+	// Listen are the IP addresses on which AMQP is spoken; the first is told to clients. Empty means the stack's own, on
+	// loopback.
+	Listen []string
+	// Port is AMQP's. Zero means 5672 or, on the stack's own address, what its folder has chosen, which is normally the same.
 	Port int
+	// TLS is nil if there is none.
+	TLS *TLS
+	// Memory is where the node begins to hold publishers back. Zero means DefaultWatermark.
+	Memory Watermark
 	// Reserve is the room in bytes that the node leaves free on its file system: with less it takes no messages. Zero
 	// means DefaultReserve.
 	Reserve uint64
+	// Log bounds what is kept of the node's log. Zero means host's default.
+	Log host.LogLimit
+}
+
+// CheckDeliveryTimeout refuses what a node cannot be told, or takes for something else.
+func CheckDeliveryTimeout(timeout time.Duration) error {
+	if timeout >= shortestDeliveryTimeout && timeout <= longestDeliveryTimeout && timeout%time.Millisecond == 0 {
+		return nil
+	}
+	return &host.Problem{
+		Kind: host.ErrInvalid, Thing: "the delivery timeout " + timeout.String(), Cause: "cannot be used",
+		WayOut: fmt.Sprintf("Use %s to %s, in whole milliseconds, and more than the longest test may take", shortestDeliveryTimeout,
+			longestDeliveryTimeout),
+	}
 }
 
 func (s Settings) filled() (Settings, error) {
@@ -45,12 +70,18 @@ func (s Settings) filled() (Settings, error) {
 	if s.Reserve == 0 {
 		s.Reserve = DefaultReserve
 	}
-	if s.DeliveryTimeout < shortestDeliveryTimeout || s.DeliveryTimeout%time.Millisecond != 0 {
-		return s, &host.Problem{
-			Kind: host.ErrInvalid, Thing: "the delivery timeout " + s.DeliveryTimeout.String(), Cause: "cannot be used",
-			WayOut: "Use at least " + shortestDeliveryTimeout.String() + ", in whole milliseconds, " +
-				"and more than the longest test may take",
-		}
+	if s.Memory == (Watermark{}) {
+		s.Memory = DefaultWatermark
+	}
+	if s.TLS != nil {
+		filled := s.TLS.filled()
+		s.TLS = &filled
+	}
+	if err := CheckListen(s.Listen); err != nil {
+		return s, err
+	}
+	if err := CheckDeliveryTimeout(s.DeliveryTimeout); err != nil {
+		return s, err
 	}
 	if s.Port < 0 || s.Port > 65535 {
 		return s, &host.Problem{
@@ -73,6 +104,12 @@ type Info struct {
 	Port int
 	// ManagementURL is the address of the management API, for management.New.
 	ManagementURL string
+	// AMQPS is where AMQP is spoken over TLS, HOST:PORT; empty where it is not.
+	AMQPS string
+	// ManagementTLSURL is the address of the management API for other machines; empty if it is on loopback only.
+	ManagementTLSURL string
+	// AuthorityFile is the certificate that vouches for the node, for clients over TLS.
+	AuthorityFile string
 	// CredentialsFile is the path of the administrator's credentials, for config.ReadBroker; readable by the stack's
 	// account alone.
 	CredentialsFile string
@@ -90,6 +127,16 @@ func info(d *host.Directory, s Settings) Info {
 		Host: address, Port: port,
 		ManagementURL:   "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(d.Port(host.RoleManagement))),
 		CredentialsFile: d.Path(administratorFile),
+	}
+	if len(s.Listen) > 0 {
+		i.Host, i.Port, standard = reachable(d, s.Listen[0]), host.AMQPPort, true
+	}
+	if s.TLS != nil {
+		i.AMQPS = endpoint{i.Host, s.TLS.Port}.String()
+		i.AuthorityFile = d.ServicePath(Service, authorityFile)
+		if s.TLS.Management != "" {
+			i.ManagementTLSURL = "https://" + endpoint{reachable(d, s.TLS.Management), s.TLS.ManagementPort}.String()
+		}
 	}
 	switch {
 	case s.Port != 0:

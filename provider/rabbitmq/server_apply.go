@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,7 +29,7 @@ func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	if err := checkPrograms(); err != nil {
+	if err := CheckInstalled(); err != nil {
 		return Info{}, err
 	}
 	i := info(d, s)
@@ -52,12 +50,13 @@ func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 	return i, nil
 }
 
-// finish does what takes a node that runs: the administrator, and reading back the delivery timeout. Both go through
+// finish does what takes a node that runs: the administrator, the certificate, and reading back the delivery timeout. All go through
 // rabbitmqctl, which needs half a second to start, so they go together.
 func finish(ctx context.Context, d *host.Directory, n node, i Info, password config.Secret) (time.Duration, error) {
 	var timeout time.Duration
 	together, ctx := errgroup.WithContext(ctx)
 	together.Go(func() error { return ensureAdministrator(ctx, d, n, i, password) })
+	together.Go(func() error { return ensureCertificate(ctx, d, n, i) })
 	together.Go(func() (err error) {
 		timeout, err = nodeDeliveryTimeout(ctx, d, n)
 		return err
@@ -133,6 +132,11 @@ func remembered(d *host.Directory, s Settings, i Info) (config.Secret, node, err
 		return "", node{}, err
 	}
 	n := where(d, s, i)
+	if s.TLS != nil {
+		if n.Material, err = wantedMaterial(d, s, time.Now()); err != nil {
+			return "", node{}, err
+		}
+	}
 	if n.Cookie, err = readCookie(d); err != nil {
 		return "", node{}, err
 	}
@@ -144,15 +148,28 @@ func remembered(d *host.Directory, s Settings, i Info) (config.Secret, node, err
 
 // where says what the folder and the settings decide.
 func where(d *host.Directory, s Settings, i Info) node {
-	return node{
+	addresses := s.Listen
+	if len(addresses) == 0 {
+		addresses = []string{i.Host}
+	}
+	n := node{
 		Folder:          d.ServicePath(Service),
-		AMQP:            net.JoinHostPort(i.Host, strconv.Itoa(i.Port)),
+		Plain:           endpoints(addresses, i.Port),
 		Management:      d.Port(host.RoleManagement),
 		Distribution:    d.Port(host.RoleDistribution),
 		EPMD:            d.Port(host.RoleEPMD),
 		DeliveryTimeout: s.DeliveryTimeout,
+		Memory:          s.Memory,
 		Reserve:         s.Reserve,
+		Log:             s.Log,
 	}
+	if s.TLS != nil {
+		n.Secure = endpoints(addresses, s.TLS.Port)
+		if s.TLS.Management != "" {
+			n.SecureManagement = &endpoint{s.TLS.Management, s.TLS.ManagementPort}
+		}
+	}
+	return n
 }
 
 // readCookie is empty if there is none.

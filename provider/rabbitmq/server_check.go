@@ -1,8 +1,11 @@
 package rabbitmq
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -41,6 +44,24 @@ func enoughRoom(folder string, free, reserve uint64) error {
 		Cause:  fmt.Sprintf("has %d MiB left; with less than %d MiB the broker takes no messages", free>>20, reserve>>20),
 		WayOut: fmt.Sprintf("Make room until %d MiB are free, or choose a folder on another disk", 2*reserve>>20),
 	}
+}
+
+// roomFor is the same for a folder that may have to be made.
+func roomFor(folder string) (uint64, error) {
+	free, err := room(folder)
+	if errors.Is(err, fs.ErrNotExist) && folder != "/" {
+		return roomFor(filepath.Dir(folder))
+	}
+	return free, err
+}
+
+// memory is what this machine has.
+func memory() (uint64, error) {
+	var s unix.Sysinfo_t
+	if err := unix.Sysinfo(&s); err != nil {
+		return 0, fmt.Errorf("ask for the machine's memory: %w", err)
+	}
+	return uint64(s.Totalram) * uint64(s.Unit), nil
 }
 
 // room is what the file system has left for users.

@@ -41,24 +41,37 @@ const definitions = `{"vhosts":[{"name":"` + management.VHost + `"}]}` + "\n"
 //go:embed files/rabbitmq.conf
 var nodeConfigurationText string
 
-var nodeConfiguration = template.Must(template.New("rabbitmq.conf").Parse(nodeConfigurationText))
+var nodeConfiguration = template.Must(template.New("rabbitmq.conf").Funcs(template.FuncMap{
+	"add": func(n int) int { return n + 1 }, // the configuration counts from one
+}).Parse(nodeConfigurationText))
 
 // node is where and with which secrets a node runs: all that definition needs. The template reads it.
 type node struct {
 	Folder          string // of the service, absolute
-	AMQP            string // host:port
-	Management      int    // ports on 127.0.0.1
+	Plain           []endpoint
+	Secure          []endpoint // over TLS; needs Material
+	Management      int        // ports on 127.0.0.1
 	Distribution    int
 	EPMD            int
 	Cookie          config.Secret // what lets other Erlang nodes in, among them rabbitmqctl
 	DeliveryTimeout time.Duration
+	Memory          Watermark
 	Reserve         uint64
+	Log             host.LogLimit
+
+	SecureManagement *endpoint // over TLS, for other machines
+	Material         material
 }
 
 func (n node) path(name string) string { return filepath.Join(n.Folder, name) }
 
 // Definitions is the path that the template writes.
 func (n node) Definitions() string { return n.path("etc/definitions.json") }
+
+// Authority, Certificate and Key are paths that the template writes.
+func (n node) Authority() string   { return n.path(authorityFile) }
+func (n node) Certificate() string { return n.path(certificateFile) }
+func (n node) Key() string         { return n.path(serverKeyFile) }
 
 // definition says what the node consists of. It depends on nothing but n, so that a plan can tell whether what is in the
 // folder is what an apply would put there.
@@ -67,16 +80,24 @@ func definition(n node) (host.Service, error) {
 	if err := nodeConfiguration.Execute(&text, n); err != nil {
 		return host.Service{}, fmt.Errorf("write rabbitmq.conf: %w", err)
 	}
+	files := []host.File{
+		{Name: "etc/rabbitmq.conf", Content: text.Bytes()},
+		{Name: "etc/rabbitmq-env.conf"},
+		{Name: "etc/enabled_plugins", Content: []byte("[rabbitmq_management].\n")},
+		{Name: "etc/definitions.json", Content: []byte(definitions)},
+		{Name: cookieFile, Content: []byte(n.Cookie.Reveal()), Perm: 0o400, Secret: true},
+	}
+	var reads []string
+	for _, file := range files {
+		reads = append(reads, file.Name)
+	}
+	if len(n.Secure) > 0 {
+		files = append(files, n.Material.files()...)
+	}
 	return host.Service{
-		Name:   Service,
-		Format: nodeFormat,
-		Files: []host.File{
-			{Name: "etc/rabbitmq.conf", Content: text.Bytes()},
-			{Name: "etc/rabbitmq-env.conf"},
-			{Name: "etc/enabled_plugins", Content: []byte("[rabbitmq_management].\n")},
-			{Name: "etc/definitions.json", Content: []byte(definitions)},
-			{Name: cookieFile, Content: []byte(n.Cookie.Reveal()), Perm: 0o400, Secret: true},
-		},
+		Name:    Service,
+		Format:  nodeFormat,
+		Files:   files,
 		Folders: []string{"log"},
 		Data:    []string{"data"},
 		Processes: []host.Process{
@@ -91,12 +112,24 @@ func definition(n node) (host.Service, error) {
 				Name:   "rabbitmq",
 				Argv:   []string{serverProgram},
 				Env:    n.environment(),
-				Listen: []string{n.AMQP, loopback(n.Management), loopback(n.Distribution)},
+				Reads:  reads,
+				Listen: n.listens(),
+				Log:    n.Log,
 				// It needs six seconds, five of which it waits for its own management plugin; more with full queues.
 				StopWait: time.Minute,
 			},
 		},
 	}, nil
+}
+
+// listens are all addresses of the node.
+func (n node) listens() []string {
+	all := append(addressesOf(n.Plain), loopback(n.Management), loopback(n.Distribution))
+	all = append(all, addressesOf(n.Secure)...)
+	if n.SecureManagement != nil {
+		all = append(all, n.SecureManagement.String())
+	}
+	return all
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

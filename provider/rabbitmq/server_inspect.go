@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -38,9 +37,11 @@ func Inspect(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 	if i.Incarnation, err = readIncarnation(d); err != nil {
 		return Info{}, err
 	}
-	if i.DeliveryTimeout, err = configuredDeliveryTimeout(d); err != nil {
+	configured, err := Configured(d)
+	if err != nil {
 		return Info{}, err
 	}
+	i.DeliveryTimeout = configured.DeliveryTimeout
 	if i.Problem, err = problem(ctx, d, s, i, found); err != nil {
 		return Info{}, err
 	}
@@ -60,8 +61,15 @@ func problem(ctx context.Context, d *host.Directory, s Settings, i Info, found h
 	if found.Problem != "" {
 		return found.Problem, nil
 	}
-	if name, err := differs(d, where(d, s, i)); err != nil || name != "" {
-		return fmt.Sprintf("the file %s is not as this version and these settings write it", d.ServicePath(Service, name)), err
+	n := where(d, s, i)
+	if s.TLS != nil {
+		text, err := n.keep(d, s, time.Now())
+		if err != nil || text != "" {
+			return text, err
+		}
+	}
+	if name, err := differs(d, n); err != nil || name != "" {
+		return fmt.Sprintf("the file %s is not as this version and these settings write it", name), err
 	}
 	free, err := room(d.ServicePath(Service, "data"))
 	if err != nil {
@@ -71,7 +79,7 @@ func problem(ctx context.Context, d *host.Directory, s Settings, i Info, found h
 		return fmt.Sprintf("the broker takes no messages: the file system of %s has %d MiB left, less than the %d MiB of "+
 			"its reserve", d.ServicePath(Service), free>>20, s.Reserve>>20), nil
 	}
-	text := unserved(ctx, d, i, password)
+	text := unserved(ctx, d, n, i, password)
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
@@ -79,10 +87,13 @@ func problem(ctx context.Context, d *host.Directory, s Settings, i Info, found h
 }
 
 // unserved says what the running node does not do; empty if it does its work.
-func unserved(ctx context.Context, d *host.Directory, i Info, password config.Secret) string {
+func unserved(ctx context.Context, d *host.Directory, n node, i Info, password config.Secret) string {
 	serves, err := administratorServes(ctx, i, password)
 	if err == nil {
 		err = answersAMQP(ctx, net.JoinHostPort(i.Host, strconv.Itoa(i.Port)))
+	}
+	if err == nil && i.AMQPS != "" {
+		err = answersTLS(ctx, d, i, n)
 	}
 	switch {
 	case err != nil:
@@ -105,6 +116,33 @@ func unserved(ctx context.Context, d *host.Directory, i Info, password config.Se
 	return ""
 }
 
+// keep gives the node the certificate that it shall have, or says what an apply does about it.
+func (n *node) keep(d *host.Directory, s Settings, now time.Time) (string, error) {
+	if s.TLS.Given() {
+		var err error
+		n.Material, err = wantedMaterial(d, s, now)
+		var field *FieldError
+		if errors.As(err, &field) {
+			return err.Error(), nil
+		}
+		return "", err
+	}
+	kept, err := keptMaterial(d)
+	if err != nil {
+		return "", err
+	}
+	n.Material = kept
+	leaf, err := kept.leaf(now)
+	switch {
+	case err != nil:
+		return "the broker's certificate " + d.ServicePath(Service, certificateFile) + " cannot be used: " + err.Error(), nil
+	case !kept.fresh(s.names(d), now):
+		return fmt.Sprintf("the broker's certificate ends on %s, or is not for all names that it should; an apply renews it",
+			leaf.NotAfter.UTC().Format(time.DateOnly)), nil
+	}
+	return "", nil
+}
+
 // differs names the first file that an apply would write anew.
 func differs(d *host.Directory, n node) (string, error) {
 	var err error
@@ -118,34 +156,16 @@ func differs(d *host.Directory, n node) (string, error) {
 	for _, file := range wanted.Files {
 		content, err := d.ReadFile(serviceFile(file.Name))
 		if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.Equal(content, file.Content) {
-			return file.Name, nil
+			return d.ServicePath(Service, file.Name), nil
 		}
 		if err != nil {
 			return "", err
 		}
 	}
+	for _, process := range wanted.Processes {
+		if limit, err := d.LogLimit(process.Name); err != nil || limit != process.Log.Filled() {
+			return d.Path("log", process.Name, "config"), err
+		}
+	}
 	return "", nil
-}
-
-var configuredTimeout = regexp.MustCompile(`(?m)^consumer_timeout = ([0-9]+)$`)
-
-// configuredDeliveryTimeout is zero if the configuration is lost.
-func configuredDeliveryTimeout(d *host.Directory) (time.Duration, error) {
-	content, err := d.ReadFile(serviceFile("etc/rabbitmq.conf"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, err
-	}
-	return parseDeliveryTimeout(content), nil
-}
-
-func parseDeliveryTimeout(content []byte) time.Duration {
-	match := configuredTimeout.FindSubmatch(content)
-	if match == nil {
-		return 0
-	}
-	milliseconds, err := strconv.ParseInt(string(match[1]), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(milliseconds) * time.Millisecond
 }

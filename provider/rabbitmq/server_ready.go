@@ -34,6 +34,41 @@ func awaitReady(ctx context.Context, d *host.Directory, i Info) error {
 	})
 }
 
+// ensureCertificate has a node that runs show the certificate that lies in its folder, without a restart. It keeps those that it
+// has read for two minutes.
+func ensureCertificate(ctx context.Context, d *host.Directory, n node, i Info) error {
+	if i.AMQPS == "" || answersTLS(ctx, d, i, n) == nil {
+		return nil
+	}
+	if err := retry(ctx, administratorLimit, func(ctx context.Context) error {
+		_, err := control(ctx, d, n, nil, "eval", "ssl:clear_pem_cache().")
+		return err
+	}); err != nil {
+		return fmt.Errorf("have the broker read its certificate: %w", err)
+	}
+	return d.WaitReady(ctx, "the broker's TLS", "rabbitmq", administratorLimit, func(ctx context.Context) error {
+		return answersTLS(ctx, d, i, n)
+	})
+}
+
+// answersTLS says whether the node shows the certificate that lies in its folder, wherever it speaks TLS.
+func answersTLS(ctx context.Context, d *host.Directory, i Info, n node) error {
+	certificate, err := d.ReadFile(serviceFile(certificateFile))
+	if err != nil {
+		return err
+	}
+	all := []string{i.AMQPS}
+	if n.SecureManagement != nil {
+		all = append(all, endpoint{reachable(d, n.SecureManagement.address), n.SecureManagement.port}.String())
+	}
+	for _, address := range all {
+		if err := presents(ctx, address, certificate); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 var probeClient = &http.Client{Timeout: answerLimit, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // answersHTTP says whether the management API is there: without credentials it says 401.

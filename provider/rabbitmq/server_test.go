@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
@@ -157,19 +159,27 @@ func answerOnce(listener net.Listener, answer string) error {
 	return err
 }
 
-func TestConfiguredDeliveryTimeoutIsTheWritten(t *testing.T) {
+func TestConfigurationIsReadBack(t *testing.T) {
 	t.Parallel()
 	n := exampleNode()
-	n.DeliveryTimeout = 25 * time.Hour
-	for _, file := range exampleDefinition(t, n).Files {
-		if file.Name == "etc/rabbitmq.conf" {
-			if got := parseDeliveryTimeout(file.Content); got != n.DeliveryTimeout {
-				t.Errorf("read back %s, wrote %s", got, n.DeliveryTimeout)
+	n.DeliveryTimeout, n.Reserve = 25*time.Hour, 1<<30
+	n.Plain = endpoints([]string{"192.0.2.1", "::1"}, 5673)
+	for _, memory := range []Watermark{{Percent: 33}, {Bytes: 2 << 30}} {
+		n.Memory = memory
+		want := Settings{
+			DeliveryTimeout: n.DeliveryTimeout, Reserve: n.Reserve, Memory: memory, Listen: []string{"192.0.2.1", "::1"}, Port: 5673,
+		}
+		for _, file := range exampleDefinition(t, n).Files {
+			if file.Name != "etc/rabbitmq.conf" {
+				continue
+			}
+			if diff := cmp.Diff(want, parseConfiguration(file.Content)); diff != "" {
+				t.Errorf("read back (-want +got):\n%s", diff)
 			}
 		}
 	}
-	if got := parseDeliveryTimeout([]byte("nothing of the kind")); got != 0 {
-		t.Errorf("read %s from a file without one", got)
+	if got := parseConfiguration([]byte("nothing of the kind\nlisteners.tcp.1 = x\n")); got.DeliveryTimeout != 0 || got.Listen != nil {
+		t.Errorf("read %+v from a file without it", got)
 	}
 }
 
