@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -107,7 +108,9 @@ func (f *fakeBroker) queuesCall(w http.ResponseWriter, r *http.Request, parts []
 	if len(parts) == 2 {
 		list := []map[string]any{}
 		for _, q := range f.queues {
-			list = append(list, q)
+			counted := map[string]any{"messages": 0, "messages_ready": 0, "messages_unacknowledged": 0}
+			maps.Copy(counted, q)
+			list = append(list, counted)
 		}
 		f.answer(w, list)
 		return
