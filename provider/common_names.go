@@ -52,7 +52,16 @@ func checkRelease(release string) error {
 	return request.Queue{Release: release, Architecture: "amd64"}.Validate()
 }
 
+// foreignArchitectures are names that others have for Debian's architectures.
+var foreignArchitectures = map[string]string{
+	"x86_64": "amd64", "x64": "amd64", "aarch64": "arm64", "i686": "i386", "i586": "i386", "x86": "i386", "armv7l": "armhf",
+	"armv7hl": "armhf", "armv7": "armhf", "ppc64le": "ppc64el", "powerpc64le": "ppc64el", "riscv": "riscv64",
+}
+
 func checkArchitecture(architecture string) error {
+	if debian, foreign := foreignArchitectures[strings.ToLower(architecture)]; foreign {
+		return fmt.Errorf("%q is not Debian's name, by which workers and requesters know it: write %q", architecture, debian)
+	}
 	return request.Queue{Release: "noble", Architecture: architecture}.Validate()
 }
 

@@ -3,13 +3,11 @@ package provider
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
-	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -29,6 +27,7 @@ type requestQueuesModel struct {
 	Architectures    types.Set    `tfsdk:"architectures"`
 	Contexts         types.Set    `tfsdk:"contexts"`
 	AllowMessageLoss types.Bool   `tfsdk:"allow_message_loss"`
+	DrainTimeout     types.String `tfsdk:"drain_timeout"`
 	Names            types.Set    `tfsdk:"names"`
 }
 
@@ -38,10 +37,13 @@ func newRequestQueues() resource.Resource {
 	return &managed[requestQueuesModel]{kind: requestQueuesKind{}, mutableIdentity: true}
 }
 
-func (requestQueuesKind) typeName() string                           { return "request_queues" }
-func (requestQueuesKind) base(m *requestQueuesModel) *baseModel      { return &m.baseModel }
-func (requestQueuesKind) well() string                               { return inPlace }
-func (requestQueuesKind) patience(*requestQueuesModel) time.Duration { return patienceWithBroker }
+func (requestQueuesKind) typeName() string                      { return "request_queues" }
+func (requestQueuesKind) base(m *requestQueuesModel) *baseModel { return &m.baseModel }
+func (requestQueuesKind) well() string                          { return inPlace }
+
+func (requestQueuesKind) patience(m *requestQueuesModel) time.Duration {
+	return patienceWithBroker + drainOf(m).limit
+}
 
 func (requestQueuesKind) identity(m *requestQueuesModel) []identityValue {
 	return []identityValue{brokerIdentity(m.Broker)}
@@ -58,8 +60,17 @@ func (requestQueuesKind) schema(ctx context.Context) schema.Schema {
 			"contexts":      contextsAttribute(),
 			"allow_message_loss": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-				MarkdownDescription: "Whether a queue may be removed while requests stand in it, which are then lost: whoever sent " +
-					"them waits for ever. Default: `false`.",
+				MarkdownDescription: "Whether a queue may be removed at once while requests stand in it, which are then lost: whoever " +
+					"sent them waits for ever. Default: `false`.",
+			},
+			"drain_timeout": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "How long an apply waits for the workers to finish the requests in queues that are to go, for " +
+					"example `2h`. It fails when some are left, having removed nothing; and before the time is over when none is " +
+					"running and nobody takes any. `0s` refuses them in the plan. Default: `10m` for a release, architecture or " +
+					"context that is taken out; without this attribute, a destroy with requests in the queues is refused in the plan, " +
+					"since it commonly takes away the workers first.",
+				Validators: []validator.String{durationAtLeast(0)},
 			},
 			"names": schema.SetAttribute{
 				Computed: true, ElementType: types.StringType, MarkdownDescription: "Names of the queues.",
@@ -122,64 +133,29 @@ func (requestQueuesKind) plan(ctx context.Context, p *planning[requestQueuesMode
 		return
 	}
 	p.model.Names = stringSet(wanted)
-	if p.state == nil || p.model.AllowMessageLoss.ValueBool() {
-		return
+	r := retiring{drain: drainOf(p.model), where: path.Root("releases")}
+	if p.state != nil {
+		r.names = droppedQueues(p.state, wanted)
 	}
-	dropped := droppedQueues(p.state, wanted)
-	refuseLoss(ctx, p.settings, p.state, dropped, path.Root("releases"), p.diags)
+	// When all was well a moment ago, no queue has to be made anew, and there is nothing to ask.
+	if p.state == nil || p.state.Status.ValueString() != inPlace {
+		r.wanted = wanted
+	}
+	r.plan(ctx, p.settings, p.model, p.diags)
 }
 
 func (requestQueuesKind) planRemoval(ctx context.Context, c *call[requestQueuesModel]) {
-	if !c.model.AllowMessageLoss.ValueBool() {
-		refuseLoss(ctx, c.settings, c.model, droppedQueues(c.model, nil), path.Empty(), c.diags)
+	r := retiring{names: droppedQueues(c.model, nil), drain: drainOf(c.model)}
+	if c.model.DrainTimeout.IsNull() {
+		r.drain.limit = 0
 	}
+	r.plan(ctx, c.settings, c.model, c.diags)
 }
 
 // droppedQueues are the queues of a state that are wanted no more.
 func droppedQueues(state *requestQueuesModel, wanted []string) []string {
 	had, _ := stringsOf(state.Names)
 	return slices.DeleteFunc(had, func(name string) bool { return slices.Contains(wanted, name) })
-}
-
-// refuseLoss adds an error when requests stand in queues that are to go. A broker that does not answer is no obstacle to a
-// plan: the apply looks again.
-func refuseLoss(ctx context.Context, s *settings, state *requestQueuesModel, dropped []string, where path.Path,
-	diags *diag.Diagnostics) {
-	b := brokerOf(ctx, state.Broker)
-	client, err := s.broker(ctx, b)
-	if err != nil || len(dropped) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookLimit)
-	defer cancel()
-	if err := checkEmpty(ctx, client, dropped); errors.Is(err, errMessages) {
-		explain(diags, "Cannot remove request queues", at(where, err))
-	}
-}
-
-// errMessages: requests stand in a queue that is to go.
-var errMessages = errors.New("requests would be lost")
-
-func checkEmpty(ctx context.Context, client *management.Client, names []string) error {
-	queues, err := client.Queues(ctx)
-	if err != nil {
-		return err
-	}
-	var full []string
-	for _, name := range names {
-		if n := queues[name].Messages; n > 0 {
-			full = append(full, fmt.Sprintf("%s (%s)", name, plural(n, "request", "requests")))
-		}
-	}
-	if len(full) == 0 {
-		return nil
-	}
-	return &problem{
-		title: "Requests stand in " + strings.Join(full, ", "),
-		detail: "Whoever sent them would wait for their results for ever. Let the workers finish them first, or say that they " +
-			"may be lost with allow_message_loss = true (before a destroy, apply that).",
-		err: errMessages,
-	}
 }
 
 func (requestQueuesKind) ensure(ctx context.Context, c *call[requestQueuesModel]) error {
@@ -191,56 +167,32 @@ func (requestQueuesKind) ensure(ctx context.Context, c *call[requestQueuesModel]
 	wanted := wantedQueues(c.model)
 	queues, err := client.Queues(ctx)
 	if err != nil {
-		return err
+		return withoutVHost(err)
 	}
-	loss := c.model.AllowMessageLoss.ValueBool()
+	var missing, other, dropped []string
 	for _, name := range wanted {
-		if queue, there := queues[name]; there && !queue.Plain {
-			if err := removeQueue(ctx, client, name, loss); err != nil {
-				return err
-			}
-		}
-		if err := client.DeclareQueue(ctx, name); err != nil {
-			return err
+		switch queue, there := queues[name]; {
+		case !there:
+			missing = append(missing, name)
+		case !queue.Plain:
+			other = append(other, name)
 		}
 	}
 	if c.prior != nil {
-		if err := removeQueues(ctx, client, droppedQueues(c.prior, wanted), loss); err != nil {
-			return err
-		}
+		dropped = droppedQueues(c.prior, wanted)
+	}
+	// What is new comes first: it does not have to wait for what goes.
+	if err := client.DeclareQueues(ctx, missing); err != nil {
+		return withoutVHost(err)
+	}
+	if err := drainOf(c.model).remove(ctx, client, slices.Concat(other, dropped)); err != nil {
+		return withoutVHost(err)
+	}
+	if err := client.DeclareQueues(ctx, other); err != nil {
+		return withoutVHost(err)
 	}
 	c.model.Names = stringSet(wanted)
 	return client.Sync(ctx)
-}
-
-// removeQueues looks at all of them before it removes the first.
-func removeQueues(ctx context.Context, client *management.Client, names []string, loss bool) error {
-	if !loss {
-		if err := checkEmpty(ctx, client, names); err != nil {
-			return err
-		}
-	}
-	for _, name := range names {
-		if err := removeQueue(ctx, client, name, loss); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// removeQueue removes one. That it is empty is checked twice: the count has what workers hold, the broker's own check, in
-// the moment of the removal, has what came since.
-func removeQueue(ctx context.Context, client *management.Client, name string, loss bool) error {
-	if !loss {
-		if err := checkEmpty(ctx, client, []string{name}); err != nil {
-			return err
-		}
-	}
-	err := client.DeleteQueue(ctx, name, !loss)
-	if errors.Is(err, management.ErrRefused) {
-		return errors.Join(errMessages, err)
-	}
-	return err
 }
 
 func (requestQueuesKind) inspect(ctx context.Context, c *call[requestQueuesModel]) (finding, error) {
@@ -252,6 +204,9 @@ func (requestQueuesKind) inspect(ctx context.Context, c *call[requestQueuesModel
 		return unseenBroker(err, what)
 	}
 	queues, err := client.Queues(ctx)
+	if errors.Is(err, management.ErrNoVHost) {
+		return finding{Problem: management.ErrNoVHost.Error() + ", and with it went the queues"}, nil
+	}
 	if err != nil {
 		return unseenBroker(err, what)
 	}
@@ -278,7 +233,10 @@ func (requestQueuesKind) remove(ctx context.Context, c *call[requestQueuesModel]
 	b := brokerOf(ctx, c.model.Broker)
 	client, err := c.broker(ctx, b)
 	if err == nil {
-		err = removeQueues(ctx, client, names, c.model.AllowMessageLoss.ValueBool())
+		err = drainOf(c.model).remove(ctx, client, names)
+	}
+	if errors.Is(err, management.ErrNoVHost) {
+		return nil // the queues went with it
 	}
 	_, err = leftBehind(c, err, "The queues "+strings.Join(names, ", "))
 	return err

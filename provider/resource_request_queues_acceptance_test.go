@@ -23,14 +23,18 @@ import (
 const queuesAddress = "autopkgtest_request_queues.test"
 
 func queuesConfiguration(s *sharedStack, releases, extra string) string {
+	return queuesConfigurationOn(s, releases, `"amd64"`, extra)
+}
+
+func queuesConfigurationOn(s *sharedStack, releases, architectures, extra string) string {
 	return s.configuration(`
 resource "autopkgtest_request_queues" "test" {
   broker        = BROKER
   releases      = [%s]
-  architectures = ["amd64"]
+  architectures = [%s]
   %s
 }
-`, releases, extra)
+`, releases, architectures, extra)
 }
 
 // publish puts a request into a queue, as a client does.
@@ -105,7 +109,7 @@ func TestAccRequestQueues(t *testing.T) {
 	steps = append(steps,
 		resource.TestStep{ // a request stands in a queue that is to go
 			PreConfig:   func() { publish(t, s, "debci-"+two+"-amd64") },
-			Config:      queuesConfiguration(s, fmt.Sprintf("%q", one), ""),
+			Config:      queuesConfiguration(s, fmt.Sprintf("%q", one), `drain_timeout = "0s"`),
 			ExpectError: regexp.MustCompile(`Requests stand in debci-` + two + `-amd64\s+\(1\s+request\)`),
 		},
 		resource.TestStep{ // nothing was removed
@@ -133,9 +137,13 @@ func TestAccRequestQueuesRefuse(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	for name, tc := range map[string]struct{ configuration, want string }{
-		"a dash in a release": {queuesConfiguration(s, `"focal-updates"`, ""), `queue names are\s+split on dashes`},
-		"no release":          {queuesConfiguration(s, ``, ""), `at least 1 elements`},
-		"an unknown context":  {queuesConfiguration(s, `"noble"`, `contexts = ["big"]`), `normal, huge,\s+ppa, upstream`},
+		"a dash in a release":                {queuesConfiguration(s, `"focal-updates"`, ""), `queue names are\s+split on dashes`},
+		"no release":                         {queuesConfiguration(s, ``, ""), `at least 1 elements`},
+		"another's name for an architecture": {queuesConfigurationOn(s, `"noble"`, `"aarch64"`, ""), `write\s+"arm64"`},
+		"a dash in an architecture":          {queuesConfigurationOn(s, `"noble"`, `"linux-amd64"`, ""), `architecture "linux-amd64" has a\s+dash`},
+		"capitals in an architecture":        {queuesConfigurationOn(s, `"noble"`, `"AMD64"`, ""), `lower-case letters and\s+digits`},
+		"a time that is none":                {queuesConfiguration(s, `"noble"`, `drain_timeout = "soon"`), `not a duration`},
+		"an unknown context":                 {queuesConfiguration(s, `"noble"`, `contexts = ["big"]`), `normal, huge,\s+ppa, upstream`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
