@@ -108,7 +108,7 @@ func (c *Connection) open(ctx context.Context, account config.Broker) error {
 func during(err, meaning error) error {
 	var refusal *Refusal
 	if errors.As(err, &refusal) || errors.Is(err, errEnded) {
-		return errors.Join(meaning, err)
+		return fmt.Errorf("%w: %w", meaning, err)
 	}
 	return err
 }
