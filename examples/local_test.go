@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func TestLocal(t *testing.T) {
 			"--series", release, "--architecture", architecture, "--trigger", "migration-reference/0", "--wait",
 			"--timeout", requestLimit, "gzip")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("request: %v\n%s", err, out)
+			t.Errorf("request: %v\n%s", err, out)
 		}
 	}
 	request()
@@ -104,7 +105,19 @@ func TestLocal(t *testing.T) {
 		t.Error("the apply after a lost state changed a password")
 	}
 	importImage(t, c, directory+","+release+","+architecture)
-	request()
+	// A test that runs while the broker is replaced is finished, and not started a second time.
+	var requesting sync.WaitGroup
+	requesting.Go(request)
+	await(t, "the third request runs", func() bool {
+		out, _ := exec.Command(program(t, "autopkgtest-cloud"), "--config", operator, "running").Output()
+		return strings.Contains(string(out), "gzip")
+	})
+	c.run("apply", "-replace=autopkgtest_rabbitmq_server.broker")
+	requesting.Wait()
+	if n := strings.Count(get(t, c.output("results")+"/autopkgtest-"+release), "/result.tar"); n != 3 {
+		t.Errorf("%d results of 3 requests", n)
+	}
+	c.planIsEmpty()
 
 	logs, err := filepath.Glob(filepath.Join(directory, "log", "*", "*"))
 	if err != nil || len(logs) == 0 {
@@ -118,6 +131,15 @@ func TestLocal(t *testing.T) {
 	holdNone(t, passwords, texts)
 	c.run("destroy")
 	nothingIsLeft(t, directory)
+}
+
+func await(t *testing.T, what string, there func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !there(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("after a minute: not that %s", what)
+		}
+	}
 }
 
 // killAll kills every process of the stack but the supervisors, and waits until the plan is silent about services again.

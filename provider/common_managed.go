@@ -153,6 +153,7 @@ func (r *managed[M]) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequ
 	}
 	if req.Plan.Raw.IsNull() {
 		if state != nil && !resp.Diagnostics.HasError() {
+			markRemoval(ctx, resp.Private)
 			r.planRemoval(ctx, &call[M]{settings: r.settings, model: state, memory: resp.Private, diags: &resp.Diagnostics})
 		}
 		return

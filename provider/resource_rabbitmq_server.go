@@ -32,6 +32,8 @@ type rabbitMQServerModel struct {
 	LogSize         types.String `tfsdk:"log_size"`
 	LogFiles        types.Int64  `tfsdk:"log_files"`
 	Broker          types.Object `tfsdk:"broker"`
+
+	AllowMessageLoss types.Bool `tfsdk:"allow_message_loss"`
 }
 
 type rabbitMQServerKind struct{}
@@ -45,9 +47,8 @@ func (rabbitMQServerKind) base(m *rabbitMQServerModel) *baseModel { return &m.ba
 func (rabbitMQServerKind) identity(m *rabbitMQServerModel) []identityValue {
 	return m.serviceIdentity()
 }
-func (rabbitMQServerKind) well() string                                            { return running }
-func (rabbitMQServerKind) patience(*rabbitMQServerModel) time.Duration             { return 5 * time.Minute }
-func (rabbitMQServerKind) planRemoval(context.Context, *call[rabbitMQServerModel]) {}
+func (rabbitMQServerKind) well() string                                { return running }
+func (rabbitMQServerKind) patience(*rabbitMQServerModel) time.Duration { return 5 * time.Minute }
 
 func (rabbitMQServerKind) schema(ctx context.Context) schema.Schema {
 	attributes := map[string]schema.Attribute{
@@ -63,6 +64,11 @@ func (rabbitMQServerKind) schema(ctx context.Context) schema.Schema {
 			MarkdownDescription: "The broker, as other resources take it.",
 			PlanModifiers:       []planmodifier.Object{objectplanmodifier.UseStateForUnknown()},
 		},
+	}
+	attributes["allow_message_loss"] = schema.BoolAttribute{
+		Optional: true,
+		MarkdownDescription: "Let a destroy remove a broker that still holds requests. Default: `false`. A replacement " +
+			"(`-replace`) goes on with users, queues and requests in any case.",
 	}
 	maps.Copy(attributes, listenAttributes())
 	maps.Copy(attributes, limitAttributes())
@@ -87,7 +93,11 @@ func (rabbitMQServerKind) plan(ctx context.Context, p *planning[rabbitMQServerMo
 	if p.model.TLS.IsNull() {
 		p.model.TLSEndpoint = types.ObjectNull(tlsEndpointTypes)
 	}
+	p.warnOfMove(p.state.service(), &p.model.serviceModel, "requests of the broker")
 	if p.state == nil {
+		if kept, ok := p.keptBroker(p.model.path(), p.model.settings(ctx)); ok {
+			p.model.Broker = kept
+		}
 		return
 	}
 	if !hasIncarnation(p.state.Broker) {
@@ -190,6 +200,12 @@ func (c *call[M]) rememberBroker(ctx context.Context, info rabbitmq.Info) {
 }
 
 func (rabbitMQServerKind) remove(ctx context.Context, c *call[rabbitMQServerModel]) error {
+	if c.replaced(ctx) {
+		return c.unload(ctx, c.model.path(), func(d *host.Directory) error { return rabbitmq.Unload(ctx, d) })
+	}
+	if err := refuseMessageLoss(ctx, c); err != nil {
+		return err
+	}
 	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return rabbitmq.Withdraw(ctx, d) })
 }
 

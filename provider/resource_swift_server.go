@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -13,30 +15,37 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/swift"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 	swiftstore "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
 )
 
 type swiftServerModel struct {
 	serviceModel
-	Store types.Object `tfsdk:"store"`
+	Store        types.Object `tfsdk:"store"`
+	ForceDestroy types.Bool   `tfsdk:"force_destroy"`
 }
 
 type swiftServerKind struct{}
 
 func newSwiftServer() resource.Resource { return &managed[swiftServerModel]{kind: swiftServerKind{}} }
 
-func (swiftServerKind) typeName() string                                     { return "swift_server" }
-func (swiftServerKind) base(m *swiftServerModel) *baseModel                  { return &m.baseModel }
-func (swiftServerKind) identity(m *swiftServerModel) []identityValue         { return m.serviceIdentity() }
-func (swiftServerKind) well() string                                         { return running }
-func (swiftServerKind) patience(*swiftServerModel) time.Duration             { return 5 * time.Minute }
-func (swiftServerKind) planRemoval(context.Context, *call[swiftServerModel]) {}
+func (swiftServerKind) typeName() string                             { return "swift_server" }
+func (swiftServerKind) base(m *swiftServerModel) *baseModel          { return &m.baseModel }
+func (swiftServerKind) identity(m *swiftServerModel) []identityValue { return m.serviceIdentity() }
+func (swiftServerKind) well() string                                 { return running }
+func (swiftServerKind) patience(*swiftServerModel) time.Duration     { return 5 * time.Minute }
 
 func (swiftServerKind) schema(ctx context.Context) schema.Schema {
 	return schema.Schema{
 		MarkdownDescription: "A result store in the stack's folder: OpenStack Swift on this machine, with one replica, supervised " +
 			"and without root.\n\nResults exist nowhere else: its data is what one backs up.",
 		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
+			"force_destroy": schema.BoolAttribute{
+				Optional: true,
+				MarkdownDescription: "Let a destroy remove a store that still holds results. Default: `false`. A replacement " +
+					"(`-replace`) goes on with everything that is stored in any case.",
+			},
 			"store": schema.SingleNestedAttribute{
 				Computed: true, Attributes: computedStore(),
 				MarkdownDescription: "The store, as other resources take it.",
@@ -48,7 +57,14 @@ func (swiftServerKind) schema(ctx context.Context) schema.Schema {
 
 func (swiftServerKind) plan(ctx context.Context, p *planning[swiftServerModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
-	if p.state == nil || hasIncarnation(p.state.Store) {
+	p.warnOfMove(p.state.service(), &p.model.serviceModel, "results of the store")
+	if p.state == nil {
+		if kept, ok := p.keptStore(p.model.path()); ok {
+			p.model.Store = kept
+		}
+		return
+	}
+	if hasIncarnation(p.state.Store) {
 		return
 	}
 	p.model.Store = p.newIncarnation(p.state.Store, p.state.path())
@@ -61,6 +77,71 @@ func (m *swiftServerModel) service() *serviceModel {
 		return nil
 	}
 	return &m.serviceModel
+}
+
+// keptStore knows a store that goes on with data that are there: what depends on it does not change. Where they cannot be
+// looked at, the apply finds out.
+func (p *planning[M]) keptStore(directory string) (types.Object, bool) {
+	d, err := p.open(directory)
+	if d == nil || err != nil {
+		return types.ObjectNull(storeTypes), false
+	}
+	info, kept, err := swift.Kept(d)
+	return storeObject(info), kept && err == nil
+}
+
+func (swiftServerKind) planRemoval(ctx context.Context, c *call[swiftServerModel]) {
+	if err := refuseResultLoss(ctx, c); err != nil {
+		explain(c.diags, "Cannot remove the store in "+c.model.path(), err)
+	}
+}
+
+// refuseResultLoss fails when a store that is to go holds results, or may hold some.
+func refuseResultLoss(ctx context.Context, c *call[swiftServerModel]) error {
+	if c.model.ForceDestroy.ValueBool() {
+		return nil
+	}
+	d, err := c.open(c.model.path())
+	if d == nil || err != nil || !swift.HoldsData(d) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	const consequence = "They exist nowhere else."
+	full, err := filledContainers(ctx, storeOf(ctx, c.model.Store))
+	switch {
+	case err != nil:
+		return held("Whether results are in the store is not known", consequence, "force_destroy", err)
+	case len(full) > 0:
+		return held("Results are in "+strings.Join(full, ", "), consequence, "force_destroy", nil)
+	}
+	return nil
+}
+
+// filledContainers are those that have something in them, but for the leases of requests, which are no use without a broker.
+func filledContainers(ctx context.Context, s storeModel) (full []string, err error) {
+	account, err := s.account()
+	if err != nil {
+		return nil, err
+	}
+	client := swiftstore.New(account)
+	names, err := client.Containers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if name == lease.Container {
+			continue
+		}
+		found, err := client.List(ctx, name, store.Query{Limit: 1})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		if len(found) > 0 {
+			full = append(full, name)
+		}
+	}
+	return full, nil
 }
 
 func (swiftServerKind) ensure(ctx context.Context, c *call[swiftServerModel]) error {
@@ -133,6 +214,12 @@ func (c *call[M]) rememberStore(ctx context.Context, info swift.Info) {
 }
 
 func (swiftServerKind) remove(ctx context.Context, c *call[swiftServerModel]) error {
+	if c.replaced(ctx) {
+		return c.unload(ctx, c.model.path(), func(d *host.Directory) error { return swift.Unload(ctx, d) })
+	}
+	if err := refuseResultLoss(ctx, c); err != nil {
+		return err
+	}
 	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return swift.Withdraw(ctx, d) })
 }
 

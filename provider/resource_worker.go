@@ -185,7 +185,7 @@ func workerConfiguration(m *workerModel, d *host.Directory) (config.Worker, erro
 		DeliveryTimeout:   durationOf(m.DeliveryTimeout),
 		StoreCredentials:  m.StoreCredentials.ValueString(),
 		Slots:             int(m.Slots.ValueInt64()),
-		StateDirectory:    d.ServicePath(workerService, "state"),
+		StateDirectory:    d.ServicePath(workerService, workerState),
 		SpoolPatience:     durationOf(m.SpoolPatience),
 		Timeout:           durationOf(m.Timeout),
 		DrainTimeout:      durationOf(m.DrainTimeout),
@@ -228,6 +228,11 @@ func (workerKind) inspect(ctx context.Context, c *call[workerModel]) (finding, e
 }
 
 func (workerKind) remove(ctx context.Context, c *call[workerModel]) error {
+	if c.replaced(ctx) { // the next one stores the results that lie in its spool
+		return c.unload(ctx, c.model.path(), func(d *host.Directory) error {
+			return d.Withdraw(ctx, workerService, workerState)
+		})
+	}
 	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return d.Withdraw(ctx, workerService) })
 }
 

@@ -13,6 +13,7 @@ const (
 	workerService = "worker"
 	workerName    = "autopkgtest-worker"
 	workerConf    = "etc/worker.conf"
+	workerState   = "state"
 	// stopMargin is what a worker may take beyond its drain: it kills the tests, gives their requests back and removes
 	// their testbeds.
 	stopMargin = 20 * time.Second
@@ -24,7 +25,7 @@ func workerDefinition(d *host.Directory, conf config.Worker, binary host.Binary)
 		Name:    workerService,
 		Format:  definitionFormat,
 		Files:   []host.File{{Name: workerConf, Content: conf.Bytes()}},
-		Folders: []string{"state"},
+		Folders: []string{workerState},
 		Binary:  &binary,
 		Processes: []host.Process{{
 			Name:     workerService,

@@ -23,9 +23,15 @@ locals {
 
 resource "autopkgtest_rabbitmq_server" "broker" {
   delivery_timeout = "48h"
+
+  # A cloud for trying things out goes away with what waits in it. Leave this out where requests matter.
+  allow_message_loss = true
 }
 
-resource "autopkgtest_swift_server" "store" {}
+resource "autopkgtest_swift_server" "store" {
+  # The same for results.
+  force_destroy = true
+}
 
 # No default credentials, and the exchanges that all clients declare. RabbitMQ 4 and later cannot serve britney: see the
 # variable require_amqp_0_8.
@@ -71,7 +77,6 @@ resource "autopkgtest_request_queues" "queues" {
   releases      = local.releases
   architectures = local.architectures
 
-  # A cloud for trying things out goes away with what waits in it. Leave this out where requests matter.
   allow_message_loss = true
 }
 
@@ -79,7 +84,6 @@ resource "autopkgtest_result_containers" "results" {
   store    = autopkgtest_swift_server.store.store
   releases = local.releases
 
-  # The same for results.
   force_destroy = true
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 )
 
 // Remove removes a file or a whole folder below the folder, also one whose files belong to the account's subordinate
@@ -40,4 +42,29 @@ func (d *Directory) remove(ctx context.Context, root *os.Root, name string) erro
 		return fmt.Errorf("remove %s: %w", d.Path(name), err)
 	}
 	return nil
+}
+
+// removeBut removes what is in a folder, except for the entries of those names, and the folder when none is left.
+func (d *Directory) removeBut(ctx context.Context, root *os.Root, folder string, keep []string) error {
+	if len(keep) == 0 {
+		return d.remove(ctx, root, folder)
+	}
+	names, err := list(root, folder)
+	if err != nil {
+		return err
+	}
+	kept := false
+	for _, name := range names {
+		if slices.Contains(keep, name) {
+			kept = true
+			continue
+		}
+		if err := d.remove(ctx, root, filepath.Join(folder, name)); err != nil {
+			return err
+		}
+	}
+	if kept {
+		return nil
+	}
+	return d.remove(ctx, root, folder)
 }

@@ -20,8 +20,8 @@ func (d *Directory) Stop(ctx context.Context, name string) error {
 }
 
 // Withdraw stops a service and removes its folder, its logs and the binaries that nobody else uses. A service that is
-// not there is no error.
-func (d *Directory) Withdraw(ctx context.Context, name string) error {
+// not there is no error. What is kept, by its name in the service's folder, stays there for the next Converge.
+func (d *Directory) Withdraw(ctx context.Context, name string, keep ...string) error {
 	return d.withService(ctx, name, func(root *os.Root) error {
 		processes, err := d.haltAll(ctx, root, name)
 		if err != nil {
@@ -34,10 +34,11 @@ func (d *Directory) Withdraw(ctx context.Context, name string) error {
 		}
 		// Without its manifest the service counts as half-made: it can be withdrawn once more if this is cut short.
 		folder := filepath.Join("services", name)
-		for _, path := range []string{filepath.Join(folder, manifestName), folder} {
-			if err := d.remove(ctx, root, path); err != nil {
-				return err
-			}
+		if err := d.remove(ctx, root, filepath.Join(folder, manifestName)); err != nil {
+			return err
+		}
+		if err := d.removeBut(ctx, root, folder, keep); err != nil {
+			return err
 		}
 		if err := d.pruneBinaries(ctx, root); err != nil {
 			return err

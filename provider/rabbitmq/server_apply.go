@@ -83,6 +83,24 @@ func Withdraw(ctx context.Context, d *host.Directory) error {
 	return d.Remove(ctx, administratorFile)
 }
 
+// Unload ends the node and removes its installation, but not its data and its administrator's credentials: the next Apply
+// goes on with users, queues and persistent messages. A node that is not there is no error.
+func Unload(ctx context.Context, d *host.Directory) error {
+	return d.Withdraw(ctx, Service, dataFolder)
+}
+
+// Kept says how others will reach a node that an Apply with these settings makes of the data that are there. Without such
+// data it reports false.
+func Kept(d *host.Directory, s Settings) (Info, bool, error) {
+	s, err := s.filled()
+	if err != nil {
+		return Info{}, false, err
+	}
+	i := info(d, s)
+	i.Incarnation, err = readIncarnation(d)
+	return i, err == nil && i.Incarnation != "", err
+}
+
 // converge puts files and processes in place. It holds the stack's lock, so that two calls at a time do not make up two
 // passwords; the wait that follows it is long and needs no lock.
 func converge(ctx context.Context, d *host.Directory, s Settings, i Info) (config.Secret, node, error) {

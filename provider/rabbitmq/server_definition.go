@@ -29,8 +29,11 @@ const (
 // nodeName does not depend on the name of the host, which may change; the data folder is called after the node.
 const nodeName = "rabbit@localhost"
 
-// databaseFolder is what mnesia keeps, relative to the service's folder.
-const databaseFolder = "data/" + nodeName
+// dataFolder and, in it, what mnesia keeps; relative to the service's folder.
+const (
+	dataFolder     = "data"
+	databaseFolder = dataFolder + "/" + nodeName
+)
 
 // cookieFile is where Erlang looks for it: in the home folder, which is the service's.
 const cookieFile = ".erlang.cookie"
@@ -99,7 +102,7 @@ func definition(n node) (host.Service, error) {
 		Format:  nodeFormat,
 		Files:   files,
 		Folders: []string{"log"},
-		Data:    []string{"data"},
+		Data:    []string{dataFolder},
 		Processes: []host.Process{
 			{
 				// Left to Erlang, epmd is a daemon that outlives the node, so it is a process of its own.

@@ -76,6 +76,20 @@ func Withdraw(ctx context.Context, d *host.Directory) error {
 	return d.Remove(ctx, credentialsFile)
 }
 
+// Unload ends the store and removes its installation, but not what it stores and its user's credentials: the next Apply goes
+// on with all of that. A store that is not there is no error.
+func Unload(ctx context.Context, d *host.Directory) error {
+	return d.Withdraw(ctx, Service, "data")
+}
+
+// Kept says how others will reach a store that an Apply makes of the data that are there. Without such data it reports false.
+func Kept(d *host.Directory) (Info, bool, error) {
+	i := info(d)
+	var err error
+	i.Incarnation, err = readIncarnation(d)
+	return i, err == nil && i.Incarnation != "", err
+}
+
 // where says what the folder alone decides.
 func where(d *host.Directory, s Settings) place {
 	return place{

@@ -1,0 +1,200 @@
+//go:build acceptance
+
+package provider
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
+	swiftstore "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
+)
+
+// holdingConfiguration has the two services that hold something, and what lives in them.
+func holdingConfiguration(directory, inBroker, inStore string) string {
+	return providerBlock("acc", directory) + fmt.Sprintf(`
+resource "autopkgtest_rabbitmq_server" "broker" {
+  %s
+}
+
+resource "autopkgtest_swift_server" "store" {
+  %s
+}
+
+resource "autopkgtest_broker" "broker" {
+  broker = autopkgtest_rabbitmq_server.broker.broker
+}
+
+resource "autopkgtest_broker_user" "requester" {
+  broker = autopkgtest_rabbitmq_server.broker.broker
+  name   = "the-requester"
+  role   = "requester"
+}
+
+resource "autopkgtest_request_queues" "queues" {
+  broker             = autopkgtest_rabbitmq_server.broker.broker
+  releases           = ["rel"]
+  architectures      = ["amd64"]
+  allow_message_loss = true
+}
+
+resource "autopkgtest_result_containers" "results" {
+  store         = autopkgtest_swift_server.store.store
+  releases      = ["rel"]
+  force_destroy = true
+}
+`, inBroker, inStore)
+}
+
+const heldQueue, heldContainer = "debci-rel-amd64", "autopkgtest-rel"
+
+// onlyReplaces expects that a plan replaces this one, and changes nothing else.
+type onlyReplaces string
+
+func (want onlyReplaces) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	for _, change := range req.Plan.ResourceChanges {
+		actions := change.Change.Actions
+		if actions.Replace() == (change.Address == string(want)) && (actions.Replace() || actions.NoOp()) {
+			continue
+		}
+		resp.Error = fmt.Errorf("the plan is to %v %s, want only %s replaced", actions, change.Address, want)
+		return
+	}
+}
+
+// TestAccReplace replaces broker and store: what they hold is still there, and what lives in them is not touched. A destroy is
+// refused as long as it would lose something.
+func TestAccReplace(t *testing.T) {
+	t.Parallel()
+	directory := newStack(t)
+	h := holding{t: t, directory: directory, kept: &remembered{directory: directory}}
+	plain := holdingConfiguration(directory, "", "")
+	replace := func(address string) resource.TestStep {
+		return resource.TestStep{
+			Config: plain, Taint: []string{address},
+			ConfigPlanChecks: resource.ConfigPlanChecks{
+				PreApply:             []plancheck.PlanCheck{onlyReplaces(address)},
+				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+			},
+			Check: resource.ComposeTestCheckFunc(h.kept.check, h.check),
+		}
+	}
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{Config: plain, Check: resource.ComposeTestCheckFunc(h.kept.remember, h.fill)},
+		replace(brokerServer),
+		replace(storeServer),
+		{
+			Config: holdingConfiguration(directory, "", "force_destroy = true"), Destroy: true,
+			ExpectError: regexp.MustCompile(`Messages stand in debci-rel-amd64 \(2\)`),
+		},
+		{
+			Config: holdingConfiguration(directory, "allow_message_loss = true", ""), Destroy: true,
+			ExpectError: regexp.MustCompile(`Results are in autopkgtest-rel`),
+		},
+		{
+			Config: holdingConfiguration(directory, "allow_message_loss = true", "force_destroy = true"),
+			Check:  h.check, // the refused destroys have removed nothing
+		},
+	}})
+	if pids := processes(directory, ""); len(pids) > 0 {
+		t.Errorf("the destroyed stack's processes %v still run", pids)
+	}
+}
+
+// holding is what the services of a stack hold.
+type holding struct {
+	t         *testing.T
+	directory string
+	kept      *remembered
+}
+
+func (h *holding) connect(file string) (*amqp.Channel, error) {
+	account, err := config.ReadBroker(filepath.Join(h.directory, "credentials", file))
+	if err != nil {
+		return nil, err
+	}
+	connection, err := amqp.Dial(account.URI().Reveal())
+	if err != nil {
+		return nil, err
+	}
+	h.t.Cleanup(func() { _ = connection.Close() })
+	return connection.Channel()
+}
+
+func (h *holding) store() (*swiftstore.Store, error) {
+	account, err := config.ReadStore(filepath.Join(h.directory, "credentials", "swift-worker"))
+	if err != nil {
+		return nil, err
+	}
+	return swiftstore.New(account), nil
+}
+
+// fill puts a result into the store, and two requests into a queue, of which somebody has the first.
+func (h *holding) fill(*terraform.State) error {
+	s, err := h.store()
+	if err != nil {
+		return err
+	}
+	content := "a result"
+	if err := s.Put(h.t.Context(), heldContainer, "rel/result.tar", strings.NewReader(content), int64(len(content)),
+		store.Properties{}); err != nil {
+		return err
+	}
+	channel, err := h.connect("rabbitmq-admin")
+	if err != nil {
+		return err
+	}
+	for _, body := range []string{"first\n{}", "second\n{}"} {
+		message := amqp.Publishing{
+			Body: []byte(body), DeliveryMode: amqp.Persistent, ContentEncoding: "UTF-8", Headers: amqp.Table{"x-of": body},
+		}
+		if err := published(channel, "", heldQueue, message); err != nil {
+			return err
+		}
+	}
+	_, _, err = channel.Get(heldQueue, false)
+	return err
+}
+
+// check looks for both requests, without taking any: the first one was given out before, and says so.
+func (h *holding) check(*terraform.State) error {
+	s, err := h.store()
+	if err != nil {
+		return err
+	}
+	body, _, err := s.Get(h.t.Context(), heldContainer, "rel/result.tar")
+	if err != nil {
+		return err
+	}
+	_ = body.Close()
+	if _, err := h.connect("the-requester"); err != nil {
+		return fmt.Errorf("the requester's password: %w", err)
+	}
+	channel, err := h.connect("rabbitmq-admin")
+	if err != nil {
+		return err
+	}
+	defer channel.Close()
+	for i, want := range []string{"first\n{}", "second\n{}"} {
+		got, there, err := channel.Get(heldQueue, false)
+		switch {
+		case err != nil || !there:
+			return fmt.Errorf("request %d is not there: %w", i, err)
+		case string(got.Body) != want || got.Headers["x-of"] != want || got.ContentEncoding != "UTF-8":
+			return fmt.Errorf("request %d is %q with %v, want %q", i, got.Body, got.Headers, want)
+		case i == 0 && !got.Redelivered:
+			return fmt.Errorf("request %q does not say that it was given out before", got.Body)
+		}
+	}
+	return nil
+}
