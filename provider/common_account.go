@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -29,8 +28,6 @@ func readAccount(m *brokerUserModel) (account brokerAccount, problem string, err
 		return account, "the password file " + file + " is damaged: the password will be replaced", nil
 	case err != nil:
 		return account, "", at(path.Root("credentials_file"), err)
-	case account.Username != m.Name.ValueString():
-		return account, "the password file " + file + " holds the credentials of another user", nil
 	}
 	owned, err := ownedBy(file, m.Owner.ValueString())
 	if err != nil {
@@ -40,32 +37,6 @@ func readAccount(m *brokerUserModel) (account brokerAccount, problem string, err
 		return account, "the password file " + file + " does not belong to " + m.Owner.ValueString(), nil
 	}
 	return account, "", nil
-}
-
-// keptAccount is the account with the password that the credentials file has. When there is no file to keep, the password
-// is a new one.
-func keptAccount(c *call[brokerUserModel]) (brokerAccount, error) {
-	name := c.model.Name.ValueString()
-	files := []string{c.model.CredentialsFile.ValueString()}
-	if c.prior != nil && !c.prior.CredentialsFile.Equal(c.model.CredentialsFile) {
-		files = append(files, c.prior.CredentialsFile.ValueString()) // the file moves
-	}
-	for _, file := range files {
-		account, err := config.ReadBroker(file)
-		switch {
-		case err == nil && account.Username != name:
-			return brokerAccount{}, at(path.Root("credentials_file"), &problem{
-				title:  fmt.Sprintf("%s holds the credentials of the user %q", file, account.Username),
-				detail: "Two users would share the file. Choose another path, or move the file away if it is of no use any more.",
-			})
-		case err == nil:
-			return brokerAccount{Username: name, Password: account.Password}, nil
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, config.ErrExposed), errors.Is(err, config.ErrInvalid):
-		default:
-			return brokerAccount{}, at(path.Root("credentials_file"), err)
-		}
-	}
-	return brokerAccount{Username: name, Password: newPassword()}, nil
 }
 
 // lookUser returns nil for a user that is not there.

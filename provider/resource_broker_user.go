@@ -28,6 +28,10 @@ type brokerUserModel struct {
 	Permissions     types.Object `tfsdk:"permissions"`
 	CredentialsFile types.String `tfsdk:"credentials_file"`
 	Owner           types.String `tfsdk:"owner"`
+	Rotation        types.String `tfsdk:"rotation"`
+	Grace           types.String `tfsdk:"grace"`
+	GraceIdle       types.String `tfsdk:"grace_idle"`
+	Username        types.String `tfsdk:"username"`
 }
 
 type brokerUserKind struct{}
@@ -76,6 +80,14 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 				Validators:    []validator.String{absolutePath()},
 				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
 			},
+			"rotation":   rotationAttribute(),
+			"grace":      graceAttribute(),
+			"grace_idle": graceIdleAttribute(),
+			"username": schema.StringAttribute{
+				Computed: true,
+				MarkdownDescription: "The user of the broker whose credentials are in the file: the name, or `NAME-ROTATION`; with `~1`, `~2` " +
+					"and so on behind it when it was rotated by `autopkgtest-cloud rotate`, or when that name had been used before.",
+			},
 			"owner": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Account that owns the credentials file and so may read it, for example britney's. Only root can " +
@@ -87,6 +99,10 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 
 func (brokerUserKind) plan(ctx context.Context, p *planning[brokerUserModel]) {
 	p.model.warnOfPatterns(ctx, p.diags)
+	p.model.Username = types.StringUnknown()
+	if p.state != nil && p.state.Rotation.Equal(p.model.Rotation) && p.state.Status.ValueString() == inPlace {
+		p.model.Username = p.state.Username
+	}
 	if p.config.CredentialsFile.IsNull() && (p.state == nil || p.state.CredentialsFile.IsNull()) {
 		switch {
 		case p.directory.IsUnknown():
@@ -107,19 +123,28 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 	if err != nil {
 		return err
 	}
-	if client.Username() == c.model.Name.ValueString() {
+	family, err := client.Family(ctx, c.model.Name.ValueString())
+	if err != nil {
+		return err
+	}
+	held, err := heldAccount(c, family)
+	if err != nil {
+		return err
+	}
+	chosen := family.Choose(c.model.Rotation.ValueString(), held.Username)
+	if client.Username() == chosen.Name() || client.Username() == c.model.Name.ValueString() {
 		return at(path.Root("name"), &problem{
 			title:  fmt.Sprintf("The user %q is the administrator that this resource works as", client.Username()),
 			detail: "It would take its own rights away. Give this user another name.",
 		})
 	}
-	account, err := keptAccount(c)
-	if err != nil {
-		return err
+	account := held
+	if chosen.Name() != held.Username {
+		account = brokerAccount{Username: chosen.Name(), Password: newPassword()}
 	}
 	wanted := c.model.rights(ctx)
 	account.Host, account.Port = b.amqp()
-	if err := ensureUser(ctx, client, account, wanted); err != nil {
+	if err := ensureUser(ctx, client, account, wanted.of(chosen)); err != nil {
 		return err
 	}
 	// Whoever reads the file can use it, whatever becomes of the broker meanwhile. An interruption before that costs nothing:
@@ -129,6 +154,10 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 	}
 	if err := c.writeSecretFile(c.model.CredentialsFile.ValueString(), account.File(wanted.key), c.model.Owner.ValueString()); err != nil {
 		return at(path.Root("credentials_file"), err)
+	}
+	c.model.Username = types.StringValue(account.Username)
+	if err := retire(ctx, client, family.Others(account.Username), wanted, c.model.grace()); err != nil {
+		return err
 	}
 	if c.prior != nil && !c.prior.CredentialsFile.Equal(c.model.CredentialsFile) {
 		return c.removeFile(ctx, c.prior.CredentialsFile.ValueString())
@@ -149,6 +178,12 @@ func ensureUser(ctx context.Context, client *management.Client, account brokerAc
 			title: fmt.Sprintf("The broker has a user %q that was not made by this provider", account.Username),
 			detail: "Its password is not known here and would be lost. Choose another name, remove the user " +
 				"(rabbitmqctl delete_user " + account.Username + "), or put its credentials into the credentials file.",
+		})
+	}
+	if there != nil && there.Ours() && !wanted.sameFamily(*there) {
+		return at(path.Root("name"), &problem{
+			title:  fmt.Sprintf("The broker's user %q belongs to another autopkgtest_broker_user", account.Username),
+			detail: "One of the two is a generation of its user. Choose another name, or another word for the rotation.",
 		})
 	}
 	if !right || !sameTags(there.Tags, wanted.tags) {
@@ -182,7 +217,19 @@ func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (fi
 	if err != nil {
 		return unseenBroker(err, "the user "+name)
 	}
-	problem, err = userProblem(ctx, client, account, c.model.rights(ctx))
+	family, err := client.Family(ctx, name)
+	if err != nil {
+		return unseenBroker(err, "the user "+name)
+	}
+	if !family.Knows(account.Username, c.model.Rotation.ValueString()) {
+		return finding{Problem: "the password file " + c.model.CredentialsFile.ValueString() + " holds the credentials of another user"}, nil
+	}
+	// Somebody may have rotated with the command, which is as good.
+	c.model.Username = types.StringValue(account.Username)
+	problem, err = userProblem(ctx, client, family, account, c.model.rights(ctx))
+	if err == nil && problem == "" {
+		problem, err = generationProblem(ctx, client, family, account.Username)
+	}
 	if err != nil {
 		return unseenBroker(err, "the user "+name)
 	}
@@ -193,17 +240,21 @@ func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (fi
 }
 
 // userProblem compares what the broker has with what it should have.
-func userProblem(ctx context.Context, client *management.Client, account brokerAccount, wanted userRights) (string, error) {
-	there, err := lookUser(ctx, client, account.Username)
+func userProblem(ctx context.Context, client *management.Client, family management.Family, account brokerAccount, wanted userRights,
+) (string, error) {
+	there, found := family.Member(account.Username)
 	switch {
-	case err != nil:
-		return "", err
-	case there == nil:
-		return "the user is missing in the broker", nil
-	case !there.HasPassword(account.Password):
+	case !found:
+		// Not one of ours any more, or not there.
+		user, err := lookUser(ctx, client, account.Username)
+		if err != nil || user == nil {
+			return "the user is missing in the broker", err
+		}
+		return "the user has the tags " + strings.Join(user.Tags, ", "), nil
+	case !there.Account.HasPassword(account.Password):
 		return "the broker has another password than the credentials file", nil
-	case !sameTags(there.Tags, wanted.tags):
-		return "the user has the tags " + strings.Join(there.Tags, ", "), nil
+	case !sameTags(there.Account.Tags, wanted.of(there.Generation).tags):
+		return "the user has the tags " + strings.Join(there.Account.Tags, ", "), nil
 	}
 	permissions, err := lookPermissions(ctx, client, account.Username)
 	if err != nil || permissions == wanted.permissions {
@@ -218,18 +269,32 @@ func (brokerUserKind) remove(ctx context.Context, c *call[brokerUserModel]) erro
 	b := brokerOf(ctx, c.model.Broker)
 	client, err := c.broker(ctx, b)
 	if err == nil {
-		var there *management.User
-		if there, err = lookUser(ctx, client, name); err == nil && there != nil {
-			if there.Ours() {
-				err = client.DeleteUser(ctx, name)
-			} else {
-				c.diags.AddWarning("The user "+name+" stays in the broker",
-					"Somebody has changed it since: it no longer bears this provider's mark.")
-			}
-		}
+		err = c.removeUser(ctx, client, name)
 	}
 	if _, err := leftBehind(c, err, "The user "+name); err != nil {
 		return err
 	}
 	return c.removeFile(ctx, c.model.CredentialsFile.ValueString())
+}
+
+// removeUser removes all generations of a user.
+func (c *call[M]) removeUser(ctx context.Context, client *management.Client, name string) error {
+	family, err := client.Family(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, m := range family.Members {
+		if err := client.DeleteUser(ctx, m.Name()); err != nil {
+			return err
+		}
+	}
+	if _, member := family.Member(name); !member {
+		there, err := lookUser(ctx, client, name)
+		if err != nil || there == nil || there.Ours() {
+			return err
+		}
+		c.diags.AddWarning("The user "+name+" stays in the broker",
+			"Somebody has changed it since: it no longer bears this provider's mark.")
+	}
+	return nil
 }

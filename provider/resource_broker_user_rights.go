@@ -66,6 +66,19 @@ func (m *brokerUserModel) rights(ctx context.Context) userRights {
 	return userRights{patternsOf(ctx, m.Permissions).permissions(), management.OurTags, config.KeyURI, "is configured"}
 }
 
+// of are the rights of one generation of the user.
+func (r userRights) of(g management.Generation) userRights {
+	r.tags = slices.Concat(r.tags, g.Tags())
+	return r
+}
+
+// sameFamily says whether a user that is there is a generation of the same user.
+func (r userRights) sameFamily(there management.User) bool {
+	is, known := management.GenerationOf(there)
+	shall, _ := management.GenerationOf(management.User{Name: there.Name, Tags: r.tags})
+	return !known || is.User == shall.User
+}
+
 func roleNames() []string {
 	var names []string
 	for _, role := range management.Roles {

@@ -229,9 +229,12 @@ func (f Family) Member(name string) (Member, bool) {
 }
 
 // Knows says whether a name can be that of a generation of this user under one of the words: it is one, or it is called like one
-// and no user of that name is there.
+// and no user of that name is there, or it is the user's own name.
 func (f Family) Knows(name string, rotations ...string) bool {
 	if _, member := f.Member(name); member {
+		return true
+	}
+	if name == f.User {
 		return true
 	}
 	if f.taken[name] {
@@ -265,12 +268,9 @@ func (f Family) Choose(rotation, held string) Generation {
 	return f.Next(rotation)
 }
 
-// Next is the next generation under a word that there has never been.
+// Next is the next generation under a word that there has never been, as far as the broker knows.
 func (f Family) Next(rotation string) Generation {
 	g := Generation{User: f.User, Rotation: rotation}
-	for f.taken[g.Name()] {
-		g.Serial++
-	}
 	for _, m := range f.Members {
 		if m.Rotation == rotation {
 			g.Serial = max(g.Serial, m.Serial+1)

@@ -122,10 +122,6 @@ func TestChoose(t *testing.T) {
 			}
 		})
 	}
-	taken := NewFamily("u", []User{{Name: "u", Tags: OurTags}, {Name: "u-a", Tags: OurTags}})
-	if got := taken.Choose("a", "u").Name(); got != "u-a~1" {
-		t.Errorf("another user's name: %s", got)
-	}
 }
 
 func TestEnds(t *testing.T) {
