@@ -62,9 +62,15 @@ func (b Broker) File(key string) []byte {
 
 // ReadBroker reads a broker's credentials file: one line KEY = URI, whatever the key, or the URI alone.
 func ReadBroker(path string) (Broker, error) {
+	b, _, err := ReadBrokerKey(path)
+	return b, err
+}
+
+// ReadBrokerKey is ReadBroker for who writes the file again: it returns the key as well, empty for the URI alone.
+func ReadBrokerKey(path string) (b Broker, key string, err error) {
 	content, err := readCredentials(path)
 	if err != nil {
-		return Broker{}, err
+		return Broker{}, "", err
 	}
 	var found *Broker
 	number := 0
@@ -75,22 +81,22 @@ func ReadBroker(path string) (Broker, error) {
 			continue
 		}
 		if found != nil {
-			return Broker{}, fmt.Errorf("%w: %s:%d: a second account; the file holds one", ErrInvalid, path, number)
+			return Broker{}, "", fmt.Errorf("%w: %s:%d: a second account; the file holds one", ErrInvalid, path, number)
 		}
 		// A key has no colon, a URL has one before any equals sign.
-		if key, value, ok := strings.Cut(text, "="); ok && !strings.Contains(key, ":") {
-			text = strings.TrimSpace(value)
+		if name, value, ok := strings.Cut(text, "="); ok && !strings.Contains(name, ":") {
+			key, text = strings.TrimSpace(name), strings.TrimSpace(value)
 		}
 		b, err := ParseBroker(text)
 		if err != nil {
-			return Broker{}, fmt.Errorf("%w: %s:%d: %w", ErrInvalid, path, number, err)
+			return Broker{}, "", fmt.Errorf("%w: %s:%d: %w", ErrInvalid, path, number, err)
 		}
 		found = &b
 	}
 	if found == nil {
-		return Broker{}, fmt.Errorf("%w: %s: no line KEY = amqp://USER:PASSWORD@HOST", ErrInvalid, path)
+		return Broker{}, "", fmt.Errorf("%w: %s: no line KEY = amqp://USER:PASSWORD@HOST", ErrInvalid, path)
 	}
-	return *found, nil
+	return *found, key, nil
 }
 
 // ParseBroker reads amqp://USER:PASSWORD@HOST[:PORT][/VHOST]. Its errors do not quote the text, which holds a password.

@@ -8,6 +8,10 @@ type Operator struct {
 	// One of the two: [amqp] credentials_file, or [amqp] uri with the account itself.
 	BrokerCredentials string
 	BrokerURI         Secret
+
+	// For who looks after users, which takes an administrator's account.
+	ManagementURL         string // [management] url: the broker's management API
+	ManagementCredentials string // [management] credentials_file
 }
 
 var operatorSchema = schema{
@@ -16,7 +20,8 @@ var operatorSchema = schema{
 		"database", "database_public", "external_swift_url", "releases", "stats_cache_dir", "ppa_containers_cache_dir",
 		"archive_url", "amqp_queue_cache", "running_cache", "alert", "allowed_requestors", "external_web_url",
 	},
-	"amqp": {"credentials_file", "uri"},
+	"amqp":       {"credentials_file", "uri"},
+	"management": {"url", "credentials_file"},
 	"swift": {
 		"os_auth_url", "os_project_domain_name", "os_username", "os_user_domain_name", "os_project_name", "os_password",
 	},
@@ -47,6 +52,9 @@ func (d *document) operator() (Operator, error) {
 		WebURL:            d.url("web", "url", false),
 		BrokerCredentials: d.value("amqp", "credentials_file"),
 		BrokerURI:         Secret(d.value("amqp", "uri")),
+
+		ManagementURL:         d.url("management", "url", false),
+		ManagementCredentials: d.value("management", "credentials_file"),
 	}
 	if o.BrokerCredentials != "" && o.BrokerURI != "" {
 		d.fail("amqp", "uri", "credentials_file is given too: one of them")
@@ -73,5 +81,10 @@ func (o Operator) Bytes() []byte {
 	out.section("amqp")
 	out.key("credentials_file", o.BrokerCredentials)
 	out.key("uri", o.BrokerURI.Reveal())
+	if o.ManagementURL != "" || o.ManagementCredentials != "" {
+		out.section("management")
+		out.key("url", o.ManagementURL)
+		out.key("credentials_file", o.ManagementCredentials)
+	}
 	return out.bytes()
 }

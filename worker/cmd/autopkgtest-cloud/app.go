@@ -117,9 +117,12 @@ AUTOPKGTEST_CLOUD_CONFIG names, ~/.config/autopkgtest-cloud.conf, or
     url = http://the.results.site
     [amqp]
     credentials_file = /file/with/the/operator's/account
+    [management]
+    url = http://the.broker:15672
+    credentials_file = /file/with/the/administrator's/account
 
-and needs the second part only for requests, cancel, requeue and rejected. An account that
-is a requester's suffices for requests.
+and needs the second part only for requests, cancel, requeue and rejected, and the third for
+rotate and expire. An account that is a requester's suffices for requests.
 
 ` + exitCodeHelp,
 		Version:       version(),
@@ -137,7 +140,7 @@ is a requester's suffices for requests.
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON for programs")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(a.requestCommand(), a.queuesCommand(), a.runningCommand(), a.resultsCommand(), a.cancelCommand(),
-		a.requeueCommand(), a.rejectedCommand())
+		a.requeueCommand(), a.rejectedCommand(), a.rotateCommand(), a.expireCommand())
 	return root
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 )
@@ -74,10 +75,10 @@ func exitCode(err error) int {
 		return exitTimeout
 	case errors.Is(err, errConfiguration), errors.Is(err, config.ErrInvalid), errors.Is(err, config.ErrExposed):
 		return exitConfig
-	case errors.Is(err, queue.ErrRefused):
+	case errors.Is(err, queue.ErrRefused), errors.Is(err, management.ErrDenied):
 		return exitRefused
 	case errors.Is(err, queue.ErrNoQueue), errors.Is(err, queue.ErrUnreachable), errors.Is(err, queue.ErrUnconfirmed),
-		errors.Is(err, errSite), errors.Is(err, errUnknownHandle), errors.Is(err, errUnknownRejected),
+		errors.Is(err, errSite), errors.Is(err, errUnknownHandle), errors.Is(err, errUnknownRejected), errors.Is(err, management.ErrUnavailable), errors.Is(err, errNotRotated),
 		errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable
 	}
