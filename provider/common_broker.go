@@ -7,12 +7,14 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
@@ -30,6 +32,7 @@ type brokerModel struct {
 	Host            types.String `tfsdk:"host"`
 	Port            types.Int64  `tfsdk:"port"`
 	Incarnation     types.String `tfsdk:"incarnation"`
+	CAFile          types.String `tfsdk:"ca_file"`
 }
 
 var brokerTypes = map[string]attr.Type{
@@ -38,6 +41,7 @@ var brokerTypes = map[string]attr.Type{
 	"host":             types.StringType,
 	"port":             types.Int64Type,
 	"incarnation":      types.StringType,
+	"ca_file":          types.StringType,
 }
 
 const (
@@ -45,6 +49,7 @@ const (
 	brokerFileText  = "Path of a 0600 file on this machine with an administrator's credentials, a line `uri = amqp://USER:PASSWORD@HOST`."
 	brokerHostText  = "Host that speaks AMQP."
 	brokerPortText  = "Port of AMQP. Requesters' tools ignore any but 5672."
+	brokerCAText    = "Path of the certificate, in PEM form, of the authority that vouches for an `https` management API."
 	incarnationText = "Name of this set of data. When it changes, everything that was there is gone, and what refers to it is made again."
 )
 
@@ -55,13 +60,18 @@ func brokerAttribute() schema.Attribute {
 		MarkdownDescription: "The broker, as `autopkgtest_rabbitmq_server` hands it out in its attribute `broker`; or written by " +
 			"hand for one that somebody else runs.",
 		Attributes: map[string]schema.Attribute{
-			"management_url":   schema.StringAttribute{Required: true, MarkdownDescription: brokerURLText},
+			"management_url": schema.StringAttribute{
+				Required: true, MarkdownDescription: brokerURLText, Validators: []validator.String{managementURL()},
+			},
 			"credentials_file": schema.StringAttribute{Required: true, MarkdownDescription: brokerFileText},
 			"host": schema.StringAttribute{
 				Optional: true, MarkdownDescription: brokerHostText + " Default: that of `management_url`.",
 			},
 			"port":        schema.Int64Attribute{Optional: true, MarkdownDescription: brokerPortText + " Default: 5672."},
 			"incarnation": schema.StringAttribute{Optional: true, MarkdownDescription: incarnationText},
+			"ca_file": schema.StringAttribute{
+				Optional: true, MarkdownDescription: brokerCAText + " Default: those that this machine knows.",
+			},
 		},
 	}
 }
@@ -74,6 +84,7 @@ func computedBroker() map[string]schema.Attribute {
 		"host":             schema.StringAttribute{Computed: true, MarkdownDescription: brokerHostText},
 		"port":             schema.Int64Attribute{Computed: true, MarkdownDescription: brokerPortText},
 		"incarnation":      schema.StringAttribute{Computed: true, MarkdownDescription: incarnationText},
+		"ca_file":          schema.StringAttribute{Computed: true, MarkdownDescription: brokerCAText},
 	}
 }
 
@@ -106,7 +117,7 @@ var (
 	errBrokerLocked = errors.New("the credentials of the broker's administrator are gone")
 )
 
-type clientKey struct{ endpoint, username, password string }
+type clientKey struct{ endpoint, username, password, authority string }
 
 // broker returns the client of a broker. Resources that name the same broker share it, and with it its limit of calls
 // at a time.
@@ -118,7 +129,14 @@ func (s *settings) broker(ctx context.Context, b brokerModel) (*management.Clien
 	if err != nil {
 		return nil, at(path.Root("broker").AtName("credentials_file"), err)
 	}
-	key := clientKey{b.ManagementURL.ValueString(), credentials.Username, credentials.Password.Reveal()}
+	key := clientKey{b.ManagementURL.ValueString(), credentials.Username, credentials.Password.Reveal(), ""}
+	if file := b.CAFile.ValueString(); file != "" {
+		authority, err := os.ReadFile(file)
+		if err != nil {
+			return nil, at(path.Root("broker").AtName("ca_file"), err)
+		}
+		key.authority = string(authority)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if client, ok := s.clients[key]; ok {
@@ -127,6 +145,11 @@ func (s *settings) broker(ctx context.Context, b brokerModel) (*management.Clien
 	client, err := management.New(key.endpoint, credentials.Username, credentials.Password)
 	if err != nil {
 		return nil, at(path.Root("broker").AtName("management_url"), err)
+	}
+	if key.authority != "" {
+		if err := client.Trust([]byte(key.authority)); err != nil {
+			return nil, at(path.Root("broker").AtName("ca_file"), fmt.Errorf("%s: %w", b.CAFile.ValueString(), err))
+		}
 	}
 	// The credentials file of a node that we run lies in its stack's folder; anybody else's is somewhere else.
 	file := b.CredentialsFile.ValueString()
@@ -159,7 +182,7 @@ func (s *settings) readyBroker(ctx context.Context, b brokerModel) (*management.
 		return nil, err
 	}
 	if err := client.Await(ctx); err != nil {
-		return nil, at(path.Root("broker"), err)
+		return nil, unfit(err)
 	}
 	return client, nil
 }

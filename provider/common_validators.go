@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // check is a validator of a text that is one of the rule functions which the services use themselves, so that a plan and
@@ -121,5 +123,13 @@ func brokerUserName() validator.String {
 			return fmt.Errorf("%q: a user is called by letters, digits, dots, underscores and dashes", s)
 		}
 		return nil
+	}}
+}
+
+// managementURL keeps credentials out of what is stored and shown.
+func managementURL() validator.String {
+	return check{"the address of a management API", func(s string) error {
+		_, err := management.New(s, "", "")
+		return err
 	}}
 }

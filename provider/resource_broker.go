@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"maps"
+	"slices"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/setdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
@@ -20,16 +23,18 @@ import (
 // guest is the user with which every new broker begins, and whose password everybody knows.
 const guest = "guest"
 
-// firstWithoutAMQP08 is the first major version of RabbitMQ that does not speak AMQP 0-8.
-const firstWithoutAMQP08 = 4
-
 // patienceWithBroker covers a broker that is still recovering its queues.
 const patienceWithBroker = 2 * time.Minute
 
 type brokerResourceModel struct {
 	baseModel
-	Broker        types.Object `tfsdk:"broker"`
-	RequireAMQP08 types.Bool   `tfsdk:"require_amqp_0_8"`
+	Broker         types.Object `tfsdk:"broker"`
+	RequireAMQP08  types.Bool   `tfsdk:"require_amqp_0_8"`
+	AbsentUsers    types.Set    `tfsdk:"absent_users"`
+	ListenerLimit  types.String `tfsdk:"listener_limit"`
+	RejectedLimit  types.String `tfsdk:"rejected_limit"`
+	MaxConnections types.Int64  `tfsdk:"max_connections"`
+	MaxQueues      types.Int64  `tfsdk:"max_queues"`
 }
 
 type brokerKind struct{}
@@ -42,7 +47,6 @@ func (brokerKind) typeName() string                                        { ret
 func (brokerKind) base(m *brokerResourceModel) *baseModel                  { return &m.baseModel }
 func (brokerKind) well() string                                            { return inPlace }
 func (brokerKind) patience(*brokerResourceModel) time.Duration             { return patienceWithBroker }
-func (brokerKind) plan(context.Context, *planning[brokerResourceModel])    {}
 func (brokerKind) planRemoval(context.Context, *call[brokerResourceModel]) {}
 
 func (brokerKind) identity(m *brokerResourceModel) []identityValue {
@@ -59,24 +63,37 @@ func brokerIdentity(object types.Object) identityValue {
 }
 
 func (brokerKind) schema(ctx context.Context) schema.Schema {
+	attributes := map[string]schema.Attribute{
+		"broker": brokerAttribute(),
+		"require_amqp_0_8": schema.BoolAttribute{
+			Optional: true, Computed: true, Default: booldefault.StaticBool(true),
+			MarkdownDescription: "Refuse a broker that does not speak AMQP 0-8, which britney needs: RabbitMQ 4. Known are 3.8 to 3.13 " +
+				"(the tests run 3.10) and 4; others are refused in any case. Default: `true`.",
+		},
+		"absent_users": schema.SetAttribute{
+			Optional: true, Computed: true, ElementType: types.StringType, Default: setdefault.StaticValue(stringSet([]string{guest})),
+			MarkdownDescription: "Users that a broker begins with and that must not be there: removed once the user of the credentials " +
+				"file has proven to be an administrator, who stays. Their connections are closed. Default: `[\"guest\"]`.",
+			Validators: []validator.Set{setvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 255))},
+		},
+	}
+	maps.Copy(attributes, brokerLimitAttributes())
 	return schema.Schema{
-		MarkdownDescription: "Makes a broker fit for a test cloud, whoever installed it:\n\n" +
-			"- The user `guest` is gone.\n" +
+		MarkdownDescription: "Makes a broker fit for a test cloud, whoever installed it. What of this somebody changes later is shown " +
+			"by a plan, as a sentence, and put back by the apply:\n\n" +
+			"- The virtual host `/`, which all clients use, is there, and the administrator may use all of it. One that is gone, with " +
+			"all its queues and messages, is made again, empty.\n" +
+			"- The user `guest` is gone (`absent_users`).\n" +
+			"- Queues that nobody reads are bounded (`listener_limit`, `rejected_limit`), and connections and queues if you like.\n" +
 			"- The exchanges for status and completion messages are there, declared as all clients declare them.\n" +
 			"- The exchanges `autopkgtest.control` and `autopkgtest.answers` are there, through which operators command workers " +
 			"(`autopkgtest-cloud cancel` and `requeue`).\n" +
 			"- Requests that can never be run are kept: workers send them to the exchange `autopkgtest.rejected`, and the queue " +
 			"`rejected-requests` is bound to it. Each has the reason, its queue, the worker and the time in the headers " +
 			"`x-reason`, `x-queue`, `x-worker` and `x-time`. No role may read that queue; an administrator can, with the broker's " +
-			"management page. A destroy leaves it behind if something is in it.",
-		Attributes: baseAttributes(ctx, inPlace, map[string]schema.Attribute{
-			"broker": brokerAttribute(),
-			"require_amqp_0_8": schema.BoolAttribute{
-				Optional: true, Computed: true, Default: booldefault.StaticBool(true),
-				MarkdownDescription: "Refuse a broker that does not speak AMQP 0-8, which britney needs: RabbitMQ 4 and later. " +
-					"Default: `true`.",
-			},
-		}),
+			"management page. A destroy leaves it behind if something is in it.\n\n" +
+			"Everything else in the broker stays as it is.",
+		Attributes: baseAttributes(ctx, inPlace, attributes),
 	}
 }
 
@@ -89,26 +106,42 @@ func (brokerKind) ensure(ctx context.Context, c *call[brokerResourceModel]) erro
 	if err := checkProtocol(ctx, client, c.model.RequireAMQP08.ValueBool()); err != nil {
 		return err
 	}
-	if client.Username() == guest {
-		return at(path.Root("broker").AtName("credentials_file"), &problem{
-			title: "guest cannot remove itself",
-			detail: "Make an administrator of another name in the broker, and put its credentials into " +
-				b.CredentialsFile.ValueString() + ".",
-		})
+	if err := notOurselves(c.model.AbsentUsers, client.Username(), b); err != nil {
+		return err
+	}
+	// Nothing is changed by somebody who could not finish it.
+	if err := client.Prove(ctx); err != nil {
+		return unfit(err)
+	}
+	if err := ensureBroker(ctx, c, client); err != nil {
+		return err
+	}
+	// Last, when every call above has proven that our own administrator does not need them.
+	absent, _ := stringsOf(c.model.AbsentUsers)
+	for _, name := range absent {
+		if err := client.RemoveUser(ctx, name); err != nil {
+			return err
+		}
+	}
+	return client.Sync(ctx)
+}
+
+func ensureBroker(ctx context.Context, c *call[brokerResourceModel], client *management.Client) error {
+	if err := client.MakeVHost(ctx); err != nil {
+		return err
+	}
+	if err := client.EnsureOwnRights(ctx); err != nil {
+		return err
 	}
 	for _, exchange := range management.Fanouts {
 		if err := ensureExchange(ctx, client, exchange); err != nil {
 			return err
 		}
 	}
-	if err := ensureRejected(ctx, client); err != nil {
+	if err := ensureBrokerLimits(ctx, c, client); err != nil {
 		return err
 	}
-	// Last, when every call above has proven that our own administrator does not need it.
-	if err := client.DeleteUser(ctx, guest); err != nil {
-		return err
-	}
-	return client.Sync(ctx)
+	return ensureRejected(ctx, client)
 }
 
 // ensureExchange declares an exchange. One with other settings is in the way of all clients, so it is replaced: messages
@@ -128,30 +161,6 @@ func ensureExchange(ctx context.Context, client *management.Client, exchange man
 	return client.DeclareExchange(ctx, exchange)
 }
 
-func checkProtocol(ctx context.Context, client *management.Client, required bool) error {
-	if !required {
-		return nil
-	}
-	version, err := client.Version(ctx)
-	if err != nil {
-		return err
-	}
-	major, _, _ := strings.Cut(version, ".")
-	n, err := strconv.Atoi(major)
-	if err == nil && n >= firstWithoutAMQP08 {
-		return withoutAMQP08(version)
-	}
-	return nil
-}
-
-func withoutAMQP08(version string) error {
-	return at(path.Root("require_amqp_0_8"), &problem{
-		title: fmt.Sprintf("RabbitMQ %s does not speak AMQP 0-8", version),
-		detail: "britney cannot request tests from it; all other clients work. Use RabbitMQ 3.x, or accept this with " +
-			"require_amqp_0_8 = false.",
-	})
-}
-
 func (brokerKind) inspect(ctx context.Context, c *call[brokerResourceModel]) (finding, error) {
 	found, err := inspectBroker(ctx, c)
 	if err != nil {
@@ -165,6 +174,22 @@ func inspectBroker(ctx context.Context, c *call[brokerResourceModel]) (finding, 
 	client, err := c.broker(ctx, b)
 	if err != nil {
 		return finding{}, err
+	}
+	there, err := client.HasVHost(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	if !there {
+		return finding{Problem: "the virtual host " + management.VHost + " is missing, and with it all queues and messages; an apply makes " +
+			"it again, empty"}, nil
+	}
+	mine, err := client.HasOwnRights(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	if !mine {
+		return finding{Problem: fmt.Sprintf("the administrator %s may not use all of the virtual host %s", client.Username(),
+			management.VHost)}, nil
 	}
 	for _, exchange := range management.Fanouts {
 		right, err := client.ExchangeIs(ctx, exchange)
@@ -182,11 +207,18 @@ func inspectBroker(ctx context.Context, c *call[brokerResourceModel]) (finding, 
 	if problem, err := rejectedProblem(ctx, client); err != nil || problem != "" {
 		return finding{Problem: problem}, err
 	}
-	switch _, err := client.User(ctx, guest); {
-	case err == nil:
-		return finding{Problem: "the user guest is there"}, nil
-	case !errors.Is(err, management.ErrNotFound):
+	if problem, err := brokerLimitsProblem(ctx, c.model, client); err != nil || problem != "" {
+		return finding{Problem: problem}, err
+	}
+	users, err := client.Users(ctx)
+	if err != nil {
 		return finding{}, err
+	}
+	absent, _ := stringsOf(c.model.AbsentUsers)
+	for _, name := range absent {
+		if slices.Contains(users, name) {
+			return finding{Problem: "the user " + name + " is there"}, nil
+		}
 	}
 	return finding{}, nil
 }
@@ -201,6 +233,9 @@ func (brokerKind) remove(ctx context.Context, c *call[brokerResourceModel]) erro
 	}
 	if err == nil {
 		err = removeRejected(ctx, c, client)
+	}
+	if err == nil {
+		err = removeBrokerLimits(ctx, c.model, client)
 	}
 	_, err = leftBehind(c, err, "The exchanges")
 	return err

@@ -143,6 +143,7 @@ func brokerObject(info rabbitmq.Info) types.Object {
 		"host":             types.StringValue(info.Host),
 		"port":             types.Int64Value(int64(info.Port)),
 		"incarnation":      incarnation,
+		"ca_file":          types.StringNull(), // ours is plain, on loopback
 	})
 }
 

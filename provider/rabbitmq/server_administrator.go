@@ -47,7 +47,7 @@ func readAdministrator(d *host.Directory) (config.Secret, string, error) {
 	return "", "", err
 }
 
-// administratorServes says whether the administrator can log in and may do everything.
+// administratorServes says whether the administrator can log in and may do management.Everything.
 func administratorServes(ctx context.Context, i Info, password config.Secret) (bool, error) {
 	m, err := management.New(i.ManagementURL, administratorName, password)
 	if err != nil {
@@ -64,10 +64,8 @@ func administratorServes(ctx context.Context, i Info, password config.Secret) (b
 	if errors.Is(err, management.ErrNotFound) {
 		return false, nil
 	}
-	return may == everything, err
+	return may == management.Everything, err
 }
-
-var everything = management.Permissions{Configure: ".*", Write: ".*", Read: ".*"}
 
 // putAdministrator makes the administrator, or sets its password, tags and permissions, and touches nothing else.
 // Definitions are used because rabbitmqctl takes them from stdin, with a hash instead of the password.
@@ -91,7 +89,7 @@ func administratorDefinitions(password config.Secret) ([]byte, error) {
 		}},
 		"permissions": []object{{
 			"user": administratorName, "vhost": management.VHost,
-			"configure": everything.Configure, "write": everything.Write, "read": everything.Read,
+			"configure": management.Everything.Configure, "write": management.Everything.Write, "read": management.Everything.Read,
 		}},
 	})
 }

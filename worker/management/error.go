@@ -13,6 +13,18 @@ var (
 	ErrDenied      = errors.New("denied by the broker")
 	ErrRefused     = errors.New("refused by the broker")
 	ErrUnavailable = errors.New("broker not available")
+
+	// ErrNoManagement is an ErrDenied: the user is known, and none of its tags opens the management API.
+	ErrNoManagement = errors.New("the broker lets the user not manage it")
+	// ErrNoVHost is what calls about something in VHost say when that is not there: no queue, exchange or permission either.
+	ErrNoVHost = errors.New("the broker has no virtual host " + VHost)
+)
+
+// What RabbitMQ 3.8 to 4.0 say in an answer's reason where its status is not enough.
+const (
+	reasonNoManagement = "Not management user"
+	reasonNoVHost      = "vhost_not_found"
+	reasonNoVHostOrSo  = "vhost_or_user_not_found"
 )
 
 // Error is a call of the management API that failed: which one, as whom, and what the broker said.
@@ -42,6 +54,13 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		fmt.Fprintf(&b, ": %v", e.Err)
 	}
+	switch {
+	case e.Is(ErrNoManagement):
+		fmt.Fprintf(&b, " (user %q needs the tag \"administrator\")", e.Username)
+		return b.String()
+	case e.Is(ErrNoVHost):
+		fmt.Fprintf(&b, " (is the virtual host %q there? autopkgtest_broker makes it)", VHost)
+	}
 	switch e.Status {
 	case http.StatusUnauthorized:
 		fmt.Fprintf(&b, " (is the password of user %q right, and has it the tag \"management\"?)", e.Username)
@@ -61,6 +80,10 @@ func (e *Error) Is(target error) bool {
 		return e.Status == http.StatusNotFound
 	case ErrDenied:
 		return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+	case ErrNoManagement:
+		return e.Status == http.StatusUnauthorized && e.Reason == reasonNoManagement
+	case ErrNoVHost:
+		return e.Reason == reasonNoVHost || e.Reason == reasonNoVHostOrSo
 	case ErrRefused:
 		return e.Status == http.StatusBadRequest || e.Status == http.StatusConflict
 	case ErrUnavailable:

@@ -6,6 +6,8 @@ package management
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -63,6 +65,17 @@ func New(endpoint, username string, password config.Secret) (*Client, error) {
 		slots:    make(chan struct{}, parallelCalls),
 		syncs:    syncs{turn: make(chan struct{}, 1)},
 	}, nil
+}
+
+// Trust makes the certificate of an authority, in PEM, the only one that vouches for the API at an https address. It is called
+// before the first call.
+func (m *Client) Trust(authority []byte) error {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(authority) {
+		return errors.New("there is no certificate in PEM form in it")
+	}
+	m.base.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	return nil
 }
 
 // Endpoint is the address that was given.

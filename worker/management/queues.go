@@ -19,9 +19,6 @@ type Queue struct {
 	Running  int  // of these, being worked on: delivered and not acknowledged
 }
 
-// ErrNoVHost: the broker has no virtual host VHost, so no queue, exchange or permission either.
-var ErrNoVHost = errors.New("the broker has no virtual host " + VHost)
-
 // queueInfo is a queue in a listing. Counts that the broker does not tell are nil, not zero.
 type queueInfo struct {
 	Name       string         `json:"name"`

@@ -108,3 +108,6 @@ func (r Role) Key() string {
 	}
 	return config.KeyURI
 }
+
+// Everything is what an administrator may do in VHost.
+var Everything = Permissions{Configure: ".*", Write: ".*", Read: ".*"}
