@@ -12,6 +12,7 @@ import (
 	"context"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -27,8 +28,9 @@ const Address = "registry.terraform.io/autopkgtest-cloud/autopkgtest"
 const typeName = "autopkgtest"
 
 var (
-	_ provider.Provider              = (*autopkgtestProvider)(nil)
-	_ provider.ProviderWithFunctions = (*autopkgtestProvider)(nil)
+	_ provider.Provider                       = (*autopkgtestProvider)(nil)
+	_ provider.ProviderWithFunctions          = (*autopkgtestProvider)(nil)
+	_ provider.ProviderWithEphemeralResources = (*autopkgtestProvider)(nil)
 )
 
 type autopkgtestProvider struct{ version string }
@@ -96,6 +98,7 @@ func (p *autopkgtestProvider) Configure(ctx context.Context, req provider.Config
 	settings, diags := newSettings(model)
 	resp.Diagnostics.Append(diags...)
 	resp.ResourceData = settings
+	resp.DataSourceData = settings
 }
 
 // Resources implements provider.Provider.
@@ -114,7 +117,14 @@ func (p *autopkgtestProvider) Resources(context.Context) []func() resource.Resou
 }
 
 // DataSources implements provider.Provider.
-func (p *autopkgtestProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }
+func (p *autopkgtestProvider) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{newQueues, newHealth}
+}
+
+// EphemeralResources implements provider.ProviderWithEphemeralResources.
+func (p *autopkgtestProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{newBrokerCredentials}
+}
 
 // Functions implements provider.ProviderWithFunctions.
 func (p *autopkgtestProvider) Functions(context.Context) []func() function.Function {

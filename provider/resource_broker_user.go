@@ -152,6 +152,12 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 	if err := client.Sync(ctx); err != nil {
 		return err
 	}
+	if management.Role(c.model.Role.ValueString()) == management.Requester {
+		// Before anybody gets the file: credentials that do not work must not take the place of those that do.
+		if err := proveRequester(ctx, client, account, c.diags); err != nil {
+			return err
+		}
+	}
 	if err := c.writeSecretFile(c.model.CredentialsFile.ValueString(), account.File(wanted.key), c.model.Owner.ValueString()); err != nil {
 		return at(path.Root("credentials_file"), err)
 	}

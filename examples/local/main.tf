@@ -125,3 +125,31 @@ resource "autopkgtest_web" "web" {
     autopkgtest_result_containers.results,
   ]
 }
+
+# Every plan and every apply ends with a look at the whole: a request is published with britney's own credentials, in her
+# dialect, and seen to arrive. What a plan changes is looked at when it was applied.
+data "autopkgtest_health" "cloud" {
+  broker                     = autopkgtest_rabbitmq_server.broker.broker
+  requester_credentials_file = autopkgtest_broker_user.britney.credentials_file
+  require_amqp_0_8           = var.require_amqp_0_8
+  store                      = autopkgtest_swift_server.store.store
+  web_url                    = autopkgtest_web.web.url
+
+  depends_on = [
+    autopkgtest_rabbitmq_server.broker,
+    autopkgtest_swift_server.store,
+    autopkgtest_broker.broker,
+    autopkgtest_broker_user.britney,
+    autopkgtest_broker_user.collector,
+    autopkgtest_request_queues.queues,
+    autopkgtest_result_containers.results,
+    autopkgtest_web.web,
+  ]
+
+  lifecycle {
+    postcondition {
+      condition     = self.healthy
+      error_message = "The test cloud does not work:\n${join("\n", self.problems)}"
+    }
+  }
+}

@@ -56,8 +56,15 @@ func (b Broker) URI() Secret {
 
 // File is the content of a credentials file: a line KEY = URI. It holds the password: write it with mode 0600.
 func (b Broker) File(key string) []byte {
-	return fmt.Appendf(nil, "# an account at the message broker: keep it readable by its owner alone\n%s = %s\n",
-		key, b.URI().Reveal())
+	return fmt.Appendf(nil, "# an account at the message broker: keep it readable by its owner alone\n%s\n", b.Line(key).Reveal())
+}
+
+// Line is KEY = URI, as the gatekeeper's configuration has it.
+func (b Broker) Line(key string) Secret { return Secret(key + " = " + b.URI().Reveal()) }
+
+// Shell is a line that gives a shell the variable KEY: export KEY='URI'.
+func (b Broker) Shell(key string) Secret {
+	return Secret("export " + key + "='" + strings.ReplaceAll(b.URI().Reveal(), "'", `'\''`) + "'")
 }
 
 // ReadBroker reads a broker's credentials file: one line KEY = URI, whatever the key, or the URI alone.
