@@ -86,7 +86,7 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 			"username": schema.StringAttribute{
 				Computed: true,
 				MarkdownDescription: "The user of the broker whose credentials are in the file: the name, or `NAME-ROTATION`; with `~1`, `~2` " +
-					"and so on behind it when it was rotated by `autopkgtest-cloud rotate`, or when that name had been used before.",
+					"and so on behind it when it was rotated by `autopkgtest-cloud rotate`, or when that name had been used before. An output of it shows such a rotation in the next plan, as a change of the output alone.",
 			},
 			"owner": schema.StringAttribute{
 				Optional: true,

@@ -74,7 +74,8 @@ func (rabbitMQServerKind) schema(ctx context.Context) schema.Schema {
 	maps.Copy(attributes, limitAttributes())
 	return schema.Schema{
 		MarkdownDescription: "A message broker in the stack's folder: RabbitMQ on this machine, supervised and without root. It has " +
-			"an administrator with a generated password, and no user `guest`.\n\nRequests that wait exist nowhere else: its " +
+			"an administrator with a generated password, and no user `guest`. Beside it runs a job that removes users whose end has come after " +
+			"a rotation (`autopkgtest-cloud expire`).\n\nRequests that wait exist nowhere else: its " +
 			"data is what one backs up.",
 		Attributes: serviceAttributes(ctx, attributes),
 	}
@@ -125,6 +126,9 @@ func (rabbitMQServerKind) ensure(ctx context.Context, c *call[rabbitMQServerMode
 	if err != nil {
 		return c.undo(ctx, d, atSetting(err), begun, func(ctx context.Context) error { return rabbitmq.Withdraw(ctx, d) })
 	}
+	if err := c.ensureExpiry(ctx, d, info); err != nil {
+		return c.undo(ctx, d, err, begun, func(ctx context.Context) error { return withdrawBroker(ctx, d) })
+	}
 	if info.Warning != "" {
 		c.diags.AddAttributeWarning(path.Root("port"), "Not every client can reach the broker", info.Warning+".")
 	}
@@ -165,10 +169,12 @@ func (rabbitMQServerKind) inspect(ctx context.Context, c *call[rabbitMQServerMod
 		return absentService("broker", d.ServicePath(rabbitmq.Service)), nil
 	}
 	c.model.Broker, c.model.TLSEndpoint = brokerObject(info), tlsEndpoint(info)
-	if info.Problem == "" {
-		c.rememberBroker(ctx, info)
+	if info.Problem != "" {
+		return finding{Problem: info.Problem}, nil
 	}
-	return finding{Problem: info.Problem}, nil
+	c.rememberBroker(ctx, info)
+	problem, err := c.expiryProblem(ctx, d)
+	return finding{Problem: problem}, err
 }
 
 // rememberBroker keeps the names of users and queues for a plan that has to say what is gone.
@@ -202,12 +208,19 @@ func (c *call[M]) rememberBroker(ctx context.Context, info rabbitmq.Info) {
 
 func (rabbitMQServerKind) remove(ctx context.Context, c *call[rabbitMQServerModel]) error {
 	if c.replaced(ctx) {
-		return c.unload(ctx, c.model.path(), func(d *host.Directory) error { return rabbitmq.Unload(ctx, d) })
+		return c.unload(ctx, c.model.path(), func(d *host.Directory) error {
+			return errors.Join(d.Withdraw(ctx, expireService), rabbitmq.Unload(ctx, d))
+		})
 	}
 	if err := refuseMessageLoss(ctx, c); err != nil {
 		return err
 	}
-	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return rabbitmq.Withdraw(ctx, d) })
+	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return withdrawBroker(ctx, d) })
+}
+
+// withdrawBroker removes the node with the job beside it.
+func withdrawBroker(ctx context.Context, d *host.Directory) error {
+	return errors.Join(d.Withdraw(ctx, expireService), rabbitmq.Withdraw(ctx, d))
 }
 
 // imported reads back what the node is configured with. Whether it has TLS, and with whose certificate, is the configuration's

@@ -24,6 +24,8 @@ var (
 	ErrConflict = errors.New("exists with other settings")
 	// ErrOverdue: a delivery was not settled within the broker's delivery timeout. All that came by its channel is stale.
 	ErrOverdue = errors.New("a message was held for longer than the broker's delivery timeout (consumer_timeout) allows: raise it")
+	// ErrRenewed: the session was ended because its account has been replaced by another one.
+	ErrRenewed = errors.New("the credentials have changed")
 	// ErrUnreachable: the broker cannot be reached, or no longer, or does not answer.
 	ErrUnreachable = errors.New("broker unreachable")
 	// ErrUnconfirmed: a message was sent and its fate is unknown.

@@ -58,6 +58,8 @@ type options struct {
 	name    string        // shown by the broker's management page
 	limit   time.Duration // the longest wait for any answer of the broker
 	recheck time.Duration // how often a queue that cannot be consumed yet is looked at again
+	follow  func() (config.Broker, error)
+	look    time.Duration // how often follow is asked
 }
 
 // Option changes how a session behaves.
@@ -74,6 +76,12 @@ func WithLimit(limit time.Duration) Option { return func(o *options) { o.limit =
 
 // WithRecheck sets how often a queue that is missing or not ready is looked at again, 5 s unless told.
 func WithRecheck(interval time.Duration) Option { return func(o *options) { o.recheck = interval } }
+
+// WithFollow ends the session with ErrRenewed when the account is no longer the one that current tells, so that the next session
+// is opened with the new one: while both work, not when the old one is taken away. It is asked once in a while.
+func WithFollow(every time.Duration, current func() (config.Broker, error)) Option {
+	return func(o *options) { o.follow, o.look = current, every }
+}
 
 // Dial opens a session. It fails with ErrUnreachable when nobody answers in time and ErrRefused when the broker does not
 // accept the credentials or the virtual host.
@@ -104,7 +112,32 @@ func Dial(ctx context.Context, broker config.Broker, with ...Option) (*Session, 
 		<-main.done
 		s.end(main.reason())
 	}()
+	if o.follow != nil {
+		s.tasks.Add(1)
+		go func() {
+			defer s.tasks.Done()
+			s.followAccount(broker)
+		}()
+	}
 	return s, nil
+}
+
+// followAccount ends the session when there is another account. A file that cannot be read now changes nothing: who is connected
+// stays so.
+func (s *Session) followAccount(used config.Broker) {
+	ticker := time.NewTicker(s.options.look)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.ended:
+			return
+		case <-ticker.C:
+		}
+		if current, err := s.options.follow(); err == nil && current != used {
+			s.end(fmt.Errorf("%w: user %s instead of %s", ErrRenewed, current.Username, used.Username))
+			return
+		}
+	}
 }
 
 // Epoch numbers the sessions of this process in the order of their making.

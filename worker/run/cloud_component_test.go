@@ -175,6 +175,11 @@ type working struct {
 // work starts a worker with the rights of one.
 func (c *cloud) work(t *testing.T, testbeds Testbeds, broker config.Broker, results store.Store, slots int, change ...func(*Settings)) *working {
 	t.Helper()
+	return c.workWith(t, testbeds, func(ctx context.Context) (*queue.Session, error) { return queue.Dial(ctx, broker) }, results, slots, change...)
+}
+
+func (c *cloud) workWith(t *testing.T, testbeds Testbeds, dial Dialer, results store.Store, slots int, change ...func(*Settings)) *working {
+	t.Helper()
 	settings := Settings{
 		Queues: []request.Queue{c.queue}, Slots: slots, StateDirectory: t.TempDir(), Images: c.images,
 		Timeout: time.Hour, DrainTimeout: time.Minute, RetryPause: 10 * time.Millisecond,
@@ -190,7 +195,7 @@ func (c *cloud) work(t *testing.T, testbeds Testbeds, broker config.Broker, resu
 	running := &working{Worker: w, cancel: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(running.ended)
-		running.err = w.Run(ctx, func(ctx context.Context) (*queue.Session, error) { return queue.Dial(ctx, broker) })
+		running.err = w.Run(ctx, dial)
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -17,6 +17,9 @@ import (
 // patience makes a collector be back soon after the broker is.
 var patience = queue.Patience{First: 250 * time.Millisecond, Longest: 5 * time.Second}
 
+// credentialsLook is how often the broker's credentials are read again. The old ones work on for some time.
+const credentialsLook = 15 * time.Second
+
 // subscription listens to one exchange, with a session of its own, so that one kind of message never waits for the other.
 type subscription struct {
 	listener    queue.Listener
@@ -37,8 +40,9 @@ func (s *subscription) run(ctx context.Context) {
 }
 
 func (s *subscription) dial(ctx context.Context) (*queue.Session, error) {
-	// Read each time: the password may have been changed since.
-	broker, err := config.ReadBroker(s.credentials)
+	// Read each time, and while connected: the credentials may have been changed since.
+	account := func() (config.Broker, error) { return config.ReadBroker(s.credentials) }
+	broker, err := account()
 	if err != nil {
 		s.set(nil, err)
 		return nil, err
@@ -48,7 +52,7 @@ func (s *subscription) dial(ctx context.Context) (*queue.Session, error) {
 		host = "unknown host"
 	}
 	name := fmt.Sprintf("autopkgtest-collector %s %d (%s)", host, os.Getpid(), s.listener.Queue)
-	session, err := queue.Dial(ctx, broker, queue.WithLog(s.log), queue.WithName(name))
+	session, err := queue.Dial(ctx, broker, queue.WithLog(s.log), queue.WithName(name), queue.WithFollow(credentialsLook, account))
 	if err != nil {
 		s.set(nil, err)
 	}

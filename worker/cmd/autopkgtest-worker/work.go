@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/metrics"
@@ -78,14 +79,18 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 	defer signal.Stop(signals)
 	beside.Go(func() { obey(ctx, cancel, signals, worker, from, inForce, manager, log) })
 	return worker.Run(ctx, counts.Dialer(func(ctx context.Context) (*queue.Session, error) {
-		// Read each time: the password may have been changed since.
-		broker, err := inForce.get().conf.Broker()
+		// Read each time, and while connected: the credentials may have been changed since.
+		account := func() (config.Broker, error) { return inForce.get().conf.Broker() }
+		broker, err := account()
 		if err != nil {
 			return nil, err
 		}
-		return queue.Dial(ctx, broker, queue.WithLog(log), queue.WithName(connectionName()))
+		return queue.Dial(ctx, broker, queue.WithLog(log), queue.WithName(connectionName()), queue.WithFollow(credentialsLook, account))
 	}))
 }
+
+// credentialsLook is how often the broker's credentials are read again. Their old ones work on for some time.
+const credentialsLook = 15 * time.Second
 
 // settings is what a worker's configuration asks for.
 func settings(conf config.Worker, policy run.Policy) run.Settings {
