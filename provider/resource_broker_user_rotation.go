@@ -18,12 +18,6 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
-// defaultGrace is long enough for a cron job that reads the file once a run, and short enough for a leak.
-const defaultGrace = time.Hour
-
-// shortestIdle is several looks of the job that expires users.
-const shortestIdle = 5 * time.Minute
-
 var rotationPattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,31}$`)
 
 func rotationAttribute() schema.Attribute {
@@ -57,7 +51,7 @@ func graceIdleAttribute() schema.Attribute {
 		MarkdownDescription: "In the place of `grace`: the old user works on until nobody was seen connected as it for so long, at least `5m`. " +
 			"Whoever is connected is seen once a minute by `autopkgtest-cloud expire`, and by every apply; a connection that comes and goes " +
 			"in between is not, so make it longer than its clients' pauses.",
-		Validators: []validator.String{durationAtLeast(shortestIdle), stringvalidator.ConflictsWith(path.MatchRoot("grace"))},
+		Validators: []validator.String{durationAtLeast(management.ShortestIdle), stringvalidator.ConflictsWith(path.MatchRoot("grace"))},
 	}
 }
 
@@ -68,7 +62,7 @@ func (m *brokerUserModel) grace() management.Grace {
 	case !m.Grace.IsNull():
 		return management.Grace{For: durationOf(m.Grace)}
 	}
-	return management.Grace{For: defaultGrace}
+	return management.Grace{For: management.DefaultGrace}
 }
 
 // heldAccount is the account in the credentials file; none where there is no file that could be used.

@@ -153,6 +153,12 @@ func (g Generation) At(now time.Time, used func() (bool, error)) (Generation, Fa
 	return g, Goes, nil
 }
 
+// DefaultGrace is long enough for a client that reads its credentials once a run, and short enough for a leak.
+const DefaultGrace = time.Hour
+
+// ShortestIdle is several looks of those who expire users.
+const ShortestIdle = 5 * time.Minute
+
 // Grace is how long an old generation goes on.
 type Grace struct {
 	For  time.Duration // zero: it goes at once

@@ -16,12 +16,6 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
-// defaultGrace is that of autopkgtest_broker_user.
-const defaultGrace = time.Hour
-
-// shortestIdle is several looks of `expire`.
-const shortestIdle = 5 * time.Minute
-
 // errNotRotated: the credentials file is not that of a user who can be rotated.
 var errNotRotated = errors.New("nothing was rotated")
 
@@ -106,8 +100,8 @@ credentials file or be root.
 				return usage("--revoke-now, --grace and --grace-idle: one of them")
 			case grace < 0:
 				return usage("--grace is %s", grace)
-			case set("grace-idle") && idle < shortestIdle:
-				return usage("--grace-idle is %s, want at least %s", idle, shortestIdle)
+			case set("grace-idle") && idle < management.ShortestIdle:
+				return usage("--grace-idle is %s, want at least %s", idle, management.ShortestIdle)
 			case revoke:
 				wanted = management.Grace{}
 			case set("grace-idle"):
@@ -117,7 +111,7 @@ credentials file or be root.
 		},
 	}
 	command.Flags().BoolVar(&revoke, "revoke-now", false, "remove the old user at once and close its connections")
-	command.Flags().DurationVar(&grace, "grace", defaultGrace, "how long the old user works on")
+	command.Flags().DurationVar(&grace, "grace", management.DefaultGrace, "how long the old user works on")
 	command.Flags().DurationVar(&idle, "grace-idle", 0, "the old user works on until nobody was seen using it for so long")
 	command.Flags().StringVar(&a.credentials, "credentials", "",
 		"the user's credentials `FILE`; default: the one of its name beside the administrator's")
