@@ -38,22 +38,10 @@ func TestCredentialsRotateDuringARun(t *testing.T) {
 			defer release()
 			first, second := c.workerAccount(t), c.workerAccount(t)
 			file := filepath.Join(t.TempDir(), "amqp")
-			put := func(account config.Broker) {
-				fresh := file + ".new"
-				if err := os.WriteFile(fresh, account.File(config.KeyURI), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Rename(fresh, file); err != nil {
-					t.Fatal(err)
-				}
+			read := func() (config.Broker, error) { return config.ReadBroker(file) }
+			if err := os.WriteFile(file, first.File(config.KeyURI), 0o600); err != nil {
+				t.Fatal(err)
 			}
-			// The file has no virtual host; the test has one of its own.
-			read := func() (config.Broker, error) {
-				account, err := config.ReadBroker(file)
-				account.VHost = first.VHost
-				return account, err
-			}
-			put(first)
 			w := c.workWith(t, s, func(ctx context.Context) (*queue.Session, error) {
 				account, err := read()
 				if err != nil {
@@ -63,7 +51,9 @@ func TestCredentialsRotateDuringARun(t *testing.T) {
 			}, c.store, 2)
 			c.request(t, body("green"))
 			queuetest.Eventually(t, "the test runs", func() bool { return s.count("green") > 0 })
-			put(second)
+			if err := config.ReplaceCredentials(file, second.File(config.KeyURI)); err != nil {
+				t.Fatal(err)
+			}
 			if look == time.Hour {
 				c.broker.Do(t, http.MethodDelete, "/api/users/"+first.Username, nil)
 			}
