@@ -25,10 +25,14 @@ type fakeBroker struct {
 	permissions map[string]map[string]any
 	exchanges   map[string]map[string]any
 	queues      map[string]map[string]any
-	bindings    map[string]bool // EXCHANGE QUEUE
-	requests    []string        // METHOD PATH BODY
-	failWith    int             // answer everything with this status
-	afterwards  int             // end that after so many answers
+	bindings    map[string]bool           // EXCHANGE QUEUE
+	policies    map[string]map[string]any // KIND NAME
+	limits      map[string]any
+	noVHost     bool
+	version     string
+	requests    []string // METHOD PATH BODY
+	failWith    int      // answer everything with this status
+	afterwards  int      // end that after so many answers
 }
 
 const fakePassword = "fakeAdminPassword"
@@ -41,6 +45,9 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *Client) {
 		exchanges:   map[string]map[string]any{},
 		queues:      map[string]map[string]any{},
 		bindings:    map[string]bool{},
+		policies:    map[string]map[string]any{},
+		limits:      map[string]any{},
+		version:     "3.10.8",
 	}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(f.Close)
@@ -79,8 +86,26 @@ func (f *fakeBroker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "whoami":
 		f.answer(w, f.users["admin"])
 	case "overview":
-		f.answer(w, map[string]any{"rabbitmq_version": "3.10.8", "node": "x@localhost"})
+		f.answer(w, map[string]any{"rabbitmq_version": f.version, "node": "x@localhost"})
+	case "vhosts":
+		f.vhostCall(w, r)
+	case "policies", "operator-policies":
+		name := parts[0] + " " + parts[2]
+		f.object(w, r, f.policies, name, func() map[string]any {
+			body["name"], body["vhost"] = parts[2], parts[1]
+			return body
+		})
+	case "vhost-limits":
+		f.limitsCall(w, r, parts, body)
 	case "users":
+		if len(parts) == 1 || parts[1] == "" {
+			list := []map[string]any{}
+			for _, u := range f.users {
+				list = append(list, u)
+			}
+			f.answer(w, list)
+			return
+		}
 		f.object(w, r, f.users, parts[1], func() map[string]any {
 			return map[string]any{
 				"name": parts[1], "password_hash": body["password_hash"], "limits": map[string]any{},
@@ -101,6 +126,39 @@ func (f *fakeBroker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.queuesCall(w, r, parts, body)
 	default:
 		f.refuse(w, http.StatusNotFound, "Object Not Found", "Not Found")
+	}
+}
+
+func (f *fakeBroker) vhostCall(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodPut:
+		f.noVHost = false
+		w.WriteHeader(http.StatusCreated)
+	case f.noVHost:
+		f.refuse(w, http.StatusNotFound, "Object Not Found", "Not Found")
+	default:
+		f.answer(w, map[string]any{
+			"name": "/", "description": "", "tags": []string{}, "default_queue_type": "undefined", "tracing": false,
+			"metadata": map[string]any{"description": "", "tags": []string{}}, "cluster_state": map[string]string{"x@localhost": "running"},
+		})
+	}
+}
+
+// limitsCall answers vhost-limits/VHOST[/NAME].
+func (f *fakeBroker) limitsCall(w http.ResponseWriter, r *http.Request, parts []string, body map[string]any) {
+	switch {
+	case f.noVHost:
+		f.refuse(w, http.StatusNotFound, "Object Not Found", "Not Found")
+	case r.Method == http.MethodPut:
+		f.limits[parts[2]] = body["value"]
+		w.WriteHeader(http.StatusNoContent)
+	case r.Method == http.MethodDelete:
+		delete(f.limits, parts[2])
+		w.WriteHeader(http.StatusNoContent)
+	case len(f.limits) == 0:
+		f.answer(w, []map[string]any{})
+	default:
+		f.answer(w, []map[string]any{{"vhost": "/", "value": f.limits}})
 	}
 }
 

@@ -1,0 +1,77 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+)
+
+// TestCheckProtocol: a fake API of each version; 3.10.8 and 4.0.5 are run by other tests.
+func TestCheckProtocol(t *testing.T) {
+	t.Parallel()
+	for version, tc := range map[string]struct {
+		required bool
+		where    path.Path // of the refusal
+		says     string    // empty for none
+	}{
+		"3.8.2":    {true, path.Empty(), ""},
+		"3.13.7":   {true, path.Empty(), ""},
+		"4.1.2":    {false, path.Empty(), ""},
+		"4.0.5":    {true, path.Root("require_amqp_0_8"), "require_amqp_0_8 = false"},
+		"3.6.6":    {true, path.Root("broker").AtName("management_url"), "known are 3.8 to 3.13"},
+		"5.0.0":    {false, path.Root("broker").AtName("management_url"), "known are 3.8 to 3.13"},
+		"mystery!": {false, path.Root("broker").AtName("management_url"), `calls itself "mystery!"`},
+	} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprintf(w, `{"rabbitmq_version":%q,"management_version":%[1]q,"node":"x@localhost"}`, version)
+			}))
+			t.Cleanup(server.Close)
+			client, err := rabbitmq.NewManagement(server.URL, "admin", "x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = checkProtocol(t.Context(), client, tc.required)
+			if tc.says == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			var diags diag.Diagnostics
+			explain(&diags, "x", err)
+			var where *pathError
+			if !errors.As(err, &where) || !where.path.Equal(tc.where) || !strings.Contains(diags[0].Detail(), tc.says) {
+				t.Errorf("got %v", diags)
+			}
+		})
+	}
+}
+
+func TestWarnOfExposure(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		listen []string
+		warns  string
+	}{
+		"the stack's own": {nil, ""},
+		"loopback":        {[]string{"127.0.0.9", "::1"}, ""},
+		"a network":       {[]string{"127.0.0.9", "192.0.2.1"}, "on 192.0.2.1,"},
+		"all":             {[]string{"::"}, "on ::,"},
+	} {
+		var diags diag.Diagnostics
+		warnOfExposure(&diags, rabbitmq.Settings{Listen: tc.listen})
+		if (len(diags) > 0) != (tc.warns != "") || tc.warns != "" && !strings.Contains(diags[0].Detail(), tc.warns) {
+			t.Errorf("%s: %v", name, diags)
+		}
+	}
+}
