@@ -133,15 +133,6 @@ func TestLocal(t *testing.T) {
 	nothingIsLeft(t, directory)
 }
 
-func await(t *testing.T, what string, there func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !there(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("after a minute: not that %s", what)
-		}
-	}
-}
-
 // killAll kills every process of the stack but the supervisors, and waits until the plan is silent about services again.
 // The state is not touched: what comes back comes back by itself.
 func killAll(t *testing.T, directory string) {

@@ -35,8 +35,8 @@ func TestReplaceService(t *testing.T) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	p := &publisher{file: c.output("britney_credentials_file"), confirmed: map[string]bool{}}
-	w := &consumer{file: c.output("worker_credentials_file"), done: map[string]bool{}}
+	p := &requester{file: c.output("britney_credentials_file"), confirmed: map[string]bool{}}
+	w := &taker{file: c.output("worker_credentials_file"), done: map[string]bool{}}
 	var publishing, consuming sync.WaitGroup
 	publishing.Go(func() { p.run(ctx) })
 	working, finish := context.WithCancel(t.Context())
@@ -80,8 +80,8 @@ func TestReplaceService(t *testing.T) {
 	}
 }
 
-// publisher sends requests with confirms, as fast as britney's tools do, and sends again what was not confirmed.
-type publisher struct {
+// requester sends requests with confirms, as fast as britney's tools do, and sends again what was not confirmed.
+type requester struct {
 	file      string
 	confirmed map[string]bool
 
@@ -91,7 +91,7 @@ type publisher struct {
 }
 
 // longest waits until requests are confirmed again, and returns for how long none was, since the last call.
-func (p *publisher) longest(t *testing.T) time.Duration {
+func (p *requester) longest(t *testing.T) time.Duration {
 	t.Helper()
 	asked := time.Now()
 	for deadline := asked.Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
@@ -108,7 +108,7 @@ func (p *publisher) longest(t *testing.T) time.Duration {
 	return 0
 }
 
-func (p *publisher) sent(body string) {
+func (p *requester) sent(body string) {
 	p.confirmed[body] = true
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,7 +119,7 @@ func (p *publisher) sent(body string) {
 	p.last = now
 }
 
-func (p *publisher) run(ctx context.Context) {
+func (p *requester) run(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; {
 		channel, end, err := dial(p.file)
 		if err != nil {
@@ -151,14 +151,14 @@ func (p *publisher) run(ctx context.Context) {
 	}
 }
 
-// consumer works on a few requests at a time.
-type consumer struct {
+// taker works on a few requests at a time.
+type taker struct {
 	file string
 	mu   sync.Mutex
 	done map[string]bool
 }
 
-func (w *consumer) missing(p *publisher) (lost []string) {
+func (w *taker) missing(p *requester) (lost []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for body := range p.confirmed {
@@ -169,7 +169,7 @@ func (w *consumer) missing(p *publisher) (lost []string) {
 	return lost
 }
 
-func (w *consumer) run(ctx context.Context) {
+func (w *taker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		channel, end, err := dial(w.file)
 		if err != nil {
@@ -181,7 +181,7 @@ func (w *consumer) run(ctx context.Context) {
 	}
 }
 
-func (w *consumer) consume(ctx context.Context, channel *amqp.Channel) {
+func (w *taker) consume(ctx context.Context, channel *amqp.Channel) {
 	if channel.Qos(20, 0, false) != nil {
 		return
 	}

@@ -36,9 +36,12 @@ func TestAccDiskNearlyFull(t *testing.T) {
 		want          string // with DIRECTORY in it
 	}{
 		"a new stack": {server("rabbitmq"), "64m", "",
+			`the file system of DIRECTORY has 6\d MiB left; with less than 256 MiB the broker takes no messages(.|\n)*Make room until ` +
+				`512 MiB are free, or choose a folder on another disk`},
+		"a new stack's store": {server("swift"), "64m", "",
 			`the file system of DIRECTORY has 6\d MiB left, and 1024 are needed(.|\n)*Make room on it, or use a folder on another one`},
 		"a broker in a stack that is there": {server("rabbitmq"), "1100m", "200m",
-			`the file system of DIRECTORY/services/rabbitmq has 1\d\d MiB left; with less than 256 MiB the broker takes no ` +
+			`the file system of DIRECTORY has 1\d\d MiB left; with less than 256 MiB the broker takes no ` +
 				`messages(.|\n)*Make room until 512 MiB are free, or choose a folder on another disk`},
 		"a store in a stack that is there": {server("swift"), "1100m", "200m",
 			`the file system of DIRECTORY/services/swift has 1\d\d MiB left; with less than 256 MiB the store refuses ` +

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
@@ -259,6 +261,11 @@ func hardensForeign(t *testing.T, b *foreignBroker) {
 		}()
 		t.Cleanup(func() { must(<-started) })
 	})
+	small := b.configuration(b.info.ManagementURL, b.info.CredentialsFile, `
+  listener_limit = "1M"
+  rejected_limit = "1M"
+`)
+	update(small, func(*terraform.State) error { return errors.Join(b.boundsListeners(), b.boundsRejected()) }, nil)
 	steps = append(steps, resource.TestStep{
 		ResourceName: address, ImportState: true, ImportStateId: b.info.ManagementURL, ExpectError: words("not imported but adopted"),
 	}, resource.TestStep{
@@ -268,6 +275,73 @@ func hardensForeign(t *testing.T, b *foreignBroker) {
 		},
 	})
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
+}
+
+// publishes 20 messages of 300 kB to an exchange, and says how many the broker took, and how many the exchange's queue keeps:
+// that of rejected requests, or one of its own that nobody reads.
+func (b *foreignBroker) publishes(exchange string) (taken, kept int, err error) {
+	administrator, err := config.ReadBroker(b.info.CredentialsFile)
+	if err != nil {
+		return 0, 0, err
+	}
+	connection, err := amqp.Dial(administrator.URI().Reveal())
+	if err != nil {
+		return 0, 0, err
+	}
+	defer connection.Close()
+	channel, err := connection.Channel()
+	if err != nil {
+		return 0, 0, err
+	}
+	name := management.RejectedQueue
+	if exchange != management.RejectedExchange {
+		queue, err := channel.QueueDeclare("", false, true, true, false, nil)
+		if err != nil {
+			return 0, 0, err
+		}
+		if err := channel.QueueBind(queue.Name, "", exchange, false, nil); err != nil {
+			return 0, 0, err
+		}
+		name = queue.Name
+	}
+	if err := channel.Confirm(false); err != nil {
+		return 0, 0, err
+	}
+	for range 20 {
+		confirmation, err := channel.PublishWithDeferredConfirmWithContext(b.t.Context(), exchange, "", false, false,
+			amqp.Publishing{Body: make([]byte, 300_000)})
+		if err != nil {
+			return 0, 0, err
+		}
+		ok, err := confirmation.WaitContext(b.t.Context())
+		if err != nil {
+			return 0, 0, err
+		}
+		if ok {
+			taken++
+		}
+	}
+	queue, err := channel.QueueDeclarePassive(name, name == management.RejectedQueue, false, false, false, nil)
+	return taken, queue.Messages, err
+}
+
+// boundsListeners: somebody who listens and does not read costs the oldest messages, and nobody else notices.
+func (b *foreignBroker) boundsListeners() error {
+	taken, kept, err := b.publishes("testcomplete.fanout")
+	if err == nil && (taken != 20 || kept < 1 || kept > 4) {
+		err = fmt.Errorf("of 20 messages of 300 kB the broker took %d, and keeps %d for one who does not read", taken, kept)
+	}
+	return err
+}
+
+// boundsRejected: what there is no room for is refused, so that its sender keeps it; and what was taken is kept.
+func (b *foreignBroker) boundsRejected() error {
+	taken, kept, err := b.publishes(management.RejectedExchange)
+	if err == nil && (taken != kept || kept < 3 || kept > 5) {
+		err = fmt.Errorf("of 20 rejected requests of 300 kB the broker took %d, and keeps %d", taken, kept)
+	}
+	return errors.Join(err, b.management.DeleteQueue(b.t.Context(), management.RejectedQueue, false), b.management.DeclareQueue(b.t.Context(),
+		management.RejectedQueue), b.management.Bind(b.t.Context(), management.RejectedExchange, management.RejectedQueue))
 }
 
 // call speaks the management API where our client has no word for it, because no program of ours does this.

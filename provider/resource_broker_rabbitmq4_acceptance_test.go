@@ -13,8 +13,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // TestAccRabbitMQ4 hardens the RabbitMQ 4 that scripts/with-rabbitmq4 starts, as Debian's package leaves it, and says first what
@@ -28,11 +28,11 @@ func TestAccRabbitMQ4(t *testing.T) {
 	password, _ := u.User.Password()
 	name := u.User.Username()
 	u.User = nil
-	beginning, err := rabbitmq.NewManagement(u.String(), name, config.Secret(password))
+	beginning, err := management.New(u.String(), name, config.Secret(password))
 	if err != nil {
 		t.Fatal(err)
 	}
-	administrator := rabbitmq.User{Name: "boss", PasswordHash: rabbitmq.HashPassword("secret4"), Tags: []string{"administrator"}}
+	administrator := management.User{Name: "boss", PasswordHash: management.HashPassword("secret4"), Tags: []string{"administrator"}}
 	if err := beginning.PutUser(ctx, administrator); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestAccRabbitMQ4(t *testing.T) {
 	if err := os.WriteFile(file, account.File(config.KeyURI), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	management, err := rabbitmq.NewManagement(u.String(), "boss", "secret4")
+	client, err := management.New(u.String(), "boss", "secret4")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,11 +81,11 @@ resource "autopkgtest_broker_user" "test" {
 		{
 			Config: good,
 			Check: func(*terraform.State) error {
-				if _, err := management.User(ctx, guest); err == nil {
+				if _, err := client.User(ctx, guest); err == nil {
 					return fmt.Errorf("guest is there")
 				}
-				limits, err := management.Limits(ctx)
-				if limits[rabbitmq.MaxQueues] != 1000 {
+				limits, err := client.Limits(ctx)
+				if limits[management.MaxQueues] != 1000 {
 					return fmt.Errorf("limits %v, %w", limits, err)
 				}
 				return nil
@@ -95,11 +95,11 @@ resource "autopkgtest_broker_user" "test" {
 	}
 	for reason, damage := range map[string]func() error{
 		"the policy autopkgtest-listeners is missing": func() error {
-			return management.DeletePolicy(ctx, new(brokerResourceModel).queuePolicies()[0])
+			return client.DeletePolicy(ctx, new(brokerResourceModel).queuePolicies()[0])
 		},
-		"testcomplete.fanout is missing": func() error { return management.DeleteExchange(ctx, "testcomplete.fanout") },
+		"testcomplete.fanout is missing": func() error { return client.DeleteExchange(ctx, "testcomplete.fanout") },
 		"the user guest is there": func() error {
-			return management.PutUser(ctx, rabbitmq.User{Name: guest, PasswordHash: rabbitmq.HashPassword(guest)})
+			return client.PutUser(ctx, management.User{Name: guest, PasswordHash: management.HashPassword(guest)})
 		},
 	} {
 		steps = append(steps, repaired(address, reason, good, func() {

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // TestCheckProtocol: a fake API of each version; 3.10.8 and 4.0.5 are run by other tests.
@@ -36,7 +37,7 @@ func TestCheckProtocol(t *testing.T) {
 				fmt.Fprintf(w, `{"rabbitmq_version":%q,"management_version":%[1]q,"node":"x@localhost"}`, version)
 			}))
 			t.Cleanup(server.Close)
-			client, err := rabbitmq.NewManagement(server.URL, "admin", "x")
+			client, err := management.New(server.URL, "admin", "x")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -145,12 +145,21 @@ func planDeliveryTimeout(p *planning[workerModel]) {
 				"in milliseconds.")
 		return
 	}
-	if err := run.CheckDeliveryTimeout(durationOf(m.DeliveryTimeout), timeout, patience); err != nil {
-		p.diags.AddAttributeError(where, "A request may outlive the broker's patience", err.Error())
+	if err := m.checkDeliveryTimeout(); err != nil {
+		explain(p.diags, "A request may outlive the broker's patience", err)
 	}
 }
 
+func (m *workerModel) checkDeliveryTimeout() error {
+	err := run.CheckDeliveryTimeout(durationOf(m.DeliveryTimeout), durationOf(m.Timeout), durationOf(m.SpoolPatience))
+	return at(path.Root("delivery_timeout"), err)
+}
+
 func (workerKind) ensure(ctx context.Context, c *call[workerModel]) error {
+	// Where the plan did not know it yet.
+	if err := c.model.checkDeliveryTimeout(); err != nil {
+		return err
+	}
 	d, err := c.create(ctx, c.model.path())
 	if err != nil {
 		return err

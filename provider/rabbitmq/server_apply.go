@@ -83,10 +83,11 @@ func Withdraw(ctx context.Context, d *host.Directory) error {
 	return d.Remove(ctx, administratorFile)
 }
 
-// Unload ends the node and removes its installation, but not its data and its administrator's credentials: the next Apply
-// goes on with users, queues and persistent messages. A node that is not there is no error.
+// Unload ends the node and removes its installation, but not its data, its certificates and its administrator's credentials:
+// the next Apply goes on with users, queues and persistent messages, and clients go on trusting it. A node that is not there
+// is no error.
 func Unload(ctx context.Context, d *host.Directory) error {
-	return d.Withdraw(ctx, Service, dataFolder)
+	return d.Withdraw(ctx, Service, dataFolder, tlsFolder)
 }
 
 // Kept says how others will reach a node that an Apply with these settings makes of the data that are there. Without such

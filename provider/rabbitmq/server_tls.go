@@ -147,10 +147,11 @@ func readPEM(path string, secret bool) ([]byte, error) {
 
 // Files of the node, relative to the service's folder.
 const (
-	authorityFile    = "tls/ca.pem"
-	authorityKeyFile = "tls/ca-key.pem"
-	certificateFile  = "tls/server.pem"
-	serverKeyFile    = "tls/server-key.pem"
+	tlsFolder        = "tls"
+	authorityFile    = tlsFolder + "/ca.pem"
+	authorityKeyFile = tlsFolder + "/ca-key.pem"
+	certificateFile  = tlsFolder + "/server.pem"
+	serverKeyFile    = tlsFolder + "/server-key.pem"
 )
 
 // files are what the node and its clients read. None is among those for which a node is restarted: it reads a certificate again

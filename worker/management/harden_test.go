@@ -1,6 +1,7 @@
-package rabbitmq
+package management
 
 import (
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -173,7 +174,7 @@ func TestRefusalsAreTold(t *testing.T) {
 				_, _ = w.Write([]byte(tc.body))
 			}))
 			t.Cleanup(server.Close)
-			m, err := NewManagement(server.URL, "admin", "x")
+			m, err := New(server.URL, "admin", "x")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -201,9 +202,9 @@ func TestTrust(t *testing.T) {
 		_, _ = w.Write([]byte(`{"name":"admin","tags":["administrator"]}`))
 	}))
 	t.Cleanup(server.Close)
-	authority := pemOf("CERTIFICATE", server.Certificate().Raw)
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	for _, trusted := range []bool{false, true} {
-		m, err := NewManagement(server.URL, "admin", "x")
+		m, err := New(server.URL, "admin", "x")
 		if err != nil {
 			t.Fatal(err)
 		}
