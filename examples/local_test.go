@@ -181,7 +181,10 @@ func importImage(t *testing.T, c *cli, id string) {
 func TestExamplesArePlanned(t *testing.T) {
 	t.Parallel()
 	c := newCLI(t)
-	for _, pattern := range []string{"provider/*.tf", "resources/*/resource.tf", "functions/*/function.tf"} {
+	for _, pattern := range []string{
+		"provider/*.tf", "resources/*/resource.tf", "functions/*/function.tf", "data-sources/*/data-source.tf",
+		"ephemeral-resources/*/ephemeral-resource.tf",
+	} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no examples %s: %v", pattern, err)

@@ -80,10 +80,10 @@ func (*queuesSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp 
 						"it, as `autopkgtest-cloud request` does. Null when the broker does not know it: britney writes none, and of " +
 						"messages that are not in memory the broker does not tell it. The oldest may be older, never younger."),
 					"oldest_age": number("The same as an age in seconds."),
-					"empty_at": text("When the queue was empty for the last time, in RFC 3339, by the broker's statistics, which have one " +
-						"sample a minute for an hour, up to five seconds late: everything in the queue is younger. Null when there is " +
-						"nothing in it, when it has not been empty for an hour, and when the broker was started meanwhile or has lost " +
-						"its statistics."),
+					"empty_at": text("When the queue was empty for the last time, in RFC 3339, by the broker's statistics, of which one " +
+						"sample for every five minutes of the last hour is looked at, up to five seconds late: everything in the queue is " +
+						"younger. Null when there is nothing in it, when no sample has it empty, and when the broker was started " +
+						"meanwhile or has lost its statistics."),
 				}},
 			},
 		},

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -39,6 +40,7 @@ func (s *Session) PublishMessage(ctx context.Context, exchange, key string, m Me
 func (m Message) publishing() amqp.Publishing {
 	p := amqp.Publishing{
 		Body: m.Body, DeliveryMode: amqp.Transient, ReplyTo: m.ReplyTo, CorrelationId: m.CorrelationID, UserId: m.UserID,
+		Timestamp: time.Now(), // by which the broker tells how old the oldest request in a queue is
 	}
 	if m.Persistent {
 		p.DeliveryMode = amqp.Persistent

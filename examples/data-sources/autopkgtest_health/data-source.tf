@@ -1,17 +1,17 @@
 data "autopkgtest_health" "cloud" {
-  broker                     = autopkgtest_rabbitmq_server.broker.broker
+  broker                     = autopkgtest_rabbitmq_server.main.broker
   requester_credentials_file = autopkgtest_broker_user.britney.credentials_file
-  store                      = autopkgtest_swift_server.store.store
-  web_url                    = autopkgtest_web.web.url
+  store                      = autopkgtest_swift_server.main.store
+  web_url                    = autopkgtest_web.main.url
 
   # All of the cloud: a plan that changes one of these looks when it was applied.
   depends_on = [
-    autopkgtest_rabbitmq_server.broker,
-    autopkgtest_swift_server.store,
-    autopkgtest_broker.broker,
+    autopkgtest_rabbitmq_server.main,
+    autopkgtest_swift_server.main,
+    autopkgtest_broker.main,
     autopkgtest_broker_user.britney,
-    autopkgtest_request_queues.queues,
-    autopkgtest_web.web,
+    autopkgtest_request_queues.main,
+    autopkgtest_web.main,
   ]
 
   lifecycle {

@@ -1,6 +1,6 @@
 data "autopkgtest_queues" "all" {
-  broker     = autopkgtest_rabbitmq_server.broker.broker
-  depends_on = [autopkgtest_request_queues.queues]
+  broker     = autopkgtest_rabbitmq_server.main.broker
+  depends_on = [autopkgtest_request_queues.main]
 }
 
 output "waiting" {
