@@ -54,9 +54,20 @@ func (b Broker) URI() Secret {
 	return Secret(text)
 }
 
-// File is the content of a credentials file: a line KEY = URI. It holds the password: write it with mode 0600.
+// shellWord before a key makes a file that a shell reads: the form travels with the key, for whoever writes a file again.
+const shellWord = "export "
+
+// ShellKey is the key of a file that a shell reads.
+func ShellKey(key string) string { return shellWord + key }
+
+// File is the content of a credentials file: a line KEY = URI, or with a ShellKey one for a shell. It holds the password:
+// write it with mode 0600.
 func (b Broker) File(key string) []byte {
-	return fmt.Appendf(nil, "# an account at the message broker: keep it readable by its owner alone\n%s\n", b.Line(key).Reveal())
+	line := b.Line(key)
+	if name, shell := strings.CutPrefix(key, shellWord); shell {
+		line = b.Shell(name)
+	}
+	return fmt.Appendf(nil, "# an account at the message broker: keep it readable by its owner alone\n%s\n", line.Reveal())
 }
 
 // Line is KEY = URI, as the gatekeeper's configuration has it.
@@ -64,7 +75,7 @@ func (b Broker) Line(key string) Secret { return Secret(key + " = " + b.URI().Re
 
 // Shell is a line that gives a shell the variable KEY: export KEY='URI'.
 func (b Broker) Shell(key string) Secret {
-	return Secret("export " + key + "='" + strings.ReplaceAll(b.URI().Reveal(), "'", `'\''`) + "'")
+	return Secret(shellWord + key + "='" + strings.ReplaceAll(b.URI().Reveal(), "'", `'\''`) + "'")
 }
 
 // ReadBroker reads a broker's credentials file: one line KEY = URI, whatever the key, or the URI alone.
@@ -92,7 +103,7 @@ func ReadBrokerKey(path string) (b Broker, key string, err error) {
 		}
 		// A key has no colon, a URL has one before any equals sign.
 		if name, value, ok := strings.Cut(text, "="); ok && !strings.Contains(name, ":") {
-			key, text = strings.TrimSpace(name), strings.TrimSpace(value)
+			key, text = strings.TrimSpace(name), unquoted(strings.TrimSpace(value))
 		}
 		b, err := ParseBroker(text)
 		if err != nil {
@@ -104,6 +115,16 @@ func ReadBrokerKey(path string) (b Broker, key string, err error) {
 		return Broker{}, "", fmt.Errorf("%w: %s: no line KEY = amqp://USER:PASSWORD@HOST", ErrInvalid, path)
 	}
 	return *found, key, nil
+}
+
+// unquoted undoes a shell's single quotes around the whole.
+func unquoted(text string) string {
+	inner, opened := strings.CutPrefix(text, "'")
+	inner, closed := strings.CutSuffix(inner, "'")
+	if !opened || !closed {
+		return text
+	}
+	return strings.ReplaceAll(inner, `'\''`, "'")
 }
 
 // ParseBroker reads amqp://USER:PASSWORD@HOST[:PORT][/VHOST]. Its errors do not quote the text, which holds a password.

@@ -24,9 +24,9 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/bench/report"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 )
 
@@ -40,7 +40,7 @@ const looks = 5
 const cacheAge = 3200 * time.Millisecond
 
 type bench struct {
-	management *rabbitmq.Management
+	management *management.Client
 	admin      config.Broker
 	folder     string
 	programs   string
@@ -94,19 +94,19 @@ func run(ctx context.Context, requests int, programs string) error {
 
 func open(programs string) (*bench, error) {
 	b := &bench{programs: programs}
-	uri, management := os.Getenv("AUTOPKGTEST_TEST_AMQP"), os.Getenv("AUTOPKGTEST_TEST_MANAGEMENT")
-	if uri == "" || management == "" {
+	uri, api := os.Getenv("AUTOPKGTEST_TEST_AMQP"), os.Getenv("AUTOPKGTEST_TEST_MANAGEMENT")
+	if uri == "" || api == "" {
 		return nil, errors.New("there is no broker in the environment: run it with make bench-queues")
 	}
 	var err error
 	if b.admin, err = config.ParseBroker(uri); err != nil {
 		return nil, err
 	}
-	address, err := url.Parse(management)
+	address, err := url.Parse(api)
 	if err != nil {
 		return nil, err
 	}
-	b.management, err = rabbitmq.NewManagement(address.Scheme+"://"+address.Host, b.admin.Username, b.admin.Password)
+	b.management, err = management.New(address.Scheme+"://"+address.Host, b.admin.Username, b.admin.Password)
 	if err != nil {
 		return nil, err
 	}
