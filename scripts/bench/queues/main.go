@@ -94,15 +94,15 @@ func run(ctx context.Context, requests int, programs string) error {
 
 func open(programs string) (*bench, error) {
 	b := &bench{programs: programs}
-	uri, api := os.Getenv("AUTOPKGTEST_TEST_AMQP"), os.Getenv("AUTOPKGTEST_TEST_MANAGEMENT")
-	if uri == "" || api == "" {
+	uri, endpoint := os.Getenv("AUTOPKGTEST_TEST_AMQP"), os.Getenv("AUTOPKGTEST_TEST_MANAGEMENT")
+	if uri == "" || endpoint == "" {
 		return nil, errors.New("there is no broker in the environment: run it with make bench-queues")
 	}
 	var err error
 	if b.admin, err = config.ParseBroker(uri); err != nil {
 		return nil, err
 	}
-	address, err := url.Parse(api)
+	address, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, err
 	}
