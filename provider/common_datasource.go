@@ -33,6 +33,9 @@ func brokerToLookAt(required bool) schema.Attribute {
 			},
 			"port":        schema.Int64Attribute{Optional: true, MarkdownDescription: brokerPortText + " Default: 5672."},
 			"incarnation": schema.StringAttribute{Optional: true, MarkdownDescription: incarnationText},
+			"ca_file": schema.StringAttribute{
+				Optional: true, MarkdownDescription: brokerCAText + " Default: those that this machine knows.",
+			},
 		},
 	}
 }
