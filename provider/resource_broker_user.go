@@ -85,8 +85,9 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 			"grace_idle": graceIdleAttribute(),
 			"username": schema.StringAttribute{
 				Computed: true,
-				MarkdownDescription: "The user of the broker whose credentials are in the file: the name, or `NAME-ROTATION`; with `~1`, `~2` " +
-					"and so on behind it when it was rotated by `autopkgtest-cloud rotate`, or when that name had been used before. An output of it shows such a rotation in the next plan, as a change of the output alone.",
+				MarkdownDescription: "The user of the broker whose credentials are in the file: the name, or `NAME-ROTATION`; with " +
+					"`~1`, `~2` and so on behind it when it was rotated by `autopkgtest-cloud rotate`, or when that name had been " +
+					"used before. An output of it shows such a rotation in the next plan, as a change of the output alone.",
 			},
 			"owner": schema.StringAttribute{
 				Optional: true,
@@ -228,7 +229,8 @@ func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (fi
 		return unseenBroker(err, "the user "+name)
 	}
 	if !family.Knows(account.Username, c.model.Rotation.ValueString()) {
-		return finding{Problem: "the password file " + c.model.CredentialsFile.ValueString() + " holds the credentials of another user"}, nil
+		file := c.model.CredentialsFile.ValueString()
+		return finding{Problem: "the password file " + file + " holds the credentials of another user"}, nil
 	}
 	// Somebody may have rotated with the command, which is as good.
 	c.model.Username = types.StringValue(account.Username)

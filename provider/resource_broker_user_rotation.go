@@ -48,9 +48,9 @@ func graceAttribute() schema.Attribute {
 func graceIdleAttribute() schema.Attribute {
 	return schema.StringAttribute{
 		Optional: true,
-		MarkdownDescription: "In the place of `grace`: the old user works on until nobody was seen connected as it for so long, at least `5m`. " +
-			"Whoever is connected is seen once a minute by `autopkgtest-cloud expire`, and by every apply; a connection that comes and goes " +
-			"in between is not, so make it longer than its clients' pauses.",
+		MarkdownDescription: "In the place of `grace`: the old user works on until nobody was seen connected as it for so long, at least " +
+			"`5m`. Whoever is connected is seen once a minute by `autopkgtest-cloud expire`, and by every apply; a connection that " +
+			"comes and goes in between is not, so make it longer than its clients' pauses.",
 		Validators: []validator.String{durationAtLeast(management.ShortestIdle), stringvalidator.ConflictsWith(path.MatchRoot("grace"))},
 	}
 }

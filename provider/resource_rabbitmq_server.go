@@ -74,8 +74,8 @@ func (rabbitMQServerKind) schema(ctx context.Context) schema.Schema {
 	maps.Copy(attributes, limitAttributes())
 	return schema.Schema{
 		MarkdownDescription: "A message broker in the stack's folder: RabbitMQ on this machine, supervised and without root. It has " +
-			"an administrator with a generated password, and no user `guest`. Beside it runs a job that removes users whose end has come after " +
-			"a rotation (`autopkgtest-cloud expire`).\n\nRequests that wait exist nowhere else: its " +
+			"an administrator with a generated password, and no user `guest`. Beside it runs a job that removes users whose end " +
+			"has come after a rotation (`autopkgtest-cloud expire`).\n\nRequests that wait exist nowhere else: its " +
 			"data is what one backs up.",
 		Attributes: serviceAttributes(ctx, attributes),
 	}

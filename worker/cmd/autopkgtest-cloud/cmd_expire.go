@@ -39,7 +39,8 @@ beside the broker; a broker that is away for a while is only mentioned.
 				}
 				ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGTERM, syscall.SIGINT)
 				defer stop()
-				return a.keepExpiring(ctx, as, every)
+				a.keepExpiring(ctx, as, every)
+				return nil
 			}
 			return a.expire(command.Context(), as)
 		},
@@ -72,13 +73,13 @@ func (a *app) expire(ctx context.Context, as administrator) error {
 }
 
 // keepExpiring looks again and again. The administrator's file is read each time: its password may have been changed.
-func (a *app) keepExpiring(ctx context.Context, as administrator, every time.Duration) error {
+func (a *app) keepExpiring(ctx context.Context, as administrator, every time.Duration) {
 	told := ""
 	for {
 		err := a.expire(ctx, as)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return
 		case err == nil:
 			told = ""
 		case told != err.Error():
@@ -86,7 +87,7 @@ func (a *app) keepExpiring(ctx context.Context, as administrator, every time.Dur
 			fmt.Fprintf(a.err, "autopkgtest-cloud: %v; trying again every %s\n", err, every)
 		}
 		if a.pause(ctx, every) != nil {
-			return nil
+			return
 		}
 	}
 }

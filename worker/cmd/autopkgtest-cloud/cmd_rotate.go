@@ -175,7 +175,8 @@ func (a *app) rotate(ctx context.Context, as administrator, name string, grace m
 	old := family.Members
 	removed, err := client.Retire(ctx, old, grace)
 	if err != nil {
-		return fmt.Errorf("%s has the new credentials, and the old user could not be given an end; a terraform apply does that: %w", file, err)
+		return fmt.Errorf("%s has the new credentials, and the old user could not be given an end; a terraform apply does that: %w",
+			file, err)
 	}
 	done := rotatedUser{User: next.Name(), Credentials: file, Old: []oldUser{}}
 	for _, m := range old {

@@ -78,7 +78,8 @@ func exitCode(err error) int {
 	case errors.Is(err, queue.ErrRefused), errors.Is(err, management.ErrDenied):
 		return exitRefused
 	case errors.Is(err, queue.ErrNoQueue), errors.Is(err, queue.ErrUnreachable), errors.Is(err, queue.ErrUnconfirmed),
-		errors.Is(err, errSite), errors.Is(err, errUnknownHandle), errors.Is(err, errUnknownRejected), errors.Is(err, management.ErrUnavailable), errors.Is(err, errNotRotated),
+		errors.Is(err, errSite), errors.Is(err, errUnknownHandle), errors.Is(err, errUnknownRejected),
+		errors.Is(err, management.ErrUnavailable), errors.Is(err, errNotRotated),
 		errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable
 	}
