@@ -108,6 +108,7 @@ func TestChoose(t *testing.T) {
 		"rotated by hand, and revoked":             {[]string{"u-a~1"}, "a", "u-a~1", "u-a~1"},
 		"rotated by hand, then a new word":         {[]string{"u-a!", "u-a~1"}, "b", "u-a~1", "u-b"},
 		"the file is of one that goes":             {[]string{"u-a!", "u-b"}, "b", "u-a", "u-b~1"},
+		"restored, rotated by hand since":          {[]string{"u-a!", "u-a~1"}, "a", "u-a", "u-a~2"},
 		"the file's one was deleted":               {nil, "a", "u-a", "u-a"},
 		"the file's one by hand was deleted":       {nil, "a", "u-a~3", "u-a~3"},
 		"the file is lost":                         {[]string{"u!", "u-a"}, "a", "", "u-a"},
