@@ -10,26 +10,49 @@ import (
 
 // stringsOf returns a set's texts in order; known is false while one of them is not.
 func stringsOf(set types.Set) (texts []string, known bool) {
-	if set.IsUnknown() {
+	texts, known = textsOf(set)
+	slices.Sort(texts)
+	return texts, known
+}
+
+// listOf is the same for a list, whose order is the operator's.
+func listOf(list types.List) (texts []string, known bool) { return textsOf(list) }
+
+func textsOf(collection interface {
+	IsUnknown() bool
+	Elements() []attr.Value
+}) (texts []string, known bool) {
+	if collection.IsUnknown() {
 		return nil, false
 	}
-	for _, element := range set.Elements() {
+	for _, element := range collection.Elements() {
 		text, ok := element.(types.String)
 		if !ok || text.IsUnknown() {
 			return nil, false
 		}
 		texts = append(texts, text.ValueString())
 	}
-	slices.Sort(texts)
 	return texts, true
 }
 
+// stringList is null without texts.
+func stringList(texts []string) types.List {
+	if len(texts) == 0 {
+		return types.ListNull(types.StringType)
+	}
+	return types.ListValueMust(types.StringType, elementsOf(texts))
+}
+
 func stringSet(texts []string) types.Set {
+	return types.SetValueMust(types.StringType, elementsOf(texts))
+}
+
+func elementsOf(texts []string) []attr.Value {
 	elements := make([]attr.Value, len(texts))
 	for i, text := range texts {
 		elements[i] = types.StringValue(text)
 	}
-	return types.SetValueMust(types.StringType, elements)
+	return elements
 }
 
 // durationOf returns the value of an attribute whose validator has accepted it.

@@ -5,23 +5,22 @@ package provider
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"golang.org/x/sys/unix"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
 )
 
 // TestAccDiskNearlyFull: a service that would fill its disk is refused, with the folder, the room that it needs and the
 // way out, and nothing is left of the attempt. The disks are real ones, but small.
 func TestAccDiskNearlyFull(t *testing.T) {
 	t.Parallel()
-	if !withOwnMounts(t) {
+	if !hosttest.Alone(t, hosttest.Mounts) {
 		return
 	}
 	server := func(kind string) func(directory string) string {
@@ -85,40 +84,6 @@ func makeStack(t *testing.T, directory string) *host.Directory {
 		t.Fatal(err)
 	}
 	return d
-}
-
-// onOwnMounts marks a process whose mounts are its own.
-const onOwnMounts = "AUTOPKGTEST_TEST_OWN_MOUNTS"
-
-// withOwnMounts runs a test once more in a process whose mounts nobody else sees, and says whether this is that process.
-// A plain user gets the right to mount in a user namespace, in which it still is who it was. However the process ends, its
-// mounts end with it.
-func withOwnMounts(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(onOwnMounts) != "" {
-		return true
-	}
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), program, "-test.v", "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), onOwnMounts+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
-	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Unshareflags: unix.CLONE_NEWNS | unix.CLONE_NEWUSER,
-			UidMappings:  []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}},
-			GidMappings:  []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}},
-			AmbientCaps:  []uintptr{unix.CAP_SYS_ADMIN},
-		}
-	}
-	out, err := cmd.CombinedOutput()
-	t.Logf("in a process with mounts of its own:\n%s", out)
-	if err != nil {
-		t.Errorf("%v; to mount a small disk, root needs CAP_SYS_ADMIN, and others need user namespaces", err)
-	}
-	return false
 }
 
 // mountDisk puts a disk of its own below a folder until the test ends.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -336,31 +335,6 @@ func warnOfExposure(diags *diag.Diagnostics, s rabbitmq.Settings) {
 			"AMQP will be spoken on "+strings.Join(beyond, ", ")+", as the configuration says. Without TLS, as britney speaks it, passwords "+
 				"and requests can be read on their way: let only the network of the test cloud reach the port.")
 	}
-}
-
-func listOf(list types.List) (texts []string, known bool) {
-	if list.IsUnknown() {
-		return nil, false
-	}
-	for _, element := range list.Elements() {
-		text, ok := element.(types.String)
-		if !ok || text.IsUnknown() {
-			return nil, false
-		}
-		texts = append(texts, text.ValueString())
-	}
-	return slices.Clip(texts), true
-}
-
-func stringList(texts []string) types.List {
-	if len(texts) == 0 {
-		return types.ListNull(types.StringType)
-	}
-	elements := make([]attr.Value, len(texts))
-	for i, text := range texts {
-		elements[i] = types.StringValue(text)
-	}
-	return types.ListValueMust(types.StringType, elements)
 }
 
 // tlsEndpoint is null without TLS.
