@@ -33,18 +33,19 @@ func TestAccDiskNearlyFull(t *testing.T) {
 		size          string // of the disk
 		then          string // its size when there is a stack on it; empty for a stack that is yet to be made
 		want          string // with DIRECTORY in it
+		planned       bool   // refused by the plan, which leaves a folder as it is; an apply removes what nobody lives in
 	}{
 		"a new stack": {server("rabbitmq"), "64m", "",
 			`the file system of DIRECTORY has 6\d MiB left; with less than 256 MiB the broker takes no messages(.|\n)*Make room until ` +
-				`512 MiB are free, or choose a folder on another disk`},
+				`512 MiB are free, or choose a folder on another disk`, true},
 		"a new stack's store": {server("swift"), "64m", "",
-			`the file system of DIRECTORY has 6\d MiB left, and 1024 are needed(.|\n)*Make room on it, or use a folder on another one`},
+			`the file system of DIRECTORY has 6\d MiB left, and 1024 are needed(.|\n)*Make room on it, or use a folder on another one`, false},
 		"a broker in a stack that is there": {server("rabbitmq"), "1100m", "200m",
 			`the file system of DIRECTORY has 1\d\d MiB left; with less than 256 MiB the broker takes no ` +
-				`messages(.|\n)*Make room until 512 MiB are free, or choose a folder on another disk`},
+				`messages(.|\n)*Make room until 512 MiB are free, or choose a folder on another disk`, true},
 		"a store in a stack that is there": {server("swift"), "1100m", "200m",
 			`the file system of DIRECTORY/services/swift has 1\d\d MiB left; with less than 256 MiB the store refuses ` +
-				`uploads(.|\n)*Make room until 512 MiB are free, or choose a folder on another disk`},
+				`uploads(.|\n)*Make room until 512 MiB are free, or choose a folder on another disk`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -62,8 +63,8 @@ func TestAccDiskNearlyFull(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := os.Lstat(directory); err == nil {
-				t.Errorf("a refused creation left the folder %s behind, with %q", directory, left)
+			if _, err := os.Lstat(directory); err == nil != (tc.planned && tc.then != "") {
+				t.Errorf("after a refused creation, the folder %s: %v, with %q", directory, err, left)
 			}
 			if pids := processes(directory, ""); len(pids) > 0 {
 				t.Errorf("a refused creation left the processes %v behind", pids)
