@@ -60,9 +60,9 @@ func newForeignBroker(t *testing.T) *foreignBroker {
 }
 
 // user makes a user of the broker and a credentials file with the password of the file, which need not be the user's.
-func (b *foreignBroker) user(name string, real, written config.Secret, tags ...string) (file string) {
+func (b *foreignBroker) user(name string, actual, written config.Secret, tags ...string) (file string) {
 	b.t.Helper()
-	err := b.management.PutUser(b.t.Context(), management.User{Name: name, PasswordHash: management.HashPassword(real), Tags: tags})
+	err := b.management.PutUser(b.t.Context(), management.User{Name: name, PasswordHash: management.HashPassword(actual), Tags: tags})
 	if err != nil {
 		b.t.Fatal(err)
 	}

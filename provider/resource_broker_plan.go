@@ -110,7 +110,8 @@ func checkProtocol(ctx context.Context, client *management.Client, required bool
 	case err != nil:
 		return at(path.Root("broker").AtName("management_url"), &problem{
 			title: "The broker is of a version that is not known", err: err,
-			detail: "What it does with users, policies and queues may differ. Use RabbitMQ 3.8 to 3.13, or a newer version of this provider.",
+			detail: "What it does with users, policies and queues may differ. Use RabbitMQ 3.8 to 3.13, or a newer version of this " +
+				"provider.",
 		})
 	}
 	return nil

@@ -73,8 +73,8 @@ func listenAttributes() map[string]schema.Attribute {
 					Optional: true, Validators: []validator.Int64{int64validator.Between(1, 65535)},
 					MarkdownDescription: fmt.Sprintf("Port of AMQP over TLS. Default: %d.", rabbitmq.AMQPSPort),
 				},
-				"certificate_file": givenFile("key_file", "ca_file", "Path of a certificate in PEM form, with those between it and the "+
-					"authority's behind it. The server gets a copy: an apply after a renewal puts the new one in place, without a restart."),
+				"certificate_file": givenFile("key_file", "ca_file", "Path of a certificate in PEM form, with those between it and "+
+					"the authority's behind it. The server gets a copy: an apply after a renewal puts the new one in place, without a restart."),
 				"key_file": givenFile("certificate_file", "ca_file", "Path of the certificate's key, which not everybody may read."),
 				"ca_file":  givenFile("certificate_file", "key_file", "Path of the authority's certificate, which clients trust."),
 				"names": schema.SetAttribute{
@@ -88,8 +88,8 @@ func listenAttributes() map[string]schema.Attribute {
 				},
 				"management_listen": schema.StringAttribute{
 					Optional: true, Validators: []validator.String{ipAddress()},
-					MarkdownDescription: "IP address on which the management API and its pages are served over TLS. Default: none. Plain, " +
-						"they are on 127.0.0.1 only.",
+					MarkdownDescription: "IP address on which the management API and its pages are served over TLS. Default: none. " +
+						"Plain, they are on 127.0.0.1 only.",
 				},
 				"management_port": schema.Int64Attribute{
 					Optional: true,
@@ -106,9 +106,13 @@ func listenAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "What clients over TLS need to know; null without `tls`.",
 			PlanModifiers:       []planmodifier.Object{objectplanmodifier.UseStateForUnknown()},
 			Attributes: map[string]schema.Attribute{
-				"address":        schema.StringAttribute{Computed: true, MarkdownDescription: "`HOST:PORT` of AMQP over TLS."},
-				"ca_file":        schema.StringAttribute{Computed: true, MarkdownDescription: "Path of the authority's certificate, which every account may read."},
-				"management_url": schema.StringAttribute{Computed: true, MarkdownDescription: "`https://HOST:PORT` of the management API; null without `management_listen`."},
+				"address": schema.StringAttribute{Computed: true, MarkdownDescription: "`HOST:PORT` of AMQP over TLS."},
+				"ca_file": schema.StringAttribute{
+					Computed: true, MarkdownDescription: "Path of the authority's certificate, which every account may read.",
+				},
+				"management_url": schema.StringAttribute{
+					Computed: true, MarkdownDescription: "`https://HOST:PORT` of the management API; null without `management_listen`.",
+				},
 			},
 		},
 	}
@@ -332,8 +336,8 @@ func orElse(port, otherwise int) int {
 func warnOfExposure(diags *diag.Diagnostics, s rabbitmq.Settings) {
 	if beyond := rabbitmq.Beyond(s.Listen); len(beyond) > 0 {
 		diags.AddAttributeWarning(path.Root("listen"), "Other machines will reach the broker",
-			"AMQP will be spoken on "+strings.Join(beyond, ", ")+", as the configuration says. Without TLS, as britney speaks it, passwords "+
-				"and requests can be read on their way: let only the network of the test cloud reach the port.")
+			"AMQP will be spoken on "+strings.Join(beyond, ", ")+", as the configuration says. Without TLS, as britney speaks it, "+
+				"passwords and requests can be read on their way: let only the network of the test cloud reach the port.")
 	}
 }
 

@@ -41,8 +41,8 @@ func (d *Directory) LogLimit(process string) (l LogLimit, err error) {
 	if err != nil {
 		return LogLimit{}, err
 	}
-	if _, err := fmt.Sscanf(string(content), logConfigFormat, &l.Bytes, &l.Files); err != nil {
-		return LogLimit{}, nil
+	if read, _ := fmt.Sscanf(string(content), logConfigFormat, &l.Bytes, &l.Files); read != 2 {
+		return LogLimit{}, nil // somebody else's words
 	}
 	return l, nil
 }

@@ -61,7 +61,7 @@ func memory() (uint64, error) {
 	if err := unix.Sysinfo(&s); err != nil {
 		return 0, fmt.Errorf("ask for the machine's memory: %w", err)
 	}
-	return uint64(s.Totalram) * uint64(s.Unit), nil
+	return s.Totalram * uint64(s.Unit), nil
 }
 
 // room is what the file system has left for users.

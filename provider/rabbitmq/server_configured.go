@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,7 +49,7 @@ func parseConfiguration(content []byte) (s Settings) {
 		case strings.HasPrefix(key, "listeners.tcp."):
 			if colon := strings.LastIndex(value, ":"); colon > 0 {
 				s.Listen = append(s.Listen, value[:colon])
-				s.Port, _ = net.LookupPort("tcp", value[colon+1:])
+				s.Port, _ = strconv.Atoi(value[colon+1:]) // ours to write
 			}
 		}
 	}

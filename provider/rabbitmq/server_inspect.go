@@ -132,10 +132,10 @@ func (n *node) keep(d *host.Directory, s Settings, now time.Time) (string, error
 		return "", err
 	}
 	n.Material = kept
-	leaf, err := kept.leaf(now)
+	leaf, unusable := kept.leaf(now)
 	switch {
-	case err != nil:
-		return "the broker's certificate " + d.ServicePath(Service, certificateFile) + " cannot be used: " + err.Error(), nil
+	case unusable != nil:
+		return "the broker's certificate " + d.ServicePath(Service, certificateFile) + " cannot be used: " + unusable.Error(), nil
 	case !kept.fresh(s.names(d), now):
 		return fmt.Sprintf("the broker's certificate ends on %s, or is not for all names that it should; an apply renews it",
 			leaf.NotAfter.UTC().Format(time.DateOnly)), nil
