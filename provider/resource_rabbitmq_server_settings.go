@@ -74,7 +74,8 @@ func listenAttributes() map[string]schema.Attribute {
 					MarkdownDescription: fmt.Sprintf("Port of AMQP over TLS. Default: %d.", rabbitmq.AMQPSPort),
 				},
 				"certificate_file": givenFile("key_file", "ca_file", "Path of a certificate in PEM form, with those between it and "+
-					"the authority's behind it. The server gets a copy: an apply after a renewal puts the new one in place, without a restart."),
+					"the authority's behind it. The server gets a copy: an apply after a renewal puts the new one in place, "+
+					"without a restart."),
 				"key_file": givenFile("certificate_file", "ca_file", "Path of the certificate's key, which not everybody may read."),
 				"ca_file":  givenFile("certificate_file", "key_file", "Path of the authority's certificate, which clients trust."),
 				"names": schema.SetAttribute{
