@@ -57,6 +57,7 @@ ephemeral "autopkgtest_broker_credentials" "britney" {
 // TestHealthOfAStack: the look fails a plan when something is wrong that the plan does not repair, and is in the way of
 // nothing else: not of the first plan, a repair, a destroy, or a plan after that.
 func TestHealthOfAStack(t *testing.T) {
+	t.Parallel()
 	c := newCLI(t)
 	directory := newStack(t)
 	c.write("main.tf", healthConfiguration(directory))

@@ -88,7 +88,7 @@ func (c *callCounter) since() []string {
 }
 
 // TestManyQueues measures 256 queues, beside bare calls of the same broker in the same minute.
-func TestManyQueues(t *testing.T) {
+func TestManyQueues(t *testing.T) { //nolint:paralleltest // it measures
 	c := newCLI(t)
 	directory := newStack(t)
 	c.write("main.tf", brokerOnly(directory, ""))

@@ -28,7 +28,7 @@ func (c *call[M]) replaced(ctx context.Context) bool {
 }
 
 // unload removes a service from its stack's folder, but not what it holds.
-func (s *settings) unload(ctx context.Context, directory string, unload func(*host.Directory) error) error {
+func (s *settings) unload(directory string, unload func(*host.Directory) error) error {
 	d, err := s.open(directory)
 	if d == nil || err != nil {
 		return err

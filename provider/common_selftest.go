@@ -16,9 +16,10 @@ func proveRequester(ctx context.Context, client *management.Client, account brok
 	dialect, err := client.ProveRequester(ctx, account)
 	if errors.Is(err, management.ErrUnfit) {
 		return at(path.Root("role"), &problem{
-			title:  "The self-test of the user " + account.Username + " has failed",
-			detail: "Requests sent with this account would vanish, or it may do more than request tests. Apply again to set its rights anew.",
-			err:    err,
+			title: "The self-test of the user " + account.Username + " has failed",
+			detail: "Requests sent with this account would vanish, or it may do more than request tests. " +
+				"Apply again to set its rights anew.",
+			err: err,
 		})
 	}
 	if err == nil && dialect != management.DialectGatekeeper {

@@ -46,7 +46,8 @@ func (brokerCredentials) Schema(_ context.Context, _ ephemeral.SchemaRequest, re
 		Attributes: map[string]schema.Attribute{
 			"credentials_file": schema.StringAttribute{
 				Required: true, Validators: []validator.String{absolutePath()},
-				MarkdownDescription: "Path of the user's credentials file on this machine: `credentials_file` of `autopkgtest_broker_user`.",
+				MarkdownDescription: "Path of the user's credentials file on this machine: `credentials_file` of " +
+					"`autopkgtest_broker_user`.",
 			},
 			"url":          text("`amqp://USER:PASSWORD@HOST`, as clients take it.", true),
 			"username":     text("Name of the user.", false),

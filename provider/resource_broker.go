@@ -180,7 +180,8 @@ func inspectBroker(ctx context.Context, c *call[brokerResourceModel]) (finding, 
 		return finding{}, err
 	}
 	if !there {
-		return finding{Problem: "the virtual host " + management.VHost + " is missing, and with it all queues and messages; an apply makes " +
+		return finding{Problem: "the virtual host " + management.VHost + " is missing, and with it all queues and messages; an apply " +
+			"makes " +
 			"it again, empty"}, nil
 	}
 	mine, err := client.HasOwnRights(ctx)

@@ -208,7 +208,7 @@ func (c *call[M]) rememberBroker(ctx context.Context, info rabbitmq.Info) {
 
 func (rabbitMQServerKind) remove(ctx context.Context, c *call[rabbitMQServerModel]) error {
 	if c.replaced(ctx) {
-		return c.unload(ctx, c.model.path(), func(d *host.Directory) error {
+		return c.unload(c.model.path(), func(d *host.Directory) error {
 			return errors.Join(d.Withdraw(ctx, expireService), rabbitmq.Unload(ctx, d))
 		})
 	}

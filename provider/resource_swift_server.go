@@ -215,7 +215,7 @@ func (c *call[M]) rememberStore(ctx context.Context, info swift.Info) {
 
 func (swiftServerKind) remove(ctx context.Context, c *call[swiftServerModel]) error {
 	if c.replaced(ctx) {
-		return c.unload(ctx, c.model.path(), func(d *host.Directory) error { return swift.Unload(ctx, d) })
+		return c.unload(c.model.path(), func(d *host.Directory) error { return swift.Unload(ctx, d) })
 	}
 	if err := refuseResultLoss(ctx, c); err != nil {
 		return err

@@ -238,7 +238,7 @@ func (workerKind) inspect(ctx context.Context, c *call[workerModel]) (finding, e
 
 func (workerKind) remove(ctx context.Context, c *call[workerModel]) error {
 	if c.replaced(ctx) { // the next one stores the results that lie in its spool
-		return c.unload(ctx, c.model.path(), func(d *host.Directory) error {
+		return c.unload(c.model.path(), func(d *host.Directory) error {
 			return d.Withdraw(ctx, workerService, workerState)
 		})
 	}

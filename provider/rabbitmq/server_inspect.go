@@ -133,9 +133,11 @@ func (n *node) keep(d *host.Directory, s Settings, now time.Time) (string, error
 	}
 	n.Material = kept
 	leaf, unusable := kept.leaf(now)
-	switch {
-	case unusable != nil:
+	if unusable != nil {
+		//nolint:nilerr // that it cannot be used is what was asked for
 		return "the broker's certificate " + d.ServicePath(Service, certificateFile) + " cannot be used: " + unusable.Error(), nil
+	}
+	switch {
 	case !kept.fresh(s.names(d), now):
 		return fmt.Sprintf("the broker's certificate ends on %s, or is not for all names that it should; an apply renews it",
 			leaf.NotAfter.UTC().Format(time.DateOnly)), nil

@@ -172,7 +172,7 @@ func (b *bench) startSite(ctx context.Context) (stop func(), command []string, e
 	if err != nil {
 		return nil, nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -193,7 +193,7 @@ func (b *bench) startSite(ctx context.Context) (stop func(), command []string, e
 			return nil, nil, err
 		}
 	}
-	collector := exec.Command(filepath.Join(b.programs, "autopkgtest-collector"), "--config", path("collector.conf"))
+	collector := exec.CommandContext(ctx, filepath.Join(b.programs, "autopkgtest-collector"), "--config", path("collector.conf"))
 	collector.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := collector.Start(); err != nil {
 		return nil, nil, err

@@ -15,7 +15,8 @@ func loadConfiguration(path string) (config.Worker, error) {
 		return config.Worker{}, err
 	}
 	if err := run.CheckDeliveryTimeout(conf.DeliveryTimeout, conf.Timeout, conf.SpoolPatience); err != nil {
-		return config.Worker{}, fmt.Errorf("%s: [amqp] delivery_timeout does not fit [autopkgtest] timeout and spool_patience: %w", path, err)
+		return config.Worker{}, fmt.Errorf("%s: [amqp] delivery_timeout does not fit [autopkgtest] timeout and spool_patience: %w",
+			path, err)
 	}
 	return conf, nil
 }

@@ -136,17 +136,18 @@ func (c *Connection) reopen() error {
 }
 
 // roundTrip sends a method and waits for its answer, on a new channel if the broker has closed the last one.
-func (c *Connection) roundTrip(ctx context.Context, m *method, answers ...uint32) (*method, error) {
+func (c *Connection) roundTrip(ctx context.Context, m *method, answers ...uint32) error {
 	defer c.bind(ctx)()
 	if c.closed {
 		if err := c.reopen(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := c.send(channelNumber, m); err != nil {
-		return nil, err
+		return err
 	}
-	return c.expect(channelNumber, answers...)
+	_, err := c.expect(channelNumber, answers...)
+	return err
 }
 
 // Publish sends a persistent message to the default exchange, as the gatekeeper sends a request, and then asks the broker
@@ -177,22 +178,19 @@ func (c *Connection) Publish(ctx context.Context, queue string, body []byte) err
 
 // Get asks for a message without acknowledging it.
 func (c *Connection) Get(ctx context.Context, queue string) error {
-	_, err := c.roundTrip(ctx, call(basicGet).u16(0).short(queue).bits(false), basicGetOK, basicGetEmpty)
-	return err
+	return c.roundTrip(ctx, call(basicGet).u16(0).short(queue).bits(false), basicGetOK, basicGetEmpty)
 }
 
 // Declare declares a durable queue without arguments, actively.
 func (c *Connection) Declare(ctx context.Context, queue string) error {
 	const passive, durable, exclusive, autoDelete, noWait = false, true, false, false, false
 	m := call(queueDeclare).u16(0).short(queue).bits(passive, durable, exclusive, autoDelete, noWait).table()
-	_, err := c.roundTrip(ctx, m, queueDeclareOK)
-	return err
+	return c.roundTrip(ctx, m, queueDeclareOK)
 }
 
 // Purge empties a queue.
 func (c *Connection) Purge(ctx context.Context, queue string) error {
-	_, err := c.roundTrip(ctx, call(queuePurge).u16(0).short(queue).bits(false), queuePurgeOK)
-	return err
+	return c.roundTrip(ctx, call(queuePurge).u16(0).short(queue).bits(false), queuePurgeOK)
 }
 
 // Close says goodbye. An error changes nothing: every call was answered.
