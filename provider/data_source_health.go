@@ -74,9 +74,8 @@ func (*healthSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp 
 			},
 			"require_amqp_0_8": schema.BoolAttribute{
 				Optional: true,
-				MarkdownDescription: "Whether it is a problem when the broker does not speak AMQP 0-8, which britney needs: RabbitMQ 4 and " +
-					"" +
-					"later. The self-test then speaks AMQP 0-9-1. Default: `true`.",
+				MarkdownDescription: "Whether it is a problem when the broker does not speak AMQP 0-8, which britney needs: " +
+					"RabbitMQ 4 and later. The self-test then speaks AMQP 0-9-1. Default: `true`.",
 			},
 			"store": storeToLookAt(),
 			"web_url": schema.StringAttribute{

@@ -77,8 +77,8 @@ func (*queuesSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp 
 					"consumers": number("Who would be given the next request at once, by the broker's statistics, which are up to five " +
 						"seconds old. A worker of ours that is busy is none of them."),
 					"oldest_at": text("A time at which the oldest request was there already, in RFC 3339: the one that its sender " +
-						"wrote into it, as `autopkgtest-cloud request` does. Null when the broker does not know it: britney writes none, and of " +
-						"messages that are not in memory the broker does not tell it. The oldest may be older, never younger."),
+						"wrote into it, as `autopkgtest-cloud request` does. Null when the broker does not know it: britney writes none, " +
+						"and of messages that are not in memory the broker does not tell it. The oldest may be older, never younger."),
 					"oldest_age": number("The same as an age in seconds."),
 					"empty_at": text("When the queue was empty for the last time, in RFC 3339, by the broker's statistics, of which one " +
 						"sample for every five minutes of the last hour is looked at, up to five seconds late: everything in the queue " +
