@@ -150,5 +150,5 @@ func TestRotateAsNobody(t *testing.T) {
 	r := newRotatable(t)
 	r.write(t, r.flags[3], string(r.account.File(config.KeyURI)))
 	r.rotate(t, exitRefused)
-	contains(t, "the message", r.err.String(), `has it the tag "management"`)
+	contains(t, "the message", r.err.String(), `needs the tag "administrator"`)
 }
