@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -105,8 +106,8 @@ func (d *healthSource) Read(ctx context.Context, req datasource.ReadRequest, res
 		return
 	}
 	problems, checks := []attr.Value{}, []attr.Value{}
-	look := func(name string, f func(context.Context) (string, error)) {
-		ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	look := func(name string, limit time.Duration, f func(context.Context) (string, error)) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		detail, err := f(ctx)
 		if err != nil {
@@ -119,19 +120,25 @@ func (d *healthSource) Read(ctx context.Context, req datasource.ReadRequest, res
 	}
 	if !model.Broker.IsNull() {
 		b := brokerOf(ctx, model.Broker)
-		look("broker", func(ctx context.Context) (string, error) { return d.brokerWorks(ctx, b) })
+		look("broker", lookLimit, func(ctx context.Context) (string, error) { return d.brokerWorks(ctx, b) })
 		if !model.RequesterCredentials.IsNull() {
-			look("requester", func(ctx context.Context) (string, error) {
+			look("requester", lookLimit, func(ctx context.Context) (string, error) {
 				required := model.RequireAMQP08.IsNull() || model.RequireAMQP08.ValueBool()
 				return d.requesterWorks(ctx, b, model.RequesterCredentials.ValueString(), required)
 			})
 		}
 	}
 	if !model.Store.IsNull() {
-		look("store", func(ctx context.Context) (string, error) { return storeWorks(ctx, storeOf(ctx, model.Store)) })
+		look("store", lookLimit, func(ctx context.Context) (string, error) { return storeWorks(ctx, storeOf(ctx, model.Store)) })
 	}
 	if !model.WebURL.IsNull() {
-		look("web", func(ctx context.Context) (string, error) { return webWorks(ctx, model.WebURL.ValueString()) })
+		patience := reconnecting
+		if len(problems) > 0 { // what it cannot go back to
+			patience = 0
+		}
+		look("web", patience+lookLimit, func(ctx context.Context) (string, error) {
+			return webWorks(ctx, model.WebURL.ValueString(), patience)
+		})
 	}
 	model.Healthy = types.BoolValue(len(problems) == 0)
 	model.Problems = types.ListValueMust(types.StringType, problems)
@@ -181,10 +188,24 @@ func storeWorks(ctx context.Context, s storeModel) (string, error) {
 	return fmt.Sprintf("the store answers, with %s", plural(len(containers), "container", "containers")), err
 }
 
-func webWorks(ctx context.Context, address string) (string, error) {
-	body, err := askHealth(ctx, strings.TrimSuffix(address, "/")+"/readyz")
-	if reasons := notReady(body); err != nil && reasons != "" {
-		return "", fmt.Errorf("the website is not ready: %s", reasons)
+// reconnecting is how long a website may take to go back to a broker or a store that has just been repaired.
+const reconnecting = 45 * time.Second
+
+// webWorks waits for a website that runs and is not ready yet.
+func webWorks(ctx context.Context, address string, patience time.Duration) (string, error) {
+	for deadline := time.Now().Add(patience); ; {
+		body, err := askHealth(ctx, strings.TrimSuffix(address, "/")+"/readyz")
+		reasons := notReady(body)
+		switch {
+		case err == nil || reasons == "":
+			return "the website is ready", err
+		case time.Now().After(deadline):
+			return "", fmt.Errorf("the website is not ready: %s", reasons)
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
 	}
-	return "the website is ready", err
 }

@@ -14,7 +14,10 @@ provider "autopkgtest" {
   directory = var.directory
 }
 
-resource "autopkgtest_rabbitmq_server" "broker" {}
+resource "autopkgtest_rabbitmq_server" "broker" {
+  # An example goes away with what waits in it. Leave this out where requests matter.
+  allow_message_loss = true
+}
 
 resource "autopkgtest_broker" "broker" {
   broker           = autopkgtest_rabbitmq_server.broker.broker
@@ -26,7 +29,6 @@ resource "autopkgtest_request_queues" "queues" {
   releases      = [var.release]
   architectures = [var.architecture]
 
-  # An example goes away with what waits in it. Leave this out where requests matter.
   allow_message_loss = true
 }
 
