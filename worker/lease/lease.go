@@ -56,6 +56,7 @@ type Lease struct {
 	tried   bool      // it may be in the store
 	written bool      // it has been
 	last    time.Time // when the last write that succeeded was begun, by this process
+	ended   bool      // that one said that the life is over
 	quiet   bool      // the keeper writes nothing until the standing is known
 	lost    bool
 	beside  string    // our own object, from before another was taken over, if it could not be removed then
@@ -158,7 +159,7 @@ func (k *Lease) write(ctx context.Context) (Standing, error) {
 		return Unwritten, err
 	}
 	k.mu.Lock()
-	k.written, k.last = true, began
+	k.written, k.last, k.ended = true, began, content.Ended
 	k.mu.Unlock()
 	if first {
 		k.note()
@@ -401,7 +402,11 @@ func (k *Lease) part(ctx context.Context, fate Fate) error {
 	if fate == Ended {
 		k.mu.Lock()
 		k.content.Ended = true
+		said := k.ended
 		k.mu.Unlock()
+		if said {
+			return nil
+		}
 		_, err := k.write(ctx)
 		return err
 	}

@@ -386,10 +386,17 @@ func TestSettled(t *testing.T) {
 }
 
 // A worker that stops soon after the broker was killed leaves the leases of what it has just acknowledged: the broker may give
-// that out again. Those of a session that went on go with the worker.
+// that out again. Those of a session that went on go with the worker. In each case nothing is left for its next start to do.
 func TestSettledAndStopped(t *testing.T) {
 	t.Parallel()
-	for name, killed := range map[string]bool{"the broker stays": false, "the broker was killed": true} {
+	for name, tc := range map[string]struct {
+		killed bool
+		after  time.Duration
+	}{
+		"the broker stays":                      {false, 2 * time.Second},
+		"the broker was killed":                 {true, 2 * time.Second},
+		"the broker was killed two minutes ago": {true, 2 * time.Minute},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -403,12 +410,15 @@ func TestSettledAndStopped(t *testing.T) {
 				k.Publish("20261125_120000_aaaaa@")
 				k.Settle()
 				k.End(Settled)
-				if killed {
+				if tc.killed {
 					r.SessionLost()
 				}
-				time.Sleep(2 * time.Second)
+				time.Sleep(tc.after)
 				r.Close(5 * time.Second)
-				if !killed {
+				if files, err := os.ReadDir(r.records); err != nil || len(files) != 0 {
+					t.Errorf("records left: %v, %v", files, err)
+				}
+				if !tc.killed {
 					if got := d.left(t); len(got) != 0 {
 						t.Errorf("left %v", got)
 					}

@@ -77,7 +77,7 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrNotFound:
-		return e.Status == http.StatusNotFound
+		return e.Status == http.StatusNotFound && !e.unavailable()
 	case ErrDenied:
 		return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
 	case ErrNoManagement:
@@ -96,6 +96,8 @@ func (e *Error) unavailable() bool {
 	switch e.Status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
+	case http.StatusNotFound: // a node that starts listens before it has put its pages up
+		return e.Path == pathIdentity
 	case 0:
 		return e.Err != nil && e.Method != ""
 	}

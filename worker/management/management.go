@@ -84,6 +84,9 @@ func (m *Client) Endpoint() string { return m.endpoint }
 // Username is the user that the calls are made as.
 func (m *Client) Username() string { return m.username }
 
+// pathIdentity is a page that every management API has.
+const pathIdentity = "/api/whoami"
+
 // Identity asks the broker who we are. It proves that the address, the user and its rights are good.
 func (m *Client) Identity(ctx context.Context) (User, error) {
 	return answer(m, ctx, func(c *rabbithole.Client) (User, error) {

@@ -249,20 +249,24 @@ func TestErrorsSayWhatAndAsWhom(t *testing.T) {
 
 func TestAwait(t *testing.T) {
 	t.Parallel()
-	t.Run("until it answers", func(t *testing.T) {
-		t.Parallel()
-		fake, m := newFakeBroker(t)
-		fake.failWith = http.StatusServiceUnavailable
-		fake.afterwards = 2 // refused twice, then it serves
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := m.Await(ctx); err != nil {
-			t.Fatal(err)
-		}
-		if len(fake.requests) != 3 {
-			t.Errorf("it took %d requests, want 3", len(fake.requests))
-		}
-	})
+	for name, status := range map[string]int{
+		"until it answers": http.StatusServiceUnavailable, "until it has put its pages up": http.StatusNotFound,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake, m := newFakeBroker(t)
+			fake.failWith = status
+			fake.afterwards = 2 // refused twice, then it serves
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			if err := m.Await(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if len(fake.requests) != 3 {
+				t.Errorf("it took %d requests, want 3", len(fake.requests))
+			}
+		})
+	}
 	t.Run("not for wrong credentials", func(t *testing.T) {
 		t.Parallel()
 		fake, _ := newFakeBroker(t)

@@ -39,7 +39,7 @@ func (m *Client) Family(ctx context.Context, user string) (Family, error) {
 // Now is the broker's time, in whole seconds. Ends are counted by it alone, so that no two machines' clocks are compared.
 func (m *Client) Now(ctx context.Context) (time.Time, error) {
 	return answer(m, ctx, func(c *rabbithole.Client) (time.Time, error) {
-		response, err := m.get(ctx, "/api/whoami")
+		response, err := m.get(ctx, pathIdentity)
 		if err != nil {
 			return time.Time{}, err
 		}
