@@ -12,6 +12,7 @@ import (
 func RunHostile(t *testing.T, s Subject) {
 	t.Helper()
 	s.state = t.TempDir()
+	s.former = s.left()
 	backend, err := testbed.Lookup(s.Backend)
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,8 @@ type Subject struct {
 	// Nil means that nothing of the kind is ever made.
 	Left func() []string
 
-	state string // see testbed.WithState
+	state  string   // see testbed.WithState
+	former []string // what an earlier suite, one that was interrupted, has left
 }
 
 func (s Subject) can(c testbed.Capability) bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 // Run runs the suite. The test that calls it must not be parallel: it looks for processes by a mark in the environment.
 func Run(t *testing.T, s Subject) {
 	s.state = t.TempDir()
+	s.former = s.left()
 	if !t.Run("outcomes", s.testOutcomes) {
 		return // whatever it is, the rest would tell it again
 	}
@@ -212,10 +214,16 @@ func checkOnlyOutput(t *testing.T, job testbed.Job) {
 
 func (s Subject) checkNothingLeft(t *testing.T) {
 	t.Helper()
+	for _, what := range s.left() {
+		if !slices.Contains(s.former, what) {
+			t.Errorf("left: %s", what)
+		}
+	}
+}
+
+func (s Subject) left() []string {
 	if s.Left == nil {
-		return
+		return nil
 	}
-	for _, what := range s.Left() {
-		t.Errorf("left: %s", what)
-	}
+	return s.Left()
 }
