@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
@@ -21,6 +23,7 @@ type webModel struct {
 	Binary                types.String `tfsdk:"binary"`
 	BrokerCredentials     types.String `tfsdk:"broker_credentials_file"`
 	OperatorCredentials   types.String `tfsdk:"operator_credentials_file"`
+	Broker                types.Object `tfsdk:"broker"`
 	StorageURL            types.String `tfsdk:"storage_url"`
 	Releases              types.Set    `tfsdk:"releases"`
 	Architectures         types.Set    `tfsdk:"architectures"`
@@ -29,6 +32,19 @@ type webModel struct {
 	ExternalURL           types.String `tfsdk:"external_url"`
 	URL                   types.String `tfsdk:"url"`
 	OperatorConfiguration types.String `tfsdk:"operator_configuration"`
+}
+
+// administeredModel is what the operator's command has to know of a broker to look after its users: a part of brokerModel.
+type administeredModel struct {
+	ManagementURL   types.String `tfsdk:"management_url"`
+	CredentialsFile types.String `tfsdk:"credentials_file"`
+	CAFile          types.String `tfsdk:"ca_file"`
+}
+
+var administeredTypes = map[string]attr.Type{
+	"management_url":   types.StringType,
+	"credentials_file": types.StringType,
+	"ca_file":          types.StringType,
 }
 
 type webKind struct{}
@@ -57,6 +73,19 @@ func (webKind) schema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "Credentials of a broker user with the role `operator`, or `requester` where nobody is to cancel or " +
 					"requeue running tests, for `operator_configuration`. Whoever requests tests with " +
 					"`autopkgtest-cloud` must be able to read this file.",
+			},
+			"broker": schema.SingleNestedAttribute{
+				Optional: true,
+				MarkdownDescription: "The broker whose users `autopkgtest-cloud rotate` and `expire` look after with the " +
+					"`operator_configuration`, as `autopkgtest_rabbitmq_server` hands it out. Only who can read the administrator's " +
+					"credentials can use them. Without it these commands are told on their command line.",
+				Attributes: map[string]schema.Attribute{
+					"management_url": schema.StringAttribute{
+						Required: true, MarkdownDescription: brokerURLText, Validators: []validator.String{managementURL()},
+					},
+					"credentials_file": schema.StringAttribute{Required: true, MarkdownDescription: brokerFileText},
+					"ca_file":          schema.StringAttribute{Optional: true, MarkdownDescription: brokerCAText},
+				},
 			},
 			"storage_url": schema.StringAttribute{
 				Required: true, MarkdownDescription: "Public address above the result containers. They are read without logging in.",
@@ -125,7 +154,7 @@ func (webKind) ensure(ctx context.Context, c *call[webModel]) error {
 			Database:          d.ServicePath(webService, "data", "autopkgtest.db"),
 			ExternalURL:       url,
 		},
-		Operator: config.Operator{WebURL: url, BrokerCredentials: c.model.OperatorCredentials.ValueString()},
+		Operator: operatorConfiguration(ctx, c.model, url),
 		Binary:   binary,
 	})
 	report, err := d.Converge(ctx, definition)
@@ -139,6 +168,21 @@ func (webKind) ensure(ctx context.Context, c *call[webModel]) error {
 	c.model.URL = types.StringValue(url)
 	c.model.OperatorConfiguration = types.StringValue(d.ServicePath(webService, operatorConf))
 	return nil
+}
+
+// operatorConfiguration is what the operator's command is told of this cloud.
+func operatorConfiguration(ctx context.Context, m *webModel, url string) config.Operator {
+	var broker administeredModel
+	if !m.Broker.IsNull() {
+		_ = m.Broker.As(ctx, &broker, basetypes.ObjectAsOptions{}) // the schema has the same attributes
+	}
+	return config.Operator{
+		WebURL:                url,
+		BrokerCredentials:     m.OperatorCredentials.ValueString(),
+		ManagementURL:         broker.ManagementURL.ValueString(),
+		ManagementCredentials: broker.CredentialsFile.ValueString(),
+		ManagementAuthority:   broker.CAFile.ValueString(),
+	}
 }
 
 func (webKind) inspect(ctx context.Context, c *call[webModel]) (finding, error) {
@@ -187,6 +231,14 @@ func (webKind) imported(_ context.Context, c *call[webModel]) error {
 	}
 	c.model.BrokerCredentials = types.StringValue(conf.BrokerCredentials)
 	c.model.OperatorCredentials = textOrNull(operator.BrokerCredentials)
+	c.model.Broker = types.ObjectNull(administeredTypes)
+	if operator.ManagementURL != "" {
+		c.model.Broker = types.ObjectValueMust(administeredTypes, map[string]attr.Value{
+			"management_url":   types.StringValue(operator.ManagementURL),
+			"credentials_file": types.StringValue(operator.ManagementCredentials),
+			"ca_file":          textOrNull(operator.ManagementAuthority),
+		})
+	}
 	c.model.StorageURL = types.StringValue(conf.StoreURL)
 	c.model.Releases = stringSet(conf.Releases)
 	c.model.Architectures = stringSet(conf.Architectures)

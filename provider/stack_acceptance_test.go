@@ -5,6 +5,7 @@ package provider
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -89,6 +90,7 @@ resource "autopkgtest_worker" "worker" {
 resource "autopkgtest_web" "web" {
   broker_credentials_file   = autopkgtest_broker_user.collector.credentials_file
   operator_credentials_file = autopkgtest_broker_user.requester.credentials_file
+  broker                    = autopkgtest_rabbitmq_server.broker.broker
   storage_url               = autopkgtest_swift_server.store.store.storage_url
   releases                  = ["rel"]
   architectures             = ["amd64"]
@@ -165,7 +167,11 @@ func TestAccStack(t *testing.T) {
 	steps := []resource.TestStep{{
 		Config: configuration,
 		Check: resource.ComposeTestCheckFunc(kept.remember, outlivesTheBroker(directory, "debci-rel-amd64"), func(*terraform.State) error {
-			return contains(filepath.Join(directory, "services/worker/etc/worker.conf"), "delivery_timeout = 48h")
+			return errors.Join(contains(filepath.Join(directory, "services/worker/etc/worker.conf"), "delivery_timeout = 48h"),
+				contains(filepath.Join(directory, "services/web/etc/autopkgtest-cloud.conf"),
+					"[management]\nurl = http://127.0.0.1:"),
+				contains(filepath.Join(directory, "services/web/etc/autopkgtest-cloud.conf"),
+					"\ncredentials_file = "+filepath.Join(directory, "credentials/rabbitmq-admin")+"\n"))
 		}),
 	}}
 	damage := func(what string, changes []string, do func() error) {

@@ -116,6 +116,7 @@ resource "autopkgtest_worker" "worker" {
 resource "autopkgtest_web" "web" {
   broker_credentials_file   = autopkgtest_broker_user.collector.credentials_file
   operator_credentials_file = autopkgtest_broker_user.operator.credentials_file
+  broker                    = autopkgtest_rabbitmq_server.broker.broker
   storage_url               = autopkgtest_swift_server.store.store.storage_url
   releases                  = local.releases
   architectures             = local.architectures

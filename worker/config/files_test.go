@@ -48,7 +48,11 @@ func files() map[string]file {
 		Release: "bookworm", Architecture: "amd64", Directory: "/srv/stack/images", Mirror: "http://mirror.example.com/debian",
 		Every: 36 * time.Hour, Include: []string{"eatmydata", "dpkg-dev"},
 	}
-	operator := Operator{WebURL: "http://127.0.0.1:20489", BrokerCredentials: "/srv/stack/credentials/britney"}
+	operator := Operator{
+		WebURL: "http://127.0.0.1:20489", BrokerCredentials: "/srv/stack/credentials/britney",
+		ManagementURL: "https://broker.example.com:15671", ManagementCredentials: "/srv/stack/credentials/rabbitmq-admin",
+		ManagementAuthority: "/srv/stack/services/rabbitmq/tls/ca.pem",
+	}
 	checkout := worker
 	checkout.CheckoutDir = "/srv/autopkgtest"
 	inline := Operator{WebURL: "http://127.0.0.1:20489", BrokerURI: "amqp://test_request:hunter2@127.77.0.1"}

@@ -12,6 +12,7 @@ type Operator struct {
 	// For who looks after users, which takes an administrator's account.
 	ManagementURL         string // [management] url: the broker's management API
 	ManagementCredentials string // [management] credentials_file
+	ManagementAuthority   string // [management] ca_file: who vouches for an https address; the system's authorities if empty
 }
 
 var operatorSchema = schema{
@@ -21,7 +22,7 @@ var operatorSchema = schema{
 		"archive_url", "amqp_queue_cache", "running_cache", "alert", "allowed_requestors", "external_web_url",
 	},
 	"amqp":       {"credentials_file", "uri"},
-	"management": {"url", "credentials_file"},
+	"management": {"url", "credentials_file", "ca_file"},
 	"swift": {
 		"os_auth_url", "os_project_domain_name", "os_username", "os_user_domain_name", "os_project_name", "os_password",
 	},
@@ -55,6 +56,7 @@ func (d *document) operator() (Operator, error) {
 
 		ManagementURL:         d.url("management", "url", false),
 		ManagementCredentials: d.value("management", "credentials_file"),
+		ManagementAuthority:   d.value("management", "ca_file"),
 	}
 	if o.BrokerCredentials != "" && o.BrokerURI != "" {
 		d.fail("amqp", "uri", "credentials_file is given too: one of them")
@@ -85,6 +87,7 @@ func (o Operator) Bytes() []byte {
 		out.section("management")
 		out.key("url", o.ManagementURL)
 		out.key("credentials_file", o.ManagementCredentials)
+		out.key("ca_file", o.ManagementAuthority)
 	}
 	return out.bytes()
 }

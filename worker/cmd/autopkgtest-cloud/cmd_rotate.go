@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,11 +24,13 @@ var errNotRotated = errors.New("nothing was rotated")
 type administrator struct {
 	url         string // flag --management-url
 	credentials string // flag --administrator
+	authority   string // flag --ca
 }
 
 func (f *administrator) flags(command *cobra.Command) {
 	command.Flags().StringVar(&f.url, "management-url", "", "`URL` of the broker's management API, not the configuration's")
 	command.Flags().StringVar(&f.credentials, "administrator", "", "use the administrator's account in `FILE`, not the configuration's")
+	command.Flags().StringVar(&f.authority, "ca", "", "`FILE` with the authority of an https management API, not the configuration's")
 }
 
 // administration finds the management API. The path is the administrator's credentials file.
@@ -43,6 +46,9 @@ func (a *app) administration(f administrator) (client *management.Client, path s
 		if f.credentials == "" {
 			f.credentials = operator.ManagementCredentials
 		}
+		if f.authority == "" {
+			f.authority = operator.ManagementAuthority
+		}
 		if f.url == "" || f.credentials == "" {
 			return nil, "", fmt.Errorf("%w: %s does not say how to look after users: it needs url = http://HOST:15672 and "+
 				"credentials_file = FILE, an administrator's, in [management]; or use --management-url and --administrator",
@@ -56,6 +62,15 @@ func (a *app) administration(f administrator) (client *management.Client, path s
 	client, err = management.New(f.url, account.Username, account.Password)
 	if err != nil {
 		return nil, "", &usageError{err}
+	}
+	if f.authority != "" {
+		authority, err := os.ReadFile(f.authority)
+		if err == nil {
+			err = client.Trust(authority)
+		}
+		if err != nil {
+			return nil, "", fmt.Errorf("%w: the authority in %s: %w", errConfiguration, f.authority, err)
+		}
 	}
 	return client, f.credentials, nil
 }
