@@ -22,6 +22,7 @@ type publication struct {
 	took    time.Duration // until the store had confirmed it; zero before
 	crowded bool          // then, somebody else might have taken the same run id
 	old     []result.RunID
+	late    bool // it was listed some time after that, so what is above it may have been listed first
 	seen    bool // a result.tar of ours has been readable there
 	settled bool // it is above all that was readable before, and alone
 	moved   int  // how often it went above what may have been readable before
@@ -38,7 +39,7 @@ func (p *publication) resume(at result.Location, tried []result.RunID, settled b
 		return
 	}
 	p.at.RunID, p.old = tried[len(tried)-1], tried[:len(tried)-1]
-	p.sent, p.seen, p.settled = time.Now().Add(-unseenPut), settled, settled
+	p.sent, p.seen, p.settled, p.late = time.Now().Add(-unseenPut), settled, settled, !settled
 }
 
 // leave gives the run id up; what lies there is removed in the end.
@@ -46,11 +47,11 @@ func (p *publication) leave() {
 	if p.at.RunID != "" {
 		p.old = append(p.old, p.at.RunID)
 	}
-	p.at.RunID, p.sent, p.took = "", time.Time{}, 0
+	p.yield()
 }
 
 // yield leaves the run id to somebody else who has it, with all that lies there.
-func (p *publication) yield() { p.at.RunID, p.sent, p.took = "", time.Time{}, 0 }
+func (p *publication) yield() { p.at.RunID, p.sent, p.took, p.late = "", time.Time{}, 0, false }
 
 // visible reports whether our result.tar is readable under the run id.
 func (p *publication) visible(ctx context.Context, s store.Store) (bool, error) {
@@ -105,46 +106,65 @@ func (p *publication) sole(ctx context.Context, s store.Store) (bool, error) {
 	return true, nil
 }
 
-// passed reports whether a greater run id of the package may have been readable before ours was. Then the gatekeeper, which
-// asks for what is greater than the greatest that it has seen, never reads ours.
+// errUnlisted: the store has taken the result, and readers cannot find it yet.
+var errUnlisted = errors.New("the store has taken the result, and does not list it yet")
+
+// listedAtOnce is how long after a store has confirmed an upload its listing has to have been asked for what it shows to count
+// as what it showed at once.
+const listedAtOnce = time.Second
+
+// passed reports whether a greater run id of the package may have been listed before ours was. Then the gatekeeper, which asks
+// for what is greater than the greatest that it has seen, never reads ours. It is errUnlisted while nobody can tell.
 func (p *publication) passed(ctx context.Context, s store.Store) (bool, error) {
-	at := p.at
-	greater, err := runs(ctx, s, at.Container, at.Release, at.Architecture, at.Package, string(at.RunID))
-	if err != nil || len(greater) == 0 {
+	began := time.Now()
+	ours, theirs, err := p.readable(ctx, s)
+	switch {
+	case err != nil:
 		return false, err
-	}
-	ours, listed, err := readableSince(ctx, s, at)
-	if err != nil {
-		return false, err
-	}
-	for _, id := range greater {
-		at.RunID = id
-		theirs, readable, err := readableSince(ctx, s, at)
-		if err != nil {
-			return false, err
+	case ours.IsZero():
+		p.late = true
+		if len(theirs) == 0 {
+			return false, errUnlisted
 		}
-		// The store notes down when an upload began. Theirs was readable at that time at the earliest, ours at the end of
-		// its upload at the latest. If ours is not listed yet, nobody knows.
-		if readable && (!listed || !theirs.After(ours.Add(p.took))) {
-			return true, nil
-		}
+		return true, nil
+	case !p.sent.IsZero() && began.Sub(p.sent) > p.took+listedAtOnce:
+		p.late = true // nobody has seen when it was
 	}
-	return false, nil
+	// The store notes down when an upload began. Theirs was readable at that time at the earliest, ours at the end of its upload
+	// at the latest, if it was listed then.
+	return slices.ContainsFunc(theirs, func(t time.Time) bool { return p.late || !t.After(ours.Add(p.took)) }), nil
 }
 
-// readableSince tells when a run's result.tar was put, by the store's clock.
-func readableSince(ctx context.Context, s store.Store, at result.Location) (time.Time, bool, error) {
+// readablePage is for how many objects readable asks at a time: more than a result has, so that one answer tells all.
+const readablePage = 100
+
+// readable lists result.tar under the run id, and under the greater ones of its package. The times are when they were put, by the
+// store's clock; zero for one that is not listed.
+func (p *publication) readable(ctx context.Context, s store.Store) (ours time.Time, theirs []time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listLimit)
 	defer cancel()
-	name := at.Object(result.TarObject)
-	entries, err := s.List(ctx, at.Container, store.Query{Prefix: name, Limit: 1})
-	if err != nil {
-		return time.Time{}, false, err
+	prefix := result.PackagePrefix(p.at.Release, p.at.Architecture, p.at.Package)
+	query := store.Query{Prefix: prefix, Marker: prefix + string(p.at.RunID), Limit: readablePage}
+	for {
+		page, err := s.List(ctx, p.at.Container, query)
+		if err != nil {
+			return time.Time{}, nil, err
+		}
+		for _, entry := range page {
+			folder, isTar := strings.CutSuffix(strings.TrimPrefix(entry.Name, prefix), "/"+result.TarObject)
+			switch id := result.RunID(folder); {
+			case !isTar || !id.Valid():
+			case id == p.at.RunID:
+				ours = entry.Modified
+			default:
+				theirs = append(theirs, entry.Modified)
+			}
+		}
+		if len(page) < query.Limit {
+			return ours, theirs, nil
+		}
+		query.Marker = page[len(page)-1].Name
 	}
-	if len(entries) == 0 || entries[0].Name != name {
-		return time.Time{}, false, nil
-	}
-	return entries[0].Modified, true, nil
 }
 
 // clear removes what lies under run ids that were given up: result.tar first, so that no reader finds a result without

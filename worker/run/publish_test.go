@@ -2,8 +2,12 @@ package run
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"path"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,33 +96,114 @@ func TestRunIDGoesAboveTheStore(t *testing.T) {
 	}
 }
 
-// lateStore lists nothing that was stored a moment ago, as a store of many servers may.
-type lateStore struct{ store.Store }
+// lateStore lists some objects only a while after they were stored, as a store does whose listings are made by other servers.
+type lateStore struct {
+	store.Store
+	late   func(object string) time.Duration
+	mu     sync.Mutex
+	listed map[string]time.Time // object → from when on
+}
 
-func (lateStore) List(context.Context, string, store.Query) ([]store.Entry, error) { return nil, nil }
+func (s *lateStore) Put(ctx context.Context, container, object string, body io.ReadSeeker, size int64, p store.Properties) error {
+	err := s.Store.Put(ctx, container, object, body, size, p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, again := s.listed[object]; err == nil && !again {
+		s.listed[object] = time.Now().Add(s.late(object))
+	}
+	return err
+}
 
+func (s *lateStore) List(ctx context.Context, container string, query store.Query) ([]store.Entry, error) {
+	limit := query.Limit
+	query.Limit = 0
+	entries, err := s.Store.List(ctx, container, query)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entries = slices.DeleteFunc(entries, func(e store.Entry) bool { return s.hidden(e) })
+	if limit > 0 && len(entries) > limit {
+		entries = entries[:limit]
+	}
+	return entries, err
+}
+
+// hidden: a subdirectory is listed with the first object in it.
+func (s *lateStore) hidden(e store.Entry) bool {
+	if !e.Subdirectory {
+		return time.Now().Before(s.listed[e.Name])
+	}
+	for object, from := range s.listed {
+		if strings.HasPrefix(object, e.Name) && !time.Now().Before(from) {
+			return false
+		}
+	}
+	return true
+}
+
+// A store that lists what it has taken only later, now and then: the gatekeeper reads every result, and a result is not announced
+// before it can.
 func TestRunIDsWithALateListing(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, passes, func(s *Settings) { s.Slots = 4 })
-		if err := b.store.CreateContainer(t.Context(), "autopkgtest-noble", true); err != nil {
-			t.Fatal(err)
+	for name, lateness := range map[string][]time.Duration{
+		"each": {20 * time.Second}, "the first one": {time.Minute, 0, 0, 0}, "every other": {0, 5 * time.Second},
+		"less and less": {40 * time.Second, 30 * time.Second, 20 * time.Second, 10 * time.Second},
+	} {
+		for _, beside := range []bool{true, false} { // whether log and artifacts are late, too
+			t.Run(fmt.Sprintf("%s, %t", name, beside), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { listedLate(t, lateness, beside) })
+			})
 		}
-		b.Worker.store = lateStore{b.store}
-		ended := b.dispatching(t.Context())
-		for i := range 4 {
-			d, _ := deliver("green\n" + `{"triggers": ["blue/` + string(rune('1'+i)) + `"]}`)
-			b.incoming <- d
+	}
+}
+
+func listedLate(t *testing.T, lateness []time.Duration, beside bool) {
+	b := newBench(t, passes, func(s *Settings) { s.Slots = 4 })
+	if err := b.store.CreateContainer(t.Context(), "autopkgtest-noble", true); err != nil {
+		t.Fatal(err)
+	}
+	tars := 0
+	late := &lateStore{Store: b.store, listed: map[string]time.Time{}}
+	late.late = func(object string) time.Duration {
+		if !strings.HasSuffix(object, "/"+result.TarObject) {
+			if beside {
+				return lateness[tars%len(lateness)]
+			}
+			return 0
 		}
-		time.Sleep(time.Hour)
-		b.Drain()
-		<-ended
-		ids := b.stored(t, "green")
-		if len(ids) != 4 {
-			t.Fatalf("%d results, want 4", len(ids))
+		tars++
+		return lateness[(tars-1)%len(lateness)]
+	}
+	b.Worker.store = late
+	gate := &gatekeeper{read: map[string]int{}}
+	looking, enough := context.WithCancel(t.Context())
+	var gatekeeping sync.WaitGroup
+	gatekeeping.Go(func() {
+		for sleep(looking, 500*time.Millisecond) {
+			gate.look(t, late)
 		}
-		ascending(t, ids)
 	})
+	ended := b.dispatching(t.Context())
+	for i := range 4 {
+		d, _ := deliver("green\n" + `{"triggers": ["blue/` + string(rune('1'+i)) + `"]}`)
+		b.incoming <- d
+	}
+	time.Sleep(10 * time.Minute)
+	b.Drain()
+	<-ended
+	enough()
+	gatekeeping.Wait()
+	ids := b.stored(t, "green")
+	if len(ids) != 4 {
+		t.Fatalf("%d results, want 4", len(ids))
+	}
+	ascending(t, ids)
+	if len(gate.read) != 4 {
+		t.Errorf("the gatekeeper has read %d results, want 4: %v; in the store: %v", len(gate.read), gate.read, ids)
+	}
+	if n := len(b.session.completions(t)); n != 4 {
+		t.Errorf("%d results announced, want 4, each once", n)
+	}
 }
 
 // A try that fails in the middle leaves no second folder behind: its run id is used again while it is the greatest.
