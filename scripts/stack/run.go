@@ -40,6 +40,7 @@ func runCommand() *cobra.Command {
 
 The command finds them by its environment:
   AUTOPKGTEST_TEST_AMQP         amqp://USER:PASSWORD@HOST:PORT/, an administrator
+  AUTOPKGTEST_TEST_AMQPS        path of the same user's credentials file for AMQP over TLS
   AUTOPKGTEST_TEST_MANAGEMENT   http://USER:PASSWORD@HOST:PORT, the same user
   AUTOPKGTEST_TEST_SWIFT        path of a credentials file
   AUTOPKGTEST_TEST_SWIFT_READER that of a user who may read what an access list gives him
@@ -91,7 +92,7 @@ func startServices(ctx context.Context, d *host.Directory, deliveryTimeout time.
 	begin := time.Now()
 	together, within := errgroup.WithContext(ctx)
 	together.Go(func() (err error) {
-		broker, err = rabbitmq.Apply(within, d, rabbitmq.Settings{DeliveryTimeout: deliveryTimeout})
+		broker, err = rabbitmq.Apply(within, d, rabbitmq.Settings{DeliveryTimeout: deliveryTimeout, TLS: &rabbitmq.TLS{}})
 		tell(begin, "RabbitMQ", err)
 		return err
 	})
@@ -118,6 +119,9 @@ func startServices(ctx context.Context, d *host.Directory, deliveryTimeout time.
 	return environment(d, broker, store)
 }
 
+// secureFile has the administrator's credentials for AMQP over TLS.
+const secureFile = "credentials/administrator-tls"
+
 // readerName is a user of the store who may read what somebody lets him, and readerFile has his credentials.
 const (
 	readerName = "reader"
@@ -135,10 +139,16 @@ func environment(d *host.Directory, broker rabbitmq.Info, store swift.Info) ([]s
 	if err != nil {
 		return nil, err
 	}
+	over := administrator
+	over.TLS, over.Port, over.CAFile = true, 0, broker.AuthorityFile
+	if _, err := d.WriteFile(secureFile, over.File(config.KeyURI), 0o600); err != nil {
+		return nil, err
+	}
 	user := administrator.Username + ":" + administrator.Password.Reveal() + "@"
 	const scheme = "http://"
 	return []string{
 		"AUTOPKGTEST_TEST_AMQP=amqp://" + user + administrator.Address() + "/",
+		"AUTOPKGTEST_TEST_AMQPS=" + d.Path(secureFile),
 		"AUTOPKGTEST_TEST_MANAGEMENT=" + scheme + user + broker.ManagementURL[len(scheme):],
 		"AUTOPKGTEST_TEST_SWIFT=" + store.CredentialsFile,
 		"AUTOPKGTEST_TEST_SWIFT_READER=" + d.Path(readerFile),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -15,12 +16,18 @@ type Broker struct {
 	Username string
 	Password Secret
 	Host     string
-	Port     int    // 0 means DefaultPort
+	Port     int    // 0 means DefaultPort, with TLS DefaultTLSPort
 	VHost    string // empty means "/"
+	TLS      bool
+	CAFile   string // certificate of the authority to believe in, with TLS; empty means those that the machine knows
 }
 
-// DefaultPort is AMQP's. Clients that see only the host of a URL, as the gatekeeper does, use no other.
-const DefaultPort = 5672
+const (
+	// DefaultPort is AMQP's. Clients that see only the host of a URL, as the gatekeeper does, use no other.
+	DefaultPort = 5672
+	// DefaultTLSPort is that of AMQP over TLS.
+	DefaultTLSPort = 5671
+)
 
 const defaultVHost = "/"
 
@@ -28,21 +35,37 @@ const defaultVHost = "/"
 const (
 	KeyGatekeeper = "ADT_AMQP" // for a requester: the line can be included in the gatekeeper's own configuration
 	KeyURI        = "uri"
+	KeyCAFile     = "ca_file" // beside an amqps:// URL; a path, which may be relative to the file's folder
+)
+
+const (
+	schemePlain = "amqp"
+	schemeTLS   = "amqps"
 )
 
 // Address is HOST:PORT.
 func (b Broker) Address() string {
 	port := b.Port
 	if port == 0 {
-		port = DefaultPort
+		port = b.defaultPort()
 	}
 	return net.JoinHostPort(b.Host, strconv.Itoa(port))
 }
 
-// URI is amqp://USER:PASSWORD@HOST[:PORT][/VHOST], port and vhost left out when they are the default.
+func (b Broker) defaultPort() int {
+	if b.TLS {
+		return DefaultTLSPort
+	}
+	return DefaultPort
+}
+
+// URI is amqp://USER:PASSWORD@HOST[:PORT][/VHOST], or amqps:// with TLS, port and vhost left out when they are the default.
 func (b Broker) URI() Secret {
-	u := url.URL{Scheme: "amqp", User: url.UserPassword(b.Username, b.Password.Reveal()), Host: b.Host}
-	if b.Port != 0 && b.Port != DefaultPort {
+	u := url.URL{Scheme: schemePlain, User: url.UserPassword(b.Username, b.Password.Reveal()), Host: b.Host}
+	if b.TLS {
+		u.Scheme = schemeTLS
+	}
+	if b.Port != 0 && b.Port != b.defaultPort() {
 		u.Host = b.Address()
 	} else if strings.Contains(b.Host, ":") {
 		u.Host = "[" + b.Host + "]"
@@ -60,25 +83,35 @@ const shellWord = "export "
 // ShellKey is the key of a file that a shell reads.
 func ShellKey(key string) string { return shellWord + key }
 
-// File is the content of a credentials file: a line KEY = URI, or with a ShellKey one for a shell. It holds the password:
-// write it with mode 0600.
+// shellCAFile ends the name of the variable that says KeyCAFile to a shell.
+const shellCAFile = "_CA_FILE"
+
+// File is the content of a credentials file: a line KEY = URI, or with a ShellKey one for a shell, and one with the CAFile. It
+// holds the password: write it with mode 0600.
 func (b Broker) File(key string) []byte {
-	line := b.Line(key)
+	line, ca := b.Line(key), KeyCAFile+" = "+b.CAFile
 	if name, shell := strings.CutPrefix(key, shellWord); shell {
-		line = b.Shell(name)
+		line, ca = b.Shell(name), shellLine(name+shellCAFile, b.CAFile)
 	}
-	return fmt.Appendf(nil, "# an account at the message broker: keep it readable by its owner alone\n%s\n", line.Reveal())
+	content := fmt.Appendf(nil, "# an account at the message broker: keep it readable by its owner alone\n%s\n", line.Reveal())
+	if b.CAFile != "" {
+		content = fmt.Appendln(content, ca)
+	}
+	return content
 }
 
 // Line is KEY = URI, as the gatekeeper's configuration has it.
 func (b Broker) Line(key string) Secret { return Secret(key + " = " + b.URI().Reveal()) }
 
 // Shell is a line that gives a shell the variable KEY: export KEY='URI'.
-func (b Broker) Shell(key string) Secret {
-	return Secret(shellWord + key + "='" + strings.ReplaceAll(b.URI().Reveal(), "'", `'\''`) + "'")
+func (b Broker) Shell(key string) Secret { return Secret(shellLine(key, b.URI().Reveal())) }
+
+func shellLine(key, value string) string {
+	return shellWord + key + "='" + strings.ReplaceAll(value, "'", `'\''`) + "'"
 }
 
-// ReadBroker reads a broker's credentials file: one line KEY = URI, whatever the key, or the URI alone.
+// ReadBroker reads a broker's credentials file: one line KEY = URI, whatever the key, or the URI alone; and for TLS a line
+// ca_file = PATH.
 func ReadBroker(path string) (Broker, error) {
 	b, _, err := ReadBrokerKey(path)
 	return b, err
@@ -90,20 +123,34 @@ func ReadBrokerKey(path string) (b Broker, key string, err error) {
 	if err != nil {
 		return Broker{}, "", err
 	}
+	wrong := func(line int, cause string) (Broker, string, error) {
+		return Broker{}, "", fmt.Errorf("%w: %s:%d: %s", ErrInvalid, path, line, cause)
+	}
 	var found *Broker
-	number := 0
+	number, authority, authorityLine := 0, "", 0
 	for line := range bytes.Lines(content) {
 		number++
 		text := strings.TrimSpace(string(line))
 		if text == "" || text[0] == '#' {
 			continue
 		}
-		if found != nil {
-			return Broker{}, "", fmt.Errorf("%w: %s:%d: a second account; the file holds one", ErrInvalid, path, number)
-		}
 		// A key has no colon, a URL has one before any equals sign.
-		if name, value, ok := strings.Cut(text, "="); ok && !strings.Contains(name, ":") {
-			key, text = strings.TrimSpace(name), unquoted(strings.TrimSpace(value))
+		name, value, ok := strings.Cut(text, "=")
+		if ok = ok && !strings.Contains(name, ":"); ok {
+			name, text = strings.TrimSpace(name), unquoted(strings.TrimSpace(value))
+		}
+		switch {
+		case ok && namesAuthority(name) && authorityLine != 0:
+			return wrong(number, "a second "+name)
+		case ok && namesAuthority(name) && text == "":
+			return wrong(number, name+" has no path")
+		case ok && namesAuthority(name):
+			authority, authorityLine = text, number
+			continue
+		case found != nil:
+			return wrong(number, "a second account; the file holds one")
+		case ok:
+			key = name
 		}
 		b, err := ParseBroker(text)
 		if err != nil {
@@ -111,10 +158,20 @@ func ReadBrokerKey(path string) (b Broker, key string, err error) {
 		}
 		found = &b
 	}
-	if found == nil {
+	switch {
+	case found == nil:
 		return Broker{}, "", fmt.Errorf("%w: %s: no line KEY = amqp://USER:PASSWORD@HOST", ErrInvalid, path)
+	case authority != "" && !found.TLS:
+		return wrong(authorityLine, KeyCAFile+" is for amqps://, and the account's URL is amqp://")
+	case authority != "" && !filepath.IsAbs(authority):
+		authority = filepath.Join(filepath.Dir(path), authority)
 	}
+	found.CAFile = authority
 	return *found, key, nil
+}
+
+func namesAuthority(key string) bool {
+	return key == KeyCAFile || strings.HasPrefix(key, shellWord) && strings.HasSuffix(key, shellCAFile)
 }
 
 // unquoted undoes a shell's single quotes around the whole.
@@ -127,17 +184,18 @@ func unquoted(text string) string {
 	return strings.ReplaceAll(inner, `'\''`, "'")
 }
 
-// ParseBroker reads amqp://USER:PASSWORD@HOST[:PORT][/VHOST]. Its errors do not quote the text, which holds a password.
+// ParseBroker reads amqp://USER:PASSWORD@HOST[:PORT][/VHOST], or amqps:// for TLS. Its errors do not quote the text, which holds a password.
 func ParseBroker(uri string) (Broker, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
 		return Broker{}, errors.New("not a URL amqp://USER:PASSWORD@HOST[:PORT][/VHOST]; " +
 			"special characters in the password are written %XX")
 	}
-	if u.Scheme != "amqp" {
-		return Broker{}, fmt.Errorf("the URL's scheme is %q, want amqp", u.Scheme)
+	if u.Scheme != schemePlain && u.Scheme != schemeTLS {
+		return Broker{}, fmt.Errorf("the URL's scheme is %q, want amqp or amqps", u.Scheme)
 	}
-	b := Broker{Username: u.User.Username(), Host: u.Hostname(), Port: DefaultPort, VHost: defaultVHost}
+	b := Broker{Username: u.User.Username(), Host: u.Hostname(), VHost: defaultVHost, TLS: u.Scheme == schemeTLS}
+	b.Port = b.defaultPort()
 	password, hasPassword := u.User.Password()
 	switch {
 	case b.Username == "" || !hasPassword || password == "":

@@ -17,13 +17,13 @@ func TestBrokerRoundTrip(t *testing.T) {
 		broker Broker
 		uri    string
 	}{
-		"plain":     {Broker{"u", "hunter2", "127.77.0.1", 5672, "/"}, "amqp://u:hunter2@127.77.0.1"},
-		"port":      {Broker{"u", "hunter2", "host", 20480, "/"}, "amqp://u:hunter2@host:20480"},
-		"vhost":     {Broker{"u", "hunter2", "host", 5672, "a/b c"}, "amqp://u:hunter2@host/a%2Fb%20c"},
-		"all":       {Broker{"u", "hunter2", "host", 1, "v"}, "amqp://u:hunter2@host:1/v"},
-		"IPv6":      {Broker{"u", "hunter2", "::1", 5672, "/"}, "amqp://u:hunter2@[::1]"},
-		"IPv6 port": {Broker{"u", "hunter2", "::1", 7, "/"}, "amqp://u:hunter2@[::1]:7"},
-		"escapes":   {Broker{"u@x", "a:b/c@d%=#?", "host", 5672, "/"}, ""},
+		"plain":     {Broker{Username: "u", Password: "hunter2", Host: "127.77.0.1", Port: 5672, VHost: "/"}, "amqp://u:hunter2@127.77.0.1"},
+		"port":      {Broker{Username: "u", Password: "hunter2", Host: "host", Port: 20480, VHost: "/"}, "amqp://u:hunter2@host:20480"},
+		"vhost":     {Broker{Username: "u", Password: "hunter2", Host: "host", Port: 5672, VHost: "a/b c"}, "amqp://u:hunter2@host/a%2Fb%20c"},
+		"all":       {Broker{Username: "u", Password: "hunter2", Host: "host", Port: 1, VHost: "v"}, "amqp://u:hunter2@host:1/v"},
+		"IPv6":      {Broker{Username: "u", Password: "hunter2", Host: "::1", Port: 5672, VHost: "/"}, "amqp://u:hunter2@[::1]"},
+		"IPv6 port": {Broker{Username: "u", Password: "hunter2", Host: "::1", Port: 7, VHost: "/"}, "amqp://u:hunter2@[::1]:7"},
+		"escapes":   {Broker{Username: "u@x", Password: "a:b/c@d%=#?", Host: "host", Port: 5672, VHost: "/"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,7 +65,7 @@ func TestBrokerAddress(t *testing.T) {
 
 func TestReadBrokerForms(t *testing.T) {
 	t.Parallel()
-	want := Broker{"u", "hunter2", "host", 5672, "/"}
+	want := Broker{Username: "u", Password: "hunter2", Host: "host", Port: 5672, VHost: "/"}
 	for _, content := range []string{
 		"amqp://u:hunter2@host", "amqp://u:hunter2@host/\n", "uri=amqp://u:hunter2@host:5672", "\n# comment\n\nuri = amqp://u:hunter2@host/%2F\n",
 		"ADT_AMQP\t=\tamqp://u:hunter2@host\r\n", "anything = amqp://u:hunter2@host\n",
@@ -83,10 +83,14 @@ func TestReadBrokerForms(t *testing.T) {
 func TestReadBrokerRefuses(t *testing.T) {
 	t.Parallel()
 	for content, reason := range map[string]string{
-		"":                                                 "no line KEY = amqp://",
-		"# uri = amqp://u:hunter2@host\n":                  "no line KEY = amqp://",
-		"\nuri = http://u:hunter2@host\n":                  `:2: the URL's scheme is "http"`,
-		"uri = amqps://u:hunter2@host":                     `:1: the URL's scheme is "amqps"`,
+		"":                                "no line KEY = amqp://",
+		"# uri = amqp://u:hunter2@host\n": "no line KEY = amqp://",
+		"\nuri = http://u:hunter2@host\n": `:2: the URL's scheme is "http"`,
+		"uri = amqp://u:hunter2@host\nca_file = ca.pem":       ":2: ca_file is for amqps://",
+		"ca_file = ca.pem\nuri = amqp://u:hunter2@host":       ":1: ca_file is for amqps://",
+		"uri = amqps://u:hunter2@host\nca_file =":             ":2: ca_file has no path",
+		"ca_file = a\nuri = amqps://u:hunter2@h\nca_file = b": ":3: a second ca_file",
+		"ca_file = ca.pem":                                 "no line KEY = amqp://",
 		"uri = amqp://host":                                "lacks USER:PASSWORD@",
 		"uri = amqp://hunter2@host":                        "lacks USER:PASSWORD@",
 		"uri = amqp://u:hunter2@":                          "lacks a host",
@@ -145,7 +149,7 @@ func TestReadStoreRefuses(t *testing.T) {
 // TestExposed: a password that others can read is no secret, and the message says how to mend it.
 func TestExposed(t *testing.T) {
 	t.Parallel()
-	broker := string(Broker{"u", "hunter2", "host", 5672, "/"}.File(KeyURI))
+	broker := string(Broker{Username: "u", Password: "hunter2", Host: "host", Port: 5672, VHost: "/"}.File(KeyURI))
 	storage := string(Store{AuthURL: "http://h/auth", Username: "u", Password: "hunter2", StorageURL: "http://h/v1"}.Bytes())
 	for mode, exposed := range map[os.FileMode]bool{
 		0o600: false, 0o400: false, 0o700: false, 0o640: true, 0o604: true, 0o644: true, 0o620: true, 0o601: true,

@@ -217,11 +217,11 @@ func TestWorkerBroker(t *testing.T) {
 		want   Broker
 		reason string
 	}{
-		"file":        {Worker{BrokerCredentials: file}, environment, Broker{"u", "hunter2", "file-host", 7, "/"}, ""},
-		"keys":        {whole(), environment, Broker{"worker", whole().BrokerAccount.Password, "broker.example.com", 5672, "/"}, ""},
-		"environment": {Worker{}, environment, Broker{"env-user", "hunter2", "env-host", 5672, "/"}, ""},
+		"file":        {Worker{BrokerCredentials: file}, environment, Broker{Username: "u", Password: "hunter2", Host: "file-host", Port: 7, VHost: "/"}, ""},
+		"keys":        {whole(), environment, Broker{Username: "worker", Password: whole().BrokerAccount.Password, Host: "broker.example.com", Port: 5672, VHost: "/"}, ""},
+		"environment": {Worker{}, environment, Broker{Username: "env-user", Password: "hunter2", Host: "env-host", Port: 5672, VHost: "/"}, ""},
 		"password of the environment": {
-			Worker{BrokerAccount: Broker{Host: "h", Username: "u"}}, environment, Broker{"u", "hunter2", "h", 5672, "/"}, "",
+			Worker{BrokerAccount: Broker{Host: "h", Username: "u"}}, environment, Broker{Username: "u", Password: "hunter2", Host: "h", Port: 5672, VHost: "/"}, "",
 		},
 		"nothing":     {Worker{}, nil, Broker{}, "host (RABBIT_HOST), user (RABBIT_USER), password (RABBIT_PASSWORD)"},
 		"no password": {Worker{BrokerAccount: Broker{Host: "h", Username: "u"}}, nil, Broker{}, "environment, password (RABBIT_PASSWORD)"},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,30 @@ func TestProveRequesterForReal(t *testing.T) {
 			}
 		})
 	}
+	t.Run("over TLS", func(t *testing.T) {
+		t.Parallel()
+		account := realUser(t, m, broker, right)
+		secure, err := config.ReadBroker(os.Getenv("AUTOPKGTEST_TEST_AMQPS"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		account.TLS, account.Host, account.Port, account.CAFile = true, secure.Host, secure.Port, secure.CAFile
+		if dialect, err := m.ProveRequester(t.Context(), account); err != nil || dialect != DialectGatekeeper {
+			t.Errorf("%q, %v; want success", dialect, err)
+		}
+		client, err := dialOther(t.Context(), account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = client.Close() }()
+		if err := client.Publish(t.Context(), realQueue(t, m), []byte("a request")); err != nil {
+			t.Errorf("in the dialect of others: %v", err)
+		}
+		account.CAFile = ""
+		if _, err := m.ProveRequester(t.Context(), account); err == nil || !strings.Contains(err.Error(), "no authority that this machine knows") {
+			t.Errorf("a broker that nobody vouches for: %v", err)
+		}
+	})
 	t.Run("in the dialect of others", func(t *testing.T) {
 		t.Parallel()
 		for _, tc := range []struct {

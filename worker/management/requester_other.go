@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -17,20 +16,22 @@ import (
 type otherRequester struct{ connection *amqp.Connection }
 
 func dialOther(ctx context.Context, account config.Broker) (requester, error) {
-	connection, err := amqp.DialConfig(account.URI().Reveal(), amqp.Config{
-		SASL: []amqp.Authentication{&amqp.PlainAuth{Username: account.Username, Password: account.Password.Reveal()}},
-		Dial: func(network, address string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			deadline, ok := ctx.Deadline()
-			if !ok {
-				deadline = time.Now().Add(proofLimit)
-			}
-			return conn, conn.SetDeadline(deadline) // of everything: the connection is for one proof
-		},
+	stream, err := account.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(proofLimit)
+	}
+	_ = stream.SetDeadline(deadline) // of everything: the connection is for one proof
+	connection, err := amqp.Open(stream, amqp.Config{
+		SASL:  []amqp.Authentication{&amqp.PlainAuth{Username: account.Username, Password: account.Password.Reveal()}},
+		Vhost: VHost,
 	})
+	if err != nil {
+		_ = stream.Close()
+	}
 	if errors.Is(err, amqp.ErrCredentials) || errors.Is(err, amqp.ErrVhost) || otherCode(err) == amqp08.AccessRefused {
 		return nil, fmt.Errorf("%w: %w", amqp08.ErrLogin, err)
 	}

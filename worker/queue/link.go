@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -43,13 +44,14 @@ func dialLink(ctx context.Context, broker config.Broker, name string, limit time
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
 	defer cancel()
-	tcp, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	stream, err := broker.Connect(ctx)
 	if err != nil {
 		return nil, failed(fmt.Errorf("%w: %w", ErrUnreachable, err))
 	}
+	tcp := socket(stream)
 	stop := context.AfterFunc(ctx, func() { _ = tcp.Close() })
 	defer stop()
-	connection, err := amqp.Open(tcp, amqp.Config{
+	connection, err := amqp.Open(stream, amqp.Config{
 		SASL:       []amqp.Authentication{&amqp.PlainAuth{Username: broker.Username, Password: broker.Password.Reveal()}},
 		Vhost:      vhost(broker),
 		Heartbeat:  heartbeat,
@@ -79,6 +81,14 @@ func dialLink(ctx context.Context, broker config.Broker, name string, limit time
 		return nil, failed(fmt.Errorf("%w: %w", ErrUnreachable, errCause(ctx)))
 	}
 	return l, nil
+}
+
+// socket is what carries a stream. To close a stream of TLS takes a last word to the peer, for which there may be no room.
+func socket(stream net.Conn) net.Conn {
+	if secure, ok := stream.(*tls.Conn); ok {
+		return secure.NetConn()
+	}
+	return stream
 }
 
 func vhost(broker config.Broker) string {

@@ -57,7 +57,7 @@ type Connection struct {
 
 // Dial logs in and opens a channel, in the steps and with the words of amqplib.
 func Dial(ctx context.Context, account config.Broker) (*Connection, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", account.Address())
+	conn, err := account.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}

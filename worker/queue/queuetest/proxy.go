@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"testing"
@@ -30,17 +31,36 @@ func Through(t testing.TB, broker config.Broker) (*Proxy, config.Broker) {
 	return p, broker
 }
 
+// Terminate returns the account with the address of somebody in front of the broker who speaks TLS with clients, in the way that
+// is given, and plain AMQP with the broker.
+func Terminate(t testing.TB, broker config.Broker, how *tls.Config) config.Broker {
+	t.Helper()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", how)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, secure := newProxy(listener, broker)
+	t.Cleanup(p.Close)
+	secure.TLS = true
+	return secure
+}
+
 // NewProxy is Through for what is not a test; the caller closes the proxy.
 func NewProxy(broker config.Broker) (*Proxy, config.Broker, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, broker, err
 	}
+	p, broker := newProxy(listener, broker)
+	return p, broker, nil
+}
+
+func newProxy(listener net.Listener, broker config.Broker) (*Proxy, config.Broker) {
 	p := &Proxy{listener: listener, target: broker.Address(), pairs: map[net.Conn]net.Conn{}}
 	p.running.Go(p.accept)
 	address := listener.Addr().(*net.TCPAddr)
 	broker.Host, broker.Port = "127.0.0.1", address.Port
-	return p, broker, nil
+	return p, broker
 }
 
 // Close ends all connections, and takes no more.

@@ -24,6 +24,7 @@ import (
 // The variables that `make test` sets.
 const (
 	amqpVariable       = "AUTOPKGTEST_TEST_AMQP"       // amqp://ADMIN:PASSWORD@HOST:PORT/
+	amqpsVariable      = "AUTOPKGTEST_TEST_AMQPS"      // path of a credentials file for AMQP over TLS
 	managementVariable = "AUTOPKGTEST_TEST_MANAGEMENT" // http://ADMIN:PASSWORD@HOST:PORT
 )
 
@@ -56,6 +57,17 @@ func New(t testing.TB) *Broker {
 	t.Cleanup(func() { b.Do(t, http.MethodDelete, "/api/vhosts/"+b.Admin.VHost, nil) })
 	b.permit(t, b.Admin.Username, ".*", ".*", ".*")
 	return b
+}
+
+// OverTLS is the administrator's account over TLS.
+func (b *Broker) OverTLS(t testing.TB) config.Broker {
+	t.Helper()
+	secure, err := config.ReadBroker(os.Getenv(amqpsVariable))
+	if err != nil {
+		t.Fatalf("%s: %v", amqpsVariable, err)
+	}
+	secure.VHost = b.Admin.VHost
+	return secure
 }
 
 // User makes a user with the given permissions in the virtual host.
