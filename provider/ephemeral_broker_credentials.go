@@ -21,6 +21,7 @@ type brokerCredentialsModel struct {
 	Password        types.String `tfsdk:"password"`
 	Host            types.String `tfsdk:"host"`
 	Port            types.Int64  `tfsdk:"port"`
+	CAFile          types.String `tfsdk:"ca_file"`
 	BritneyConf     types.String `tfsdk:"britney_conf"`
 	Shell           types.String `tfsdk:"shell"`
 }
@@ -49,11 +50,12 @@ func (brokerCredentials) Schema(_ context.Context, _ ephemeral.SchemaRequest, re
 				MarkdownDescription: "Path of the user's credentials file on this machine: `credentials_file` of " +
 					"`autopkgtest_broker_user`.",
 			},
-			"url":          text("`amqp://USER:PASSWORD@HOST`, as clients take it.", true),
+			"url":          text("`amqp://USER:PASSWORD@HOST`, or `amqps://`, as clients take it.", true),
 			"username":     text("Name of the user.", false),
 			"password":     text("Its password.", true),
 			"host":         text("Host of the broker.", false),
 			"port":         schema.Int64Attribute{Computed: true, MarkdownDescription: "Port of the broker."},
+			"ca_file":      text("Path of the certificate of the authority to believe in, with `amqps://`; null for those that the machine knows.", false),
 			"britney_conf": text("The line `ADT_AMQP = amqp://...` for britney's configuration.", true),
 			"shell":        text("The line `export ADT_AMQP='amqp://...'` for a shell.", true),
 		},
@@ -88,6 +90,7 @@ func (m *brokerCredentialsModel) fill(account config.Broker) {
 	if port == 0 {
 		port = config.DefaultPort
 	}
+	m.CAFile = textOrNull(account.CAFile)
 	m.URL = types.StringValue(account.URI().Reveal())
 	m.Username, m.Password = types.StringValue(account.Username), types.StringValue(account.Password.Reveal())
 	m.Host, m.Port = types.StringValue(account.Host), types.Int64Value(int64(port))

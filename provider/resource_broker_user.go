@@ -23,6 +23,7 @@ import (
 type brokerUserModel struct {
 	baseModel
 	Broker          types.Object `tfsdk:"broker"`
+	TLSEndpoint     types.Object `tfsdk:"tls_endpoint"`
 	Name            types.String `tfsdk:"name"`
 	Role            types.String `tfsdk:"role"`
 	Permissions     types.Object `tfsdk:"permissions"`
@@ -57,7 +58,8 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 	return schema.Schema{
 		MarkdownDescription: brokerUserText,
 		Attributes: baseAttributes(ctx, inPlace, map[string]schema.Attribute{
-			"broker": brokerAttribute(),
+			"broker":       brokerAttribute(),
+			"tls_endpoint": userEndpointAttribute(),
 			"name": schema.StringAttribute{
 				Required: true, MarkdownDescription: "Name of the user.",
 				Validators:    []validator.String{brokerUserName()},
@@ -75,7 +77,8 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 			"credentials_file": schema.StringAttribute{
 				Optional: true, Computed: true,
 				MarkdownDescription: "Path of the 0600 file on this machine that holds the user's credentials as one line " +
-					"`KEY = amqp://USER:PASSWORD@HOST`. The key is `ADT_AMQP` for a requester, so that the line can be put into " +
+					"`KEY = amqp://USER:PASSWORD@HOST`; with `tls_endpoint` it is `amqps://`, and a second line `ca_file = PATH` " +
+					"names the authority. The key is `ADT_AMQP` for a requester, so that the line can be put into " +
 					"britney's configuration, otherwise `uri`. Default: `credentials/NAME` below the provider's `directory`.",
 				Validators:    []validator.String{absolutePath()},
 				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
@@ -100,6 +103,9 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 
 func (brokerUserKind) plan(ctx context.Context, p *planning[brokerUserModel]) {
 	p.model.warnOfPatterns(ctx, p.diags)
+	if p.state == nil || !p.state.TLSEndpoint.Equal(p.model.TLSEndpoint) {
+		p.model.warnOfTLS(p.diags)
+	}
 	p.model.Username = types.StringUnknown()
 	if p.state != nil && p.state.Rotation.Equal(p.model.Rotation) && p.state.Status.ValueString() == inPlace {
 		p.model.Username = p.state.Username
@@ -144,7 +150,7 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 		account = brokerAccount{Username: chosen.Name(), Password: newPassword()}
 	}
 	wanted := c.model.rights(ctx)
-	account.Host, account.Port = b.amqp()
+	account = c.model.leading(ctx, account)
 	if err := ensureUser(ctx, client, account, wanted.of(chosen)); err != nil {
 		return err
 	}
@@ -241,7 +247,7 @@ func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (fi
 	if err != nil {
 		return unseenBroker(err, "the user "+name)
 	}
-	if host, port := b.amqp(); problem == "" && (account.Host != host || account.Port != port) {
+	if problem == "" && !sameEnd(account, c.model.leading(ctx, account)) {
 		problem = fmt.Sprintf("the file %s leads to another broker", c.model.CredentialsFile.ValueString())
 	}
 	return finding{Problem: problem}, nil

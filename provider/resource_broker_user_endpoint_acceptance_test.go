@@ -1,0 +1,127 @@
+//go:build acceptance
+
+package provider
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+)
+
+// TestAccBrokerUserOverTLS: tls_endpoint is handed from the server to its users, whose sessions then are over TLS; and back.
+func TestAccBrokerUserOverTLS(t *testing.T) {
+	t.Parallel()
+	directory := newStack(t)
+	worker := filepath.Join(directory, "credentials", "worker")
+	requester := filepath.Join(directory, "credentials", "requester")
+	configuration := func(endpoint string) string {
+		return providerBlock("secure", directory) + fmt.Sprintf(`
+resource "autopkgtest_rabbitmq_server" "test" {
+  tls = {}
+}
+resource "autopkgtest_broker_user" "test" {
+  broker = autopkgtest_rabbitmq_server.test.broker
+  name   = "worker"
+  role   = "worker"
+  %[1]s
+}
+resource "autopkgtest_broker_user" "requester" {
+  broker = autopkgtest_rabbitmq_server.test.broker
+  name   = "requester"
+  role   = "requester"
+  %[1]s
+}
+`, endpoint)
+	}
+	secure, plain := configuration("tls_endpoint = autopkgtest_rabbitmq_server.test.tls_endpoint"), configuration("")
+	leads := func(over bool) resource.TestCheckFunc {
+		return func(state *terraform.State) error {
+			server := state.RootModule().Resources[serverAddress].Primary.Attributes
+			for _, file := range []string{worker, requester} {
+				account, err := config.ReadBroker(file)
+				if err != nil {
+					return err
+				}
+				if account.TLS != over || over && (account.CAFile != server["tls_endpoint.ca_file"] ||
+					account.Address() != server["tls_endpoint.address"]) {
+					return fmt.Errorf("%s leads to %s, TLS %v, with the authority %q", file, account.Address(), account.TLS, account.CAFile)
+				}
+				session, err := queue.Dial(t.Context(), account)
+				if err != nil {
+					return err
+				}
+				if err := session.Close(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	update := resource.ConfigPlanChecks{
+		PreApply: []plancheck.PlanCheck{
+			plancheck.ExpectResourceAction(userAddress, plancheck.ResourceActionUpdate),
+			plancheck.ExpectResourceAction(serverAddress, plancheck.ResourceActionNoop),
+		},
+		PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+	}
+	steps := []resource.TestStep{
+		{Config: secure, Check: leads(true)},
+		{Config: plain, Check: leads(false), ConfigPlanChecks: update},
+		{Config: secure, Check: leads(true), ConfigPlanChecks: update},
+	}
+	steps = append(steps, repaired(userAddress, "leads to another broker", secure, func() {
+		account, err := config.ReadBroker(worker)
+		if err == nil {
+			account.CAFile = ""
+			err = config.ReplaceCredentials(worker, account.File(management.Worker.Key()))
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})...)
+	steps[len(steps)-1].Check = leads(true)
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
+}
+
+func TestAccBrokerUserEndpointRefused(t *testing.T) {
+	t.Parallel()
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(authority, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		endpoint string
+		want     string
+		applied  bool
+	}{
+		"no port":            {`{ address = "broker.example" }`, `"broker.example": write it as HOST:5671`, false},
+		"a port that is not": {`{ address = "broker.example:70000" }`, `write it as HOST:5671`, false},
+		"no address":         {`{}`, `attribute "address" is required`, false},
+		"a relative path":    {`{ address = "h:1", ca_file = "ca.pem" }`, `"ca.pem" is relative`, false},
+		"no certificate":     {fmt.Sprintf(`{ address = "127.0.0.1:1", ca_file = %q }`, authority), `no certificate in PEM form`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := shared(t)
+			user := unique("endpoint")
+			configuration := strings.Replace(userConfiguration(s, user, "requester"), "role ", "tls_endpoint = "+tc.endpoint+"\n  role ", 1)
+			resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
+				Config: configuration, PlanOnly: !tc.applied, ExpectError: regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(tc.want), " ", `\s+`)),
+			}}})
+			if _, err := os.Lstat(filepath.Join(s.directory, "credentials", user)); err == nil {
+				t.Error("credentials that do not work were handed out")
+			}
+		})
+	}
+}
