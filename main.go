@@ -8,9 +8,11 @@ import (
 	"flag"
 	"log"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/forward"
 )
 
 // version is set by the linker.
@@ -20,10 +22,18 @@ func main() {
 	debug := flag.Bool("debug", false, "wait for a debugger and print how Terraform is to be started")
 	flag.Parse()
 
-	err := providerserver.Serve(context.Background(), provider.New(version), providerserver.ServeOpts{
-		Address: provider.Address,
-		Debug:   *debug,
-	})
+	var err error
+	if flag.Arg(0) == forward.Command {
+		err = provider.ServeAgent(context.Background(), version)
+	} else {
+		var options []tf6server.ServeOpt
+		if *debug {
+			options = append(options, tf6server.WithManagedDebug())
+		}
+		err = tf6server.Serve(provider.Address, func() tfprotov6.ProviderServer {
+			return provider.NewServer(version, provider.Options{})
+		}, options...)
+	}
 	if err != nil {
 		log.Fatal(err)
 	}

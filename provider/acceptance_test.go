@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
@@ -73,7 +72,7 @@ func runAcceptance(m *testing.M) (code int) {
 
 // factories is the provider within the test's own process.
 var factories = map[string]func() (tfprotov6.ProviderServer, error){
-	"autopkgtest": providerserver.NewProtocol6WithError(New("test")()),
+	"autopkgtest": func() (tfprotov6.ProviderServer, error) { return NewServer("test", Options{}), nil },
 }
 
 // newStack names a folder for a stack of the test's own, and ends whatever is in it when the test ends.

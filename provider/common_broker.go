@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
@@ -45,8 +45,9 @@ var brokerTypes = map[string]attr.Type{
 }
 
 const (
-	brokerURLText   = "Address of the management API, `http://HOST:PORT`."
-	brokerFileText  = "Path of a 0600 file on this machine with an administrator's credentials, a line `uri = amqp://USER:PASSWORD@HOST`."
+	brokerURLText  = "Address of the management API, `http://HOST:PORT`."
+	brokerFileText = "Path of a 0600 file with an administrator's credentials, a line `uri = amqp://USER:PASSWORD@HOST`; one that " +
+		"lies on another machine is `ssh://USER@HOST:PORT/PATH`, and the broker is then reached by way of that machine."
 	brokerHostText  = "Host that speaks AMQP."
 	brokerPortText  = "Port of AMQP. Requesters' tools ignore any but 5672."
 	brokerCAText    = "Path of the certificate, in PEM form, of the authority that vouches for an `https` management API."
@@ -117,21 +118,25 @@ var (
 	errBrokerLocked = errors.New("the credentials of the broker's administrator are gone")
 )
 
-type clientKey struct{ endpoint, username, password, authority string }
+type clientKey struct{ endpoint, username, password, authority, through string }
 
 // broker returns the client of a broker. Resources that name the same broker share it, and with it its limit of calls
 // at a time.
 func (s *settings) broker(ctx context.Context, b brokerModel) (*management.Client, error) {
-	credentials, err := config.ReadBroker(b.CredentialsFile.ValueString())
+	file := b.CredentialsFile.ValueString()
+	credentials, err := s.readBroker(ctx, file)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: %w", without(ctx, b.ManagementURL.ValueString()), err)
+		err = fmt.Errorf("%w: %w", without(ctx, b.ManagementURL.ValueString(), s.dialerOf(file)), err)
 	}
 	if err != nil {
 		return nil, at(path.Root("broker").AtName("credentials_file"), err)
 	}
-	key := clientKey{b.ManagementURL.ValueString(), credentials.Username, credentials.Password.Reveal(), ""}
-	if file := b.CAFile.ValueString(); file != "" {
-		authority, err := os.ReadFile(file)
+	key := clientKey{b.ManagementURL.ValueString(), credentials.Username, credentials.Password.Reveal(), "", ""}
+	if machine.IsFar(file) {
+		key.through = file
+	}
+	if authorityFile := b.CAFile.ValueString(); authorityFile != "" {
+		authority, err := s.readFile(ctx, authorityFile)
 		if err != nil {
 			return nil, at(path.Root("broker").AtName("ca_file"), err)
 		}
@@ -151,23 +156,30 @@ func (s *settings) broker(ctx context.Context, b brokerModel) (*management.Clien
 			return nil, at(path.Root("broker").AtName("ca_file"), fmt.Errorf("%s: %w", b.CAFile.ValueString(), err))
 		}
 	}
+	if dial := s.dialerOf(file); dial != nil {
+		client.DialBy(dial)
+	}
 	// The credentials file of a node that we run lies in its stack's folder; anybody else's is somewhere else.
-	file := b.CredentialsFile.ValueString()
-	d, err := host.Open(filepath.Dir(filepath.Dir(file)), s.stack)
-	if err == nil && rabbitmq.Runs(d, key.endpoint, file) {
-		client.SyncWith(func(ctx context.Context) error { return rabbitmq.Sync(ctx, d) })
+	if path, ok := s.files.here(file); ok {
+		d, err := host.Open(filepath.Dir(filepath.Dir(path)), s.stack)
+		if err == nil && rabbitmq.Runs(d, key.endpoint, path) {
+			client.SyncWith(func(ctx context.Context) error { return rabbitmq.Sync(ctx, d) })
+		}
 	}
 	s.clients[key] = client
 	return client, nil
 }
 
 // without says what it means that there are no credentials for the broker at an address.
-func without(ctx context.Context, address string) error {
+func without(ctx context.Context, address string, dial dialer) error {
 	u, err := url.Parse(address)
 	if err != nil {
 		return errBrokerGone
 	}
-	connection, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", u.Host)
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: time.Second}).DialContext
+	}
+	connection, err := dial(ctx, "tcp", u.Host)
 	if err != nil {
 		return errBrokerGone
 	}
@@ -193,7 +205,8 @@ func unseenBroker(err error, what string) (finding, error) {
 	switch {
 	case errors.Is(err, errBrokerGone):
 		return finding{Problem: "the broker is gone, and with it " + what, Absent: true}, nil
-	case errors.Is(err, management.ErrUnavailable), errors.Is(err, errBrokerLocked), errors.Is(err, management.ErrDenied):
+	case errors.Is(err, management.ErrUnavailable), errors.Is(err, errBrokerLocked), errors.Is(err, management.ErrDenied),
+		machineAway(err):
 		return finding{Unseen: err.Error()}, nil
 	}
 	return finding{}, err
@@ -207,7 +220,7 @@ func leftBehind[M any](c *call[M], err error, what string) (bool, error) {
 		return false, nil
 	case errors.Is(err, errBrokerGone):
 		return true, nil
-	case errors.Is(err, management.ErrUnavailable), errors.Is(err, errBrokerLocked):
+	case errors.Is(err, management.ErrUnavailable), errors.Is(err, errBrokerLocked), machineAway(err):
 		c.diags.AddWarning("Left in a broker that does not answer", what+" could not be removed: "+err.Error()+
 			"\n\nIt goes with the broker's data when the broker itself is removed.")
 		return true, nil

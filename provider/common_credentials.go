@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
@@ -43,9 +44,13 @@ func (s *settings) stackAround(file string) (d *host.Directory, name string, err
 const stackMark = "stack.json"
 
 // writeSecretFile writes a 0600 file. In a stack's folder it belongs to the stack's account unless an owner is named,
-// elsewhere to whoever runs Terraform.
-func (s *settings) writeSecretFile(path string, data []byte, owner string) error {
+// elsewhere to whoever runs Terraform. A stack whose services are all on other machines has a folder here for its credentials.
+func (s *settings) writeSecretFile(ctx context.Context, path string, data []byte, owner string) error {
 	d, name, err := s.stackAround(path)
+	if err == nil && d == nil && s.isMissing(path) {
+		d, err = s.create(ctx, s.directory.ValueString())
+		name, _ = filepath.Rel(s.directory.ValueString(), path) // it is below
+	}
 	if err != nil {
 		return err
 	}
@@ -54,6 +59,16 @@ func (s *settings) writeSecretFile(path string, data []byte, owner string) error
 		return err
 	}
 	return writeSecretOutside(path, data, owner)
+}
+
+// isMissing says whether a file is to lie below the provider's folder, and that is not there.
+func (s *settings) isMissing(file string) bool {
+	folder := s.directory.ValueString()
+	if folder == "" || !strings.HasPrefix(file, folder+"/") {
+		return false
+	}
+	_, err := os.Lstat(folder)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // writeSecretOutside replaces the file in one step and follows no link to do so: its folder may belong to another account.

@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/forward"
 )
 
 // lookLimit bounds a look at one thing: a plan must not hang on a service that does.
@@ -235,6 +237,9 @@ func (r *managed[M]) ImportState(ctx context.Context, req resource.ImportStateRe
 	// What identifies a thing are attributes of it, too. Setting them makes a state whose other attributes are null.
 	for i, v := range identity {
 		resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root(v.name), values[i])...)
+	}
+	if r.settings.self != nil {
+		resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root(forward.Attribute), hostOf(*r.settings.self))...)
 	}
 	var model M
 	resp.Diagnostics.Append(resp.State.Get(ctx, &model)...)

@@ -16,12 +16,15 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/forward"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
 )
 
-// serviceModel is what the models of services have in common: they live in a stack's folder.
+// serviceModel is what the models of services have in common: they live in a stack's folder, on some machine.
 type serviceModel struct {
 	baseModel
+	Host      types.Object `tfsdk:"host"`
 	Directory types.String `tfsdk:"directory"`
 }
 
@@ -29,14 +32,22 @@ func (m *serviceModel) path() string { return m.Directory.ValueString() }
 
 // serviceIdentity is the identity of a service of which a stack has one.
 func (m *serviceModel) serviceIdentity() []identityValue {
-	return []identityValue{{name: "directory", description: "Folder of the stack.", value: m.Directory}}
+	value := m.Directory
+	if address, ok := m.Host.Attributes()["address"].(types.String); ok && !address.IsUnknown() && !value.IsUnknown() {
+		value = types.StringValue(machine.Scheme + address.ValueString() + value.ValueString())
+	}
+	return []identityValue{{
+		name: "directory", value: value,
+		description: "Folder of the stack; on another machine `ssh://ADDRESS/FOLDER`, for an import also `ssh://USER@ADDRESS:PORT/FOLDER`.",
+	}}
 }
 
 // serviceAttributes adds what all services have to the attributes of one.
 func serviceAttributes(ctx context.Context, attributes map[string]schema.Attribute) map[string]schema.Attribute {
+	attributes[forward.Attribute] = hostAttribute()
 	attributes["directory"] = schema.StringAttribute{
 		Optional: true, Computed: true,
-		MarkdownDescription: "Folder of the stack on this machine, an absolute path. Everything that the service makes lies " +
+		MarkdownDescription: "Folder of the stack on the service's machine, an absolute path. Everything that the service makes lies " +
 			"below it. Default: the provider's `directory`.",
 		Validators: []validator.String{absolutePath()},
 		PlanModifiers: []planmodifier.String{
@@ -85,7 +96,11 @@ func (s *settings) planDirectory(plan *serviceModel, state *serviceModel, config
 }
 
 // planBinary expects the program that would be installed now.
-func (s *settings) planBinary(planned *types.String, name string, diags *diag.Diagnostics) {
+func (s *settings) planBinary(service *serviceModel, planned *types.String, name string, diags *diag.Diagnostics) {
+	if service.elsewhere() {
+		*planned = types.StringUnknown()
+		return
+	}
 	found, err := s.binary(name)
 	if err != nil {
 		explain(diags, "No "+name+" to install", at(path.Root("binary"), err))

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
@@ -24,6 +25,9 @@ type settings struct {
 	account   string
 	binaries  host.Binaries
 
+	files files
+	self  *machine.Target // this machine, where it is not the one that Terraform runs on
+
 	making sync.Mutex // held while a folder is looked for and made: who looks must not end what another begins
 
 	mu      sync.Mutex
@@ -32,7 +36,7 @@ type settings struct {
 }
 
 // newSettings checks what a plan cannot do without. Addresses and folders may be unknown; names may not.
-func newSettings(model providerModel) (*settings, diag.Diagnostics) {
+func newSettings(model providerModel, files files) (*settings, diag.Diagnostics) {
 	var diags diag.Diagnostics
 	for name, value := range map[string]types.String{
 		"stack": model.Stack, "account": model.Account, "binaries": model.Binaries,
@@ -47,11 +51,16 @@ func newSettings(model providerModel) (*settings, diag.Diagnostics) {
 		directory: model.Directory,
 		account:   model.Account.ValueString(),
 		binaries:  host.Binaries{Place: model.Binaries.ValueString()},
+		files:     files,
 		clients:   make(map[clientKey]*management.Client),
 		hashes:    make(map[string]host.Binary),
 	}
 	if stack := model.Stack.ValueString(); stack != "" {
 		s.stack = stack
+	}
+	if far, ok := files.(farFiles); ok {
+		s.self = &far.end.Target
+		s.binaries = host.Binaries{} // they came with the provider
 	}
 	return s, diags
 }

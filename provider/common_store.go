@@ -13,6 +13,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
+	swiftstore "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
 )
 
 // storeModel is how a result store is handed from one resource to the others.
@@ -33,7 +34,8 @@ var storeTypes = map[string]attr.Type{
 const (
 	authURLText    = "Where clients log in."
 	storageURLText = "Public address above the containers: `STORAGE_URL/CONTAINER/OBJECT` is read without logging in."
-	storeFileText  = "Path of a 0600 file on this machine with the store's credentials (INI, section `[swift]`)."
+	storeFileText  = "Path of a 0600 file with the store's credentials (INI, section `[swift]`); one that lies on another machine is " +
+		"`ssh://USER@HOST:PORT/PATH`, and the store is then reached by way of that machine."
 )
 
 // storeAttribute is the store that a resource works on.
@@ -72,13 +74,22 @@ func storeOf(ctx context.Context, object types.Object) (s storeModel) {
 // errStoreGone: the file that opens the store is gone, and with it, in a stack's folder, the store.
 var errStoreGone = errors.New("the store is gone")
 
-// account reads the store's credentials.
-func (s storeModel) account() (config.Store, error) {
-	account, err := config.ReadStore(s.CredentialsFile.ValueString())
+// storeAccount reads a store's credentials.
+func (s *settings) storeAccount(ctx context.Context, m storeModel) (config.Store, error) {
+	account, err := s.readStore(ctx, m.CredentialsFile.ValueString())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errors.Join(errStoreGone, err)
 	}
 	return account, at(path.Root("store").AtName("credentials_file"), err)
+}
+
+// storeClient is a store, and the account at it.
+func (s *settings) storeClient(ctx context.Context, m storeModel) (*swiftstore.Store, config.Store, error) {
+	account, err := s.storeAccount(ctx, m)
+	if err != nil {
+		return nil, account, err
+	}
+	return swiftstore.NewBy(account, s.dialerOf(m.CredentialsFile.ValueString())), account, nil
 }
 
 // unseenStore is what unseenBroker is for a broker.
@@ -86,7 +97,7 @@ func unseenStore(err error, what string) (finding, error) {
 	switch {
 	case errors.Is(err, errStoreGone):
 		return finding{Problem: "the store is gone, and with it " + what, Absent: true}, nil
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), machineAway(err):
 		return finding{Unseen: err.Error()}, nil
 	}
 	return finding{}, err

@@ -55,16 +55,18 @@ func contextWord() validator.String {
 }
 
 func absolutePath() validator.String {
-	return check{"an absolute path", func(s string) error {
-		if !filepath.IsAbs(s) {
-			return fmt.Errorf("%q is relative, and what it would be relative to differs from run to run: write it in full, "+
-				"for example with abspath(%q)", s, s)
-		}
-		if filepath.Clean(s) != s {
-			return fmt.Errorf("write %q as %q", s, filepath.Clean(s))
-		}
-		return nil
-	}}
+	return check{"an absolute path", checkAbsolute}
+}
+
+func checkAbsolute(s string) error {
+	if !filepath.IsAbs(s) {
+		return fmt.Errorf("%q is relative, and what it would be relative to differs from run to run: write it in full, "+
+			"for example with abspath(%q)", s, s)
+	}
+	if filepath.Clean(s) != s {
+		return fmt.Errorf("write %q as %q", s, filepath.Clean(s))
+	}
+	return nil
 }
 
 func ipAddress() validator.String {

@@ -15,9 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
-	swiftstore "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
 )
 
 type healthModel struct {
@@ -70,7 +68,7 @@ func (*healthSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp 
 				Optional:            true,
 				MarkdownDescription: "Credentials file of a broker user with the role `requester`.",
 				Validators: []validator.String{
-					absolutePath(), stringvalidator.AlsoRequires(path.MatchRoot("broker")),
+					fileName(), stringvalidator.AlsoRequires(path.MatchRoot("broker")),
 				},
 			},
 			"require_amqp_0_8": schema.BoolAttribute{
@@ -129,7 +127,7 @@ func (d *healthSource) Read(ctx context.Context, req datasource.ReadRequest, res
 		}
 	}
 	if !model.Store.IsNull() {
-		look("store", lookLimit, func(ctx context.Context) (string, error) { return storeWorks(ctx, storeOf(ctx, model.Store)) })
+		look("store", lookLimit, func(ctx context.Context) (string, error) { return d.storeWorks(ctx, storeOf(ctx, model.Store)) })
 	}
 	if !model.WebURL.IsNull() {
 		patience := reconnecting
@@ -164,7 +162,7 @@ func (d *healthSource) requesterWorks(ctx context.Context, b brokerModel, file s
 	if err != nil {
 		return "", err
 	}
-	account, err := config.ReadBroker(file)
+	account, err := d.settings.readBroker(ctx, file)
 	if err != nil {
 		return "", err
 	}
@@ -179,12 +177,12 @@ func (d *healthSource) requesterWorks(ctx context.Context, b brokerModel, file s
 	return fmt.Sprintf("%q may publish and nothing else, seen over %s", account.Username, dialect), nil
 }
 
-func storeWorks(ctx context.Context, s storeModel) (string, error) {
-	account, err := s.account()
+func (d *healthSource) storeWorks(ctx context.Context, s storeModel) (string, error) {
+	client, _, err := d.settings.storeClient(ctx, s)
 	if err != nil {
 		return "", err
 	}
-	containers, err := swiftstore.New(account).Containers(ctx)
+	containers, err := client.Containers(ctx)
 	return fmt.Sprintf("the store answers, with %s", plural(len(containers), "container", "containers")), err
 }
 

@@ -26,17 +26,17 @@ type brokerCredentialsModel struct {
 	Shell           types.String `tfsdk:"shell"`
 }
 
-type brokerCredentials struct{}
+type brokerCredentials struct{ settings *settings }
 
-func newBrokerCredentials() ephemeral.EphemeralResource { return brokerCredentials{} }
+func newBrokerCredentials() ephemeral.EphemeralResource { return &brokerCredentials{} }
 
 // Metadata implements ephemeral.EphemeralResource.
-func (brokerCredentials) Metadata(_ context.Context, _ ephemeral.MetadataRequest, resp *ephemeral.MetadataResponse) {
+func (*brokerCredentials) Metadata(_ context.Context, _ ephemeral.MetadataRequest, resp *ephemeral.MetadataResponse) {
 	resp.TypeName = typeName + "_broker_credentials"
 }
 
 // Schema implements ephemeral.EphemeralResource.
-func (brokerCredentials) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *ephemeral.SchemaResponse) {
+func (*brokerCredentials) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *ephemeral.SchemaResponse) {
 	text := func(text string, secret bool) schema.Attribute {
 		return schema.StringAttribute{Computed: true, Sensitive: secret, MarkdownDescription: text}
 	}
@@ -46,8 +46,8 @@ func (brokerCredentials) Schema(_ context.Context, _ ephemeral.SchemaRequest, re
 			"As long as the file is not there, as in the plan that is going to make the user, all values are null, and a warning says so.",
 		Attributes: map[string]schema.Attribute{
 			"credentials_file": schema.StringAttribute{
-				Required: true, Validators: []validator.String{absolutePath()},
-				MarkdownDescription: "Path of the user's credentials file on this machine: `credentials_file` of " +
+				Required: true, Validators: []validator.String{fileName()},
+				MarkdownDescription: "Path of the user's credentials file, or `ssh://USER@HOST:PORT/PATH`: `credentials_file` of " +
 					"`autopkgtest_broker_user`.",
 			},
 			"url":          text("`amqp://USER:PASSWORD@HOST`, or `amqps://`, as clients take it.", true),
@@ -62,15 +62,20 @@ func (brokerCredentials) Schema(_ context.Context, _ ephemeral.SchemaRequest, re
 	}
 }
 
+// Configure implements ephemeral.EphemeralResourceWithConfigure.
+func (e *brokerCredentials) Configure(_ context.Context, req ephemeral.ConfigureRequest, resp *ephemeral.ConfigureResponse) {
+	e.settings = configured(req.ProviderData, &resp.Diagnostics)
+}
+
 // Open implements ephemeral.EphemeralResource.
-func (brokerCredentials) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
+func (e *brokerCredentials) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
 	var model brokerCredentialsModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
 	file := model.CredentialsFile.ValueString()
-	account, err := config.ReadBroker(file)
+	account, err := e.settings.readBroker(ctx, file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		resp.Diagnostics.AddAttributeWarning(path.Root("credentials_file"), "There are no credentials yet",

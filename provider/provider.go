@@ -33,11 +33,10 @@ var (
 	_ provider.ProviderWithEphemeralResources = (*autopkgtestProvider)(nil)
 )
 
-type autopkgtestProvider struct{ version string }
-
-// New returns what the plugin server calls for each run.
-func New(version string) func() provider.Provider {
-	return func() provider.Provider { return &autopkgtestProvider{version: version} }
+type autopkgtestProvider struct {
+	version  string
+	files    files
+	settings *settings // once it is configured
 }
 
 type providerModel struct {
@@ -95,10 +94,12 @@ func (p *autopkgtestProvider) Configure(ctx context.Context, req provider.Config
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	settings, diags := newSettings(model)
+	settings, diags := newSettings(model, p.files)
 	resp.Diagnostics.Append(diags...)
+	p.settings = settings
 	resp.ResourceData = settings
 	resp.DataSourceData = settings
+	resp.EphemeralResourceData = settings
 }
 
 // Resources implements provider.Provider.

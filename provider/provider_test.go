@@ -7,7 +7,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -17,7 +16,7 @@ import (
 // TestSchemas lets the framework check every schema, as it does when Terraform asks for them.
 func TestSchemas(t *testing.T) {
 	t.Parallel()
-	server := providerserver.NewProtocol6(New("test")())()
+	server := NewServer("test", Options{})
 	schemas, err := server.GetProviderSchema(context.Background(), &tfprotov6.GetProviderSchemaRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +42,7 @@ func TestSchemas(t *testing.T) {
 func TestEverythingIsDocumented(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	for _, make := range New("test")().Resources(ctx) {
+	for _, make := range (&autopkgtestProvider{}).Resources(ctx) {
 		r := make()
 		var meta resource.MetadataResponse
 		r.Metadata(ctx, resource.MetadataRequest{}, &meta)
@@ -82,7 +81,7 @@ func TestNewSettings(t *testing.T) {
 	}
 	t.Run("defaults", func(t *testing.T) {
 		t.Parallel()
-		s, diags := newSettings(null)
+		s, diags := newSettings(null, terraformsFiles{})
 		if diags.HasError() || s.stack != defaultStack || !s.directory.IsNull() {
 			t.Errorf("got %+v, %v", s, diags)
 		}
@@ -91,7 +90,7 @@ func TestNewSettings(t *testing.T) {
 		t.Parallel()
 		model := null
 		model.Directory = types.StringUnknown()
-		if s, diags := newSettings(model); diags.HasError() || !s.directory.IsUnknown() {
+		if s, diags := newSettings(model, terraformsFiles{}); diags.HasError() || !s.directory.IsUnknown() {
 			t.Errorf("got %+v, %v", s, diags)
 		}
 	})
@@ -99,7 +98,7 @@ func TestNewSettings(t *testing.T) {
 		t.Parallel()
 		model := null
 		model.Stack = types.StringUnknown()
-		_, diags := newSettings(model)
+		_, diags := newSettings(model, terraformsFiles{})
 		if !diags.HasError() || !diags.Errors()[0].(interface{ Path() path.Path }).Path().Equal(path.Root("stack")) {
 			t.Errorf("got %v, want an error at stack", diags)
 		}
@@ -109,7 +108,7 @@ func TestNewSettings(t *testing.T) {
 func TestMetadata(t *testing.T) {
 	t.Parallel()
 	var resp provider.MetadataResponse
-	New("1.2.3")().Metadata(context.Background(), provider.MetadataRequest{}, &resp)
+	(&autopkgtestProvider{version: "1.2.3"}).Metadata(context.Background(), provider.MetadataRequest{}, &resp)
 	if resp.TypeName != "autopkgtest" || resp.Version != "1.2.3" {
 		t.Errorf("got %+v", resp)
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
@@ -32,7 +31,7 @@ func (brokerKind) plan(ctx context.Context, p *planning[brokerResourceModel]) {
 		}
 	}
 	credentials := path.Root("broker").AtName("credentials_file")
-	account, err := config.ReadBroker(b.CredentialsFile.ValueString())
+	account, err := p.readBroker(ctx, b.CredentialsFile.ValueString())
 	if err != nil {
 		refuse(at(credentials, err))
 		return

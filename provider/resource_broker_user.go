@@ -165,7 +165,7 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 			return err
 		}
 	}
-	if err := c.writeSecretFile(c.model.CredentialsFile.ValueString(), account.File(wanted.key), c.model.Owner.ValueString()); err != nil {
+	if err := c.writeSecretFile(ctx, c.model.CredentialsFile.ValueString(), account.File(wanted.key), c.model.Owner.ValueString()); err != nil {
 		return at(path.Root("credentials_file"), err)
 	}
 	c.model.Username = types.StringValue(account.Username)

@@ -73,7 +73,7 @@ func (rabbitMQServerKind) schema(ctx context.Context) schema.Schema {
 	maps.Copy(attributes, listenAttributes())
 	maps.Copy(attributes, limitAttributes())
 	return schema.Schema{
-		MarkdownDescription: "A message broker in the stack's folder: RabbitMQ on this machine, supervised and without root. It has " +
+		MarkdownDescription: "A message broker in the stack's folder: RabbitMQ on one machine, supervised and without root. It has " +
 			"an administrator with a generated password, and no user `guest`. Beside it runs a job that removes users whose end " +
 			"has come after a rotation (`autopkgtest-cloud expire`).\n\nRequests that wait exist nowhere else: its " +
 			"data is what one backs up.",
@@ -95,9 +95,19 @@ func (rabbitMQServerKind) plan(ctx context.Context, p *planning[rabbitMQServerMo
 		p.model.TLSEndpoint = types.ObjectNull(tlsEndpointTypes)
 	}
 	p.warnOfMove(p.state.service(), &p.model.serviceModel, "requests of the broker")
+	if p.model.elsewhere() {
+		return
+	}
 	if p.state == nil {
-		if kept, ok := p.keptBroker(p.model.path(), p.model.settings(ctx)); ok {
+		if kept, ok := p.keptBroker(p.model.path(), p.brokerSettings(ctx, p.model)); ok {
 			p.model.Broker = kept
+		}
+		return
+	}
+	if p.model.rerouted(&p.state.serviceModel) {
+		p.model.Broker = types.ObjectUnknown(brokerTypes)
+		if !p.model.TLS.IsNull() {
+			p.model.TLSEndpoint = types.ObjectUnknown(tlsEndpointTypes)
 		}
 		return
 	}
@@ -122,7 +132,7 @@ func (rabbitMQServerKind) ensure(ctx context.Context, c *call[rabbitMQServerMode
 	}
 	// What holds data was not begun by us, whatever became of its manifest.
 	begun := began(d, rabbitmq.Service) && !rabbitmq.HoldsData(d)
-	info, err := rabbitmq.Apply(ctx, d, c.model.settings(ctx))
+	info, err := rabbitmq.Apply(ctx, d, c.brokerSettings(ctx, c.model))
 	if err != nil {
 		return c.undo(ctx, d, atSetting(err), begun, func(ctx context.Context) error { return rabbitmq.Withdraw(ctx, d) })
 	}
@@ -132,18 +142,18 @@ func (rabbitMQServerKind) ensure(ctx context.Context, c *call[rabbitMQServerMode
 	if info.Warning != "" {
 		c.diags.AddAttributeWarning(path.Root("port"), "Not every client can reach the broker", info.Warning+".")
 	}
-	c.model.Broker, c.model.TLSEndpoint = brokerObject(info), tlsEndpoint(info)
+	c.model.Broker, c.model.TLSEndpoint = c.brokerObject(info), c.tlsEndpoint(info)
 	return nil
 }
 
-func brokerObject(info rabbitmq.Info) types.Object {
+func (s *settings) brokerObject(info rabbitmq.Info) types.Object {
 	incarnation := types.StringNull()
 	if info.Incarnation != "" {
 		incarnation = types.StringValue(info.Incarnation)
 	}
 	return object(brokerTypes, values{
 		"management_url":   types.StringValue(info.ManagementURL),
-		"credentials_file": types.StringValue(info.CredentialsFile),
+		"credentials_file": types.StringValue(s.files.name(info.CredentialsFile)),
 		"host":             types.StringValue(info.Host),
 		"port":             types.Int64Value(int64(info.Port)),
 		"incarnation":      incarnation,
@@ -160,7 +170,7 @@ func (rabbitMQServerKind) inspect(ctx context.Context, c *call[rabbitMQServerMod
 		c.model.Broker = withoutIncarnation(c.model.Broker)
 		return absentFolder(c.model.path()), nil
 	}
-	info, err := rabbitmq.Inspect(ctx, d, c.model.settings(ctx))
+	info, err := rabbitmq.Inspect(ctx, d, c.brokerSettings(ctx, c.model))
 	if err != nil {
 		return finding{}, err
 	}
@@ -168,7 +178,7 @@ func (rabbitMQServerKind) inspect(ctx context.Context, c *call[rabbitMQServerMod
 		c.model.Broker = withoutIncarnation(c.model.Broker)
 		return absentService("broker", d.ServicePath(rabbitmq.Service)), nil
 	}
-	c.model.Broker, c.model.TLSEndpoint = brokerObject(info), tlsEndpoint(info)
+	c.model.Broker, c.model.TLSEndpoint = c.brokerObject(info), c.tlsEndpoint(info)
 	if info.Problem != "" {
 		return finding{Problem: info.Problem}, nil
 	}
@@ -181,7 +191,7 @@ func (rabbitMQServerKind) inspect(ctx context.Context, c *call[rabbitMQServerMod
 func (c *call[M]) rememberBroker(ctx context.Context, info rabbitmq.Info) {
 	client, err := c.broker(ctx, brokerModel{
 		ManagementURL:   types.StringValue(info.ManagementURL),
-		CredentialsFile: types.StringValue(info.CredentialsFile),
+		CredentialsFile: types.StringValue(c.files.name(info.CredentialsFile)),
 	})
 	if err != nil {
 		return

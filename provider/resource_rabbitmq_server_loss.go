@@ -19,7 +19,7 @@ func (p *planning[M]) keptBroker(directory string, s rabbitmq.Settings) (types.O
 		return types.ObjectNull(brokerTypes), false
 	}
 	info, kept, err := rabbitmq.Kept(d, s)
-	return brokerObject(info), kept && err == nil
+	return p.brokerObject(info), kept && err == nil
 }
 
 func (rabbitMQServerKind) planRemoval(ctx context.Context, c *call[rabbitMQServerModel]) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -125,7 +126,7 @@ func givenFile(second, third, description string) schema.StringAttribute {
 	return schema.StringAttribute{
 		Optional: true, MarkdownDescription: description + " All three files are given, or none.",
 		Validators: []validator.String{
-			absolutePath(), stringvalidator.AlsoRequires(parent.AtName(second), parent.AtName(third)),
+			fileName(), stringvalidator.AlsoRequires(parent.AtName(second), parent.AtName(third)),
 		},
 	}
 }
@@ -240,6 +241,23 @@ func (m *rabbitMQServerModel) settings(ctx context.Context) rabbitmq.Settings {
 	return s
 }
 
+// brokerSettings are the model's, with the given files of TLS wherever they are.
+func (s *settings) brokerSettings(ctx context.Context, m *rabbitMQServerModel) rabbitmq.Settings {
+	wanted := m.settings(ctx)
+	if wanted.TLS == nil {
+		return wanted
+	}
+	wanted.TLS.Read = func(name string) ([]byte, fs.FileMode, error) {
+		if path, ok := s.files.here(name); ok {
+			file, err := readHere(path)
+			return file.Content, file.Mode, err
+		}
+		file, err := s.files.fetch(ctx, name)
+		return file.Content, file.Mode, err
+	}
+	return wanted
+}
+
 // known says whether nothing that settings needs comes later.
 func (m *rabbitMQServerModel) known() bool {
 	if _, known := listOf(m.Listen); !known || m.Port.IsUnknown() || m.TLS.IsUnknown() || m.MemoryWatermark.IsUnknown() ||
@@ -260,10 +278,10 @@ func (m *rabbitMQServerModel) known() bool {
 
 // planSettings refuses in a plan what an apply on this machine could not do, and says what other machines will reach.
 func (m *rabbitMQServerModel) planSettings(ctx context.Context, p *planning[rabbitMQServerModel]) {
-	if !m.known() {
+	if !m.known() || m.elsewhere() {
 		return
 	}
-	s := m.settings(ctx)
+	s := p.brokerSettings(ctx, m)
 	list := path.Root("listen")
 	if err := rabbitmq.CheckListen(s.Listen); err != nil {
 		explain(p.diags, "The broker cannot listen like this", at(list, err))
@@ -343,13 +361,13 @@ func warnOfExposure(diags *diag.Diagnostics, s rabbitmq.Settings) {
 }
 
 // tlsEndpoint is null without TLS.
-func tlsEndpoint(info rabbitmq.Info) types.Object {
+func (s *settings) tlsEndpoint(info rabbitmq.Info) types.Object {
 	if info.AMQPS == "" {
 		return types.ObjectNull(tlsEndpointTypes)
 	}
 	return object(tlsEndpointTypes, values{
 		"address":        types.StringValue(info.AMQPS),
-		"ca_file":        types.StringValue(info.AuthorityFile),
+		"ca_file":        types.StringValue(s.files.name(info.AuthorityFile)),
 		"management_url": textOrNull(info.ManagementTLSURL),
 	})
 }

@@ -87,12 +87,11 @@ func (resultContainersKind) plan(_ context.Context, p *planning[resultContainers
 func (resultContainersKind) planRemoval(context.Context, *call[resultContainersModel]) {}
 
 func (resultContainersKind) ensure(ctx context.Context, c *call[resultContainersModel]) error {
-	account, err := storeOf(ctx, c.model.Store).account()
+	client, _, err := c.storeClient(ctx, storeOf(ctx, c.model.Store))
 	if err != nil {
 		return err
 	}
 	wanted := wantedContainers(c.model)
-	client := swiftstore.New(account)
 	for _, name := range wanted {
 		if err := client.CreateContainer(ctx, name, true); err != nil {
 			return at(path.Root("store"), err)
@@ -109,12 +108,14 @@ func (resultContainersKind) ensure(ctx context.Context, c *call[resultContainers
 
 // removeContainers never removes a result unless it was told to.
 func removeContainers(ctx context.Context, c *call[resultContainersModel], names []string) error {
-	account, err := storeOf(ctx, c.model.Store).account()
+	s := storeOf(ctx, c.model.Store)
+	account, err := c.storeAccount(ctx, s)
 	if err != nil {
 		return err
 	}
+	dial := c.dialerOf(s.CredentialsFile.ValueString())
 	for _, name := range names {
-		err := swift.RemoveContainer(ctx, account, name, c.model.ForceDestroy.ValueBool())
+		err := swift.RemoveContainerBy(ctx, account, dial, name, c.model.ForceDestroy.ValueBool())
 		if errors.Is(err, swift.ErrNotEmpty) {
 			return &problem{
 				title: "The container " + name + " holds results, and they exist nowhere else",
@@ -132,7 +133,7 @@ func removeContainers(ctx context.Context, c *call[resultContainersModel], names
 
 func (resultContainersKind) inspect(ctx context.Context, c *call[resultContainersModel]) (finding, error) {
 	names, _ := stringsOf(c.model.Names)
-	found, err := inspectContainers(ctx, storeOf(ctx, c.model.Store), names)
+	found, err := c.inspectContainers(ctx, storeOf(ctx, c.model.Store), names)
 	if err != nil {
 		return unseenStore(err, "the containers "+strings.Join(names, ", "))
 	}
@@ -140,16 +141,16 @@ func (resultContainersKind) inspect(ctx context.Context, c *call[resultContainer
 }
 
 // inspectContainers lists each container as anybody would: what the access list says is less certain than what it does.
-func inspectContainers(ctx context.Context, s storeModel, names []string) (finding, error) {
-	account, err := s.account()
+func (c *call[M]) inspectContainers(ctx context.Context, s storeModel, names []string) (finding, error) {
+	client, account, err := c.storeClient(ctx, s)
 	if err != nil {
 		return finding{}, err
 	}
-	there, err := swiftstore.New(account).Containers(ctx)
+	there, err := client.Containers(ctx)
 	if err != nil {
 		return finding{}, err
 	}
-	anonymous := swiftstore.Anonymous(account.StorageURL)
+	anonymous := swiftstore.AnonymousBy(account.StorageURL, c.dialerOf(s.CredentialsFile.ValueString()))
 	for _, name := range names {
 		if !slices.Contains(there, name) {
 			return finding{Problem: "the container " + name + " is missing"}, nil
@@ -171,7 +172,7 @@ func (resultContainersKind) remove(ctx context.Context, c *call[resultContainers
 	switch {
 	case errors.Is(err, errStoreGone):
 		return nil
-	case errors.Is(err, swift.ErrNoAnswer):
+	case errors.Is(err, swift.ErrNoAnswer), machineAway(err):
 		c.diags.AddWarning("Left in a store that does not answer",
 			"The containers "+strings.Join(names, ", ")+" could not be removed: "+err.Error()+
 				"\n\nThey go with the store's data when the store itself is removed.")

@@ -38,7 +38,7 @@ func (swiftServerKind) patience(*swiftServerModel) time.Duration     { return 5 
 
 func (swiftServerKind) schema(ctx context.Context) schema.Schema {
 	return schema.Schema{
-		MarkdownDescription: "A result store in the stack's folder: OpenStack Swift on this machine, with one replica, supervised " +
+		MarkdownDescription: "A result store in the stack's folder: OpenStack Swift on one machine, with one replica, supervised " +
 			"and without root.\n\nResults exist nowhere else: its data is what one backs up.",
 		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
 			"force_destroy": schema.BoolAttribute{
@@ -58,13 +58,18 @@ func (swiftServerKind) schema(ctx context.Context) schema.Schema {
 func (swiftServerKind) plan(ctx context.Context, p *planning[swiftServerModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
 	p.warnOfMove(p.state.service(), &p.model.serviceModel, "results of the store")
-	if p.state == nil {
+	switch {
+	case p.model.elsewhere():
+		return
+	case p.state == nil:
 		if kept, ok := p.keptStore(p.model.path()); ok {
 			p.model.Store = kept
 		}
 		return
-	}
-	if hasIncarnation(p.state.Store) {
+	case p.model.rerouted(&p.state.serviceModel):
+		p.model.Store = types.ObjectUnknown(storeTypes)
+		return
+	case hasIncarnation(p.state.Store):
 		return
 	}
 	p.model.Store = p.newIncarnation(p.state.Store, p.state.path())
@@ -87,7 +92,7 @@ func (p *planning[M]) keptStore(directory string) (types.Object, bool) {
 		return types.ObjectNull(storeTypes), false
 	}
 	info, kept, err := swift.Kept(d)
-	return storeObject(info), kept && err == nil
+	return p.storeObject(info), kept && err == nil
 }
 
 func (swiftServerKind) planRemoval(ctx context.Context, c *call[swiftServerModel]) {
@@ -108,7 +113,7 @@ func refuseResultLoss(ctx context.Context, c *call[swiftServerModel]) error {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	const consequence = "They exist nowhere else."
-	full, err := filledContainers(ctx, storeOf(ctx, c.model.Store))
+	full, err := c.filledContainers(ctx, storeOf(ctx, c.model.Store))
 	switch {
 	case err != nil:
 		return held("Whether results are in the store is not known", consequence, "force_destroy", err)
@@ -119,12 +124,11 @@ func refuseResultLoss(ctx context.Context, c *call[swiftServerModel]) error {
 }
 
 // filledContainers are those that have something in them, but for the leases of requests, which are no use without a broker.
-func filledContainers(ctx context.Context, s storeModel) (full []string, err error) {
-	account, err := s.account()
+func (s *settings) filledContainers(ctx context.Context, m storeModel) (full []string, err error) {
+	client, _, err := s.storeClient(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	client := swiftstore.New(account)
 	names, err := client.Containers(ctx)
 	if err != nil {
 		return nil, err
@@ -155,11 +159,11 @@ func (swiftServerKind) ensure(ctx context.Context, c *call[swiftServerModel]) er
 	if err != nil {
 		return c.undo(ctx, d, err, begun, func(ctx context.Context) error { return swift.Withdraw(ctx, d) })
 	}
-	c.model.Store = storeObject(info)
+	c.model.Store = c.storeObject(info)
 	return nil
 }
 
-func storeObject(info swift.Info) types.Object {
+func (s *settings) storeObject(info swift.Info) types.Object {
 	incarnation := types.StringNull()
 	if info.Incarnation != "" {
 		incarnation = types.StringValue(info.Incarnation)
@@ -167,7 +171,7 @@ func storeObject(info swift.Info) types.Object {
 	return object(storeTypes, values{
 		"auth_url":         types.StringValue(info.AuthURL),
 		"storage_url":      types.StringValue(info.StorageURL),
-		"credentials_file": types.StringValue(info.CredentialsFile),
+		"credentials_file": types.StringValue(s.files.name(info.CredentialsFile)),
 		"incarnation":      incarnation,
 	})
 }
@@ -189,7 +193,7 @@ func (swiftServerKind) inspect(ctx context.Context, c *call[swiftServerModel]) (
 		c.model.Store = withoutIncarnation(c.model.Store)
 		return absentService("store", d.ServicePath(swift.Service)), nil
 	}
-	c.model.Store = storeObject(info)
+	c.model.Store = c.storeObject(info)
 	if info.Problem == "" {
 		c.rememberStore(ctx, info)
 	}

@@ -124,8 +124,8 @@ func (m *testbedImageModel) what() string {
 
 func (testbedImageKind) plan(ctx context.Context, p *planning[testbedImageModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
-	p.planBinary(&p.model.Binary, workerName, p.diags)
-	if !p.diags.HasError() {
+	p.planBinary(&p.model.serviceModel, &p.model.Binary, workerName, p.diags)
+	if !p.diags.HasError() && !p.model.elsewhere() {
 		planRelease(ctx, p)
 	}
 }

@@ -65,11 +65,11 @@ func (webKind) schema(ctx context.Context) schema.Schema {
 		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
 			"binary": binaryAttribute(collectorName),
 			"broker_credentials_file": schema.StringAttribute{
-				Required: true, Validators: []validator.String{absolutePath()},
+				Required: true, Validators: []validator.String{fileName()},
 				MarkdownDescription: "Credentials of a broker user with the role `collector`.",
 			},
 			"operator_credentials_file": schema.StringAttribute{
-				Optional: true, Validators: []validator.String{absolutePath()},
+				Optional: true, Validators: []validator.String{fileName()},
 				MarkdownDescription: "Credentials of a broker user with the role `operator`, or `requester` where nobody is to cancel or " +
 					"requeue running tests, for `operator_configuration`. Whoever requests tests with " +
 					"`autopkgtest-cloud` must be able to read this file.",
@@ -123,11 +123,18 @@ func (m *webModel) service() *serviceModel {
 	return &m.serviceModel
 }
 
+func (m *webModel) givens() []given {
+	return []given{
+		{"broker_credentials_file", m.BrokerCredentials, "etc/broker"},
+		{"operator_credentials_file", m.OperatorCredentials, "etc/operator"},
+	}
+}
+
 func (webKind) plan(_ context.Context, p *planning[webModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
-	p.planBinary(&p.model.Binary, collectorName, p.diags)
+	p.planBinary(&p.model.serviceModel, &p.model.Binary, collectorName, p.diags)
 	if p.state != nil && (!p.state.Listen.Equal(p.model.Listen) || !p.state.Port.Equal(p.model.Port) ||
-		!p.state.ExternalURL.Equal(p.model.ExternalURL) || p.stackAbsent(p.state.path())) {
+		!p.state.ExternalURL.Equal(p.model.ExternalURL) || p.model.elsewhere() || p.stackAbsent(p.state.path())) {
 		p.model.URL = types.StringUnknown()
 	}
 }
@@ -144,9 +151,13 @@ func (webKind) ensure(ctx context.Context, c *call[webModel]) error {
 	address, url := webAddress(d, c.model.Listen.ValueString(), c.model.Port.ValueInt64(), c.model.ExternalURL.ValueString())
 	releases, _ := stringsOf(c.model.Releases)
 	architectures, _ := stringsOf(c.model.Architectures)
+	credentials, err := c.copied(ctx, d, webService, c.model.givens()...)
+	if err != nil {
+		return err
+	}
 	definition := webDefinition(d, webSettings{
 		Collector: config.Collector{
-			BrokerCredentials: c.model.BrokerCredentials.ValueString(),
+			BrokerCredentials: credentials.paths["broker_credentials_file"],
 			StoreURL:          c.model.StorageURL.ValueString(),
 			Releases:          releases,
 			Architectures:     architectures,
@@ -154,8 +165,9 @@ func (webKind) ensure(ctx context.Context, c *call[webModel]) error {
 			Database:          d.ServicePath(webService, "data", "autopkgtest.db"),
 			ExternalURL:       url,
 		},
-		Operator: operatorConfiguration(ctx, c.model, url),
+		Operator: operatorConfiguration(ctx, c, credentials.paths["operator_credentials_file"], url),
 		Binary:   binary,
+		Copies:   credentials.files,
 	})
 	report, err := d.Converge(ctx, definition)
 	if err == nil {
@@ -170,19 +182,21 @@ func (webKind) ensure(ctx context.Context, c *call[webModel]) error {
 	return nil
 }
 
-// operatorConfiguration is what the operator's command is told of this cloud.
-func operatorConfiguration(ctx context.Context, m *webModel, url string) config.Operator {
+// operatorConfiguration is what the operator's command is told of this cloud. An administrator's credentials stay where they are:
+// on another machine than the broker's, who rotates users says where they lie.
+func operatorConfiguration(ctx context.Context, c *call[webModel], credentials, url string) config.Operator {
+	o := config.Operator{WebURL: url, BrokerCredentials: credentials}
 	var broker administeredModel
-	if !m.Broker.IsNull() {
-		_ = m.Broker.As(ctx, &broker, basetypes.ObjectAsOptions{}) // the schema has the same attributes
+	if !c.model.Broker.IsNull() {
+		_ = c.model.Broker.As(ctx, &broker, basetypes.ObjectAsOptions{}) // the schema has the same attributes
 	}
-	return config.Operator{
-		WebURL:                url,
-		BrokerCredentials:     m.OperatorCredentials.ValueString(),
-		ManagementURL:         broker.ManagementURL.ValueString(),
-		ManagementCredentials: broker.CredentialsFile.ValueString(),
-		ManagementAuthority:   broker.CAFile.ValueString(),
+	here, ok := c.files.here(broker.CredentialsFile.ValueString())
+	if !ok || here == "" {
+		return o
 	}
+	o.ManagementURL, o.ManagementCredentials = broker.ManagementURL.ValueString(), here
+	o.ManagementAuthority, _ = c.files.here(broker.CAFile.ValueString())
+	return o
 }
 
 func (webKind) inspect(ctx context.Context, c *call[webModel]) (finding, error) {
@@ -208,6 +222,9 @@ func (webKind) inspect(ctx context.Context, c *call[webModel]) (finding, error) 
 	if err != nil {
 		return finding{}, err
 	}
+	if result := c.copyFinding(ctx, d, webService, c.model.givens()...); result != (finding{}) {
+		return result, nil
+	}
 	return healthFinding(ctx, "the website", conf.Listen), nil
 }
 
@@ -229,13 +246,15 @@ func (webKind) imported(_ context.Context, c *call[webModel]) error {
 	if err != nil {
 		return notThere(err)
 	}
-	c.model.BrokerCredentials = types.StringValue(conf.BrokerCredentials)
-	c.model.OperatorCredentials = textOrNull(operator.BrokerCredentials)
+	c.model.BrokerCredentials = types.StringValue(c.files.name(conf.BrokerCredentials))
+	if operator.BrokerCredentials != "" {
+		c.model.OperatorCredentials = types.StringValue(c.files.name(operator.BrokerCredentials))
+	}
 	c.model.Broker = types.ObjectNull(administeredTypes)
 	if operator.ManagementURL != "" {
 		c.model.Broker = types.ObjectValueMust(administeredTypes, map[string]attr.Value{
 			"management_url":   types.StringValue(operator.ManagementURL),
-			"credentials_file": types.StringValue(operator.ManagementCredentials),
+			"credentials_file": types.StringValue(c.files.name(operator.ManagementCredentials)),
 			"ca_file":          textOrNull(operator.ManagementAuthority),
 		})
 	}

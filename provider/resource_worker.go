@@ -60,11 +60,11 @@ func (workerKind) schema(ctx context.Context) schema.Schema {
 		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
 			"binary": binaryAttribute(workerName),
 			"broker_credentials_file": schema.StringAttribute{
-				Required: true, Validators: []validator.String{absolutePath()},
+				Required: true, Validators: []validator.String{fileName()},
 				MarkdownDescription: "Credentials of a broker user with the role `worker`.",
 			},
 			"store_credentials_file": schema.StringAttribute{
-				Required: true, Validators: []validator.String{absolutePath()},
+				Required: true, Validators: []validator.String{fileName()},
 				MarkdownDescription: "Credentials of the result store.",
 			},
 			"images": schema.SetAttribute{
@@ -118,9 +118,16 @@ func (m *workerModel) service() *serviceModel {
 	return &m.serviceModel
 }
 
+func (m *workerModel) givens() []given {
+	return []given{
+		{"broker_credentials_file", m.BrokerCredentials, "etc/broker"},
+		{"store_credentials_file", m.StoreCredentials, "etc/store"},
+	}
+}
+
 func (workerKind) plan(_ context.Context, p *planning[workerModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
-	p.planBinary(&p.model.Binary, workerName, p.diags)
+	p.planBinary(&p.model.serviceModel, &p.model.Binary, workerName, p.diags)
 	planDeliveryTimeout(p)
 	images, known := stringsOf(p.model.Images)
 	if _, err := imageFolder(images); known && err != nil {
@@ -168,11 +175,15 @@ func (workerKind) ensure(ctx context.Context, c *call[workerModel]) error {
 	if err != nil {
 		return err
 	}
-	conf, err := workerConfiguration(c.model, d)
+	credentials, err := c.copied(ctx, d, workerService, c.model.givens()...)
 	if err != nil {
 		return err
 	}
-	report, err := d.Converge(ctx, workerDefinition(d, conf, binary))
+	conf, err := workerConfiguration(c.model, d, credentials)
+	if err != nil {
+		return err
+	}
+	report, err := d.Converge(ctx, workerDefinition(d, conf, binary, credentials.files...))
 	if err == nil {
 		err = d.WaitReady(ctx, "the worker", workerService, patienceOf(ctx, startLimit), ready(conf.HealthListen))
 	}
@@ -183,16 +194,16 @@ func (workerKind) ensure(ctx context.Context, c *call[workerModel]) error {
 	return nil
 }
 
-func workerConfiguration(m *workerModel, d *host.Directory) (config.Worker, error) {
+func workerConfiguration(m *workerModel, d *host.Directory, credentials copies) (config.Worker, error) {
 	images, _ := stringsOf(m.Images)
 	folder, err := imageFolder(images)
 	if err != nil {
 		return config.Worker{}, at(path.Root("images"), err)
 	}
 	conf := config.Worker{
-		BrokerCredentials: m.BrokerCredentials.ValueString(),
+		BrokerCredentials: credentials.paths["broker_credentials_file"],
 		DeliveryTimeout:   durationOf(m.DeliveryTimeout),
-		StoreCredentials:  m.StoreCredentials.ValueString(),
+		StoreCredentials:  credentials.paths["store_credentials_file"],
 		Slots:             int(m.Slots.ValueInt64()),
 		StateDirectory:    d.ServicePath(workerService, workerState),
 		SpoolPatience:     durationOf(m.SpoolPatience),
@@ -233,6 +244,9 @@ func (workerKind) inspect(ctx context.Context, c *call[workerModel]) (finding, e
 	if result := serviceFinding(found); result.Problem != "" {
 		return result, nil
 	}
+	if result := c.copyFinding(ctx, d, workerService, c.model.givens()...); result != (finding{}) {
+		return result, nil
+	}
 	return healthFinding(ctx, "the worker", workerHealth(d)), nil
 }
 
@@ -255,8 +269,8 @@ func (workerKind) imported(_ context.Context, c *call[workerModel]) error {
 	if err != nil {
 		return notThere(err)
 	}
-	c.model.BrokerCredentials = types.StringValue(conf.BrokerCredentials)
-	c.model.StoreCredentials = types.StringValue(conf.StoreCredentials)
+	c.model.BrokerCredentials = types.StringValue(c.files.name(conf.BrokerCredentials))
+	c.model.StoreCredentials = types.StringValue(c.files.name(conf.StoreCredentials))
 	if conf.DeliveryTimeout > 0 {
 		c.model.DeliveryTimeout = types.StringValue(config.DurationText(conf.DeliveryTimeout))
 	}

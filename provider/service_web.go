@@ -20,6 +20,7 @@ type webSettings struct {
 	Collector config.Collector
 	Operator  config.Operator
 	Binary    host.Binary
+	Copies    []host.File // of credentials on other machines
 }
 
 // webAddress is where the website listens and how people reach it.
@@ -42,10 +43,10 @@ func webDefinition(d *host.Directory, s webSettings) host.Service {
 	return host.Service{
 		Name:   webService,
 		Format: definitionFormat,
-		Files: []host.File{
+		Files: append([]host.File{
 			{Name: collectorConf, Content: s.Collector.Bytes()},
 			{Name: operatorConf, Content: s.Operator.Bytes(), Perm: 0o644},
-		},
+		}, s.Copies...),
 		Folders: []string{"data"}, // the index: made again from the store
 		Binary:  &s.Binary,
 		Processes: []host.Process{{

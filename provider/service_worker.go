@@ -19,17 +19,19 @@ const (
 	stopMargin = 20 * time.Second
 )
 
-// workerDefinition is the worker as a service. A stop lets its tests run on for the drain timeout.
-func workerDefinition(d *host.Directory, conf config.Worker, binary host.Binary) host.Service {
+// workerDefinition is the worker as a service. A stop lets its tests run on for the drain timeout. Copies of credentials are read
+// again while it runs, so none of them restarts it.
+func workerDefinition(d *host.Directory, conf config.Worker, binary host.Binary, copies ...host.File) host.Service {
 	return host.Service{
 		Name:    workerService,
 		Format:  definitionFormat,
-		Files:   []host.File{{Name: workerConf, Content: conf.Bytes()}},
+		Files:   append([]host.File{{Name: workerConf, Content: conf.Bytes()}}, copies...),
 		Folders: []string{workerState},
 		Binary:  &binary,
 		Processes: []host.Process{{
 			Name:     workerService,
 			Argv:     []string{d.BinaryPath(binary), "--config", d.ServicePath(workerService, workerConf)},
+			Reads:    []string{workerConf},
 			Listen:   []string{conf.HealthListen},
 			StopWait: conf.DrainTimeout + stopMargin,
 		}},

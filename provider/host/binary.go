@@ -47,10 +47,11 @@ func (b Binaries) Locate(name, architecture string) (Binary, error) {
 	if architecture == "" {
 		architecture = runtime.GOARCH
 	}
-	return locateFile(name, filepath.Join(place, "linux_"+architecture, name))
+	return LocateFile(name, filepath.Join(place, "linux_"+architecture, name))
 }
 
-func locateFile(name, path string) (Binary, error) {
+// LocateFile is Locate for a program that lies somewhere else.
+func LocateFile(name, path string) (Binary, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return Binary{}, &Problem{Kind: ErrMissing, Thing: "the program " + path, Cause: "cannot be read", Err: err,

@@ -31,7 +31,7 @@ func TestInstallBinary(t *testing.T) {
 	d := newDirectory(t)
 	source := filepath.Join(place(t), "tool")
 	write(t, source, "one")
-	b, err := locateFile("tool", source)
+	b, err := LocateFile("tool", source)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,7 +103,7 @@ func TestBinaryUpdateDrainsFirst(t *testing.T) {
 	if err := os.WriteFile(source, append(data, 0), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b, err := locateFile("helper", source)
+	b, err := LocateFile("helper", source)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func TestDriftIsSeenAndRepaired(t *testing.T) {
 	d := newDirectory(t)
 	s := toy(t, d, map[string]string{"toy-a": "stay"})
 	s.Binary = &Binary{Name: "tool", Source: "/bin/true"}
-	b, err := locateFile("tool", "/bin/true")
+	b, err := LocateFile("tool", "/bin/true")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -193,7 +193,7 @@ func program(t testing.TB, d *Directory) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := locateFile("helper", self)
+	b, err := LocateFile("helper", self)
 	if err != nil {
 		t.Fatal(err)
 	}

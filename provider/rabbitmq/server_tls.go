@@ -38,6 +38,8 @@ type TLS struct {
 	Management string
 	// ManagementPort zero means ManagementTLSPort.
 	ManagementPort int
+	// Read reads a given file that need not be one of this machine. Nil reads this machine's.
+	Read func(name string) ([]byte, fs.FileMode, error)
 }
 
 // Field names what of TLS an error is about.
@@ -116,7 +118,7 @@ func (t TLS) read() (material, error) {
 		{FieldKey, t.KeyFile, func(b []byte) { m.Key = config.Secret(b) }},
 		{FieldAuthority, t.AuthorityFile, func(b []byte) { m.Authority = b }},
 	} {
-		content, err := readPEM(part.path, part.field == FieldKey)
+		content, err := t.readPEM(part.path, part.field == FieldKey)
 		if err != nil {
 			return material{}, &FieldError{part.field, err}
 		}
@@ -125,24 +127,37 @@ func (t TLS) read() (material, error) {
 	return m, nil
 }
 
-func readPEM(path string, secret bool) ([]byte, error) {
+func (t TLS) readPEM(path string, secret bool) ([]byte, error) {
 	wrong := func(cause string, err error, wayOut string) error {
 		return &host.Problem{Kind: host.ErrInvalid, Thing: "the file " + path, Cause: cause, Err: err, WayOut: wayOut}
 	}
+	read := t.Read
+	if read == nil {
+		read = readOurs
+	}
+	content, mode, err := read(path)
+	switch {
+	case err != nil:
+		return nil, wrong("cannot be read", err, "Name a file in PEM form that is there, and that the account which runs Terraform may read")
+	case !mode.IsRegular() || len(content) > largestPEM:
+		return nil, wrong("is no certificate or key", nil, "Name a file in PEM form")
+	case secret && mode.Perm()&0o007 != 0:
+		return nil, wrong("can be read by every account of its machine", nil, "Make another key, and keep it with chmod 0600")
+	}
+	return content, nil
+}
+
+// readOurs reads nothing of what is no regular file: no pipe blocks us.
+func readOurs(path string) ([]byte, fs.FileMode, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return nil, wrong("cannot be read", err, "Name a file in PEM form that is there")
+		return nil, 0, err
 	case !info.Mode().IsRegular() || info.Size() > largestPEM:
-		return nil, wrong("is no certificate or key", nil, "Name a file in PEM form")
-	case secret && info.Mode().Perm()&0o007 != 0:
-		return nil, wrong("can be read by every account of this machine", nil, "Make another key, and keep it with chmod 0600")
+		return nil, fs.ModeIrregular, nil
 	}
 	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, wrong("cannot be read", err, "Let the account that runs Terraform read it")
-	}
-	return content, nil
+	return content, info.Mode(), err
 }
 
 // Files of the node, relative to the service's folder.

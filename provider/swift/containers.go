@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -33,6 +34,13 @@ var (
 // RemoveContainer removes a container of the account, with all that is in it if contents is true. One that is not there
 // is no error.
 func RemoveContainer(ctx context.Context, account config.Store, name string, contents bool) error {
+	return RemoveContainerBy(ctx, account, nil, name, contents)
+}
+
+// RemoveContainerBy is RemoveContainer over connections that somebody else makes, as [net.Dialer.DialContext] does.
+func RemoveContainerBy(ctx context.Context, account config.Store,
+	dial func(ctx context.Context, network, address string) (net.Conn, error), name string, contents bool,
+) error {
 	connection := &swiftlib.Connection{
 		AuthUrl:        account.AuthURL,
 		UserName:       account.Username,
@@ -40,6 +48,9 @@ func RemoveContainer(ctx context.Context, account config.Store, name string, con
 		AuthVersion:    1,
 		ConnectTimeout: removeTimeout,
 		Timeout:        removeTimeout,
+	}
+	if dial != nil {
+		connection.Transport = &http.Transport{DialContext: dial, MaxIdleConnsPerHost: parallelRemovals}
 	}
 	var err error
 	if contents {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -123,6 +124,18 @@ func ReadBrokerKey(path string) (b Broker, key string, err error) {
 	if err != nil {
 		return Broker{}, "", err
 	}
+	return decodeBroker(path, content)
+}
+
+// DecodeBroker is ReadBroker for a file that somebody else has read, on another machine; the name is for messages.
+func DecodeBroker(name string, content []byte, mode fs.FileMode) (b Broker, err error) {
+	if err = checkMode(name, mode); err == nil {
+		b, _, err = decodeBroker(name, content)
+	}
+	return b, err
+}
+
+func decodeBroker(path string, content []byte) (b Broker, key string, err error) {
 	wrong := func(line int, cause string) (Broker, string, error) {
 		return Broker{}, "", fmt.Errorf("%w: %s:%d: %s", ErrInvalid, path, line, cause)
 	}

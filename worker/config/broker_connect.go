@@ -14,11 +14,19 @@ import (
 // Connect opens the connection on which AMQP is spoken. Over TLS (1.2 or later) it believes only who shows a valid certificate
 // for the account's host, from the authority in CAFile or, without one, from those that this machine knows.
 func (b Broker) Connect(ctx context.Context) (net.Conn, error) {
+	return b.ConnectBy(ctx, new(net.Dialer).DialContext)
+}
+
+// Dial makes connections, as [net.Dialer.DialContext] does: maybe by way of another machine.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// ConnectBy is Connect over connections that somebody else makes.
+func (b Broker) ConnectBy(ctx context.Context, dial Dial) (net.Conn, error) {
 	settings, err := b.settingsTLS()
 	if err != nil {
 		return nil, err
 	}
-	plain, err := new(net.Dialer).DialContext(ctx, "tcp", b.Address())
+	plain, err := dial(ctx, "tcp", b.Address())
 	if err != nil || settings == nil {
 		return plain, err
 	}

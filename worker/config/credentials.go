@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 )
 
@@ -27,9 +28,8 @@ func readCredentials(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("read credentials: %s is not a regular file", path)
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("%w: %s has mode %04o, want 0600: run chmod 600 %s, and change the password if others "+
-			"may have read it", ErrExposed, path, mode, path)
+	if err := checkMode(path, info.Mode()); err != nil {
+		return nil, err
 	}
 	content, err := io.ReadAll(io.LimitReader(file, maxCredentials+1))
 	if err != nil {
@@ -39,4 +39,12 @@ func readCredentials(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s: larger than %d bytes", ErrInvalid, path, maxCredentials)
 	}
 	return content, nil
+}
+
+func checkMode(path string, mode fs.FileMode) error {
+	if mode = mode.Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("%w: %s has mode %04o, want 0600: run chmod 600 %s, and change the password if others "+
+			"may have read it", ErrExposed, path, mode, path)
+	}
+	return nil
 }

@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"io/fs"
+	"strings"
+)
 
 // Store is an account at the result store.
 type Store struct {
@@ -24,6 +27,18 @@ func ReadStore(path string) (Store, error) {
 	if err != nil {
 		return Store{}, err
 	}
+	return decodeStore(path, content)
+}
+
+// DecodeStore is ReadStore for a file that somebody else has read, on another machine; the name is for messages.
+func DecodeStore(name string, content []byte, mode fs.FileMode) (Store, error) {
+	if err := checkMode(name, mode); err != nil {
+		return Store{}, err
+	}
+	return decodeStore(name, content)
+}
+
+func decodeStore(path string, content []byte) (Store, error) {
 	d, err := parse(path, content, storeSchema, keysHaveValues)
 	if err != nil {
 		return Store{}, err

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -43,6 +44,7 @@ type Client struct {
 	username string
 	password config.Secret
 	base     *http.Transport
+	dial     config.Dial
 	slots    chan struct{}
 	syncs    syncs
 }
@@ -61,6 +63,7 @@ func New(endpoint, username string, password config.Secret) (*Client, error) {
 		endpoint: strings.TrimRight(endpoint, "/"),
 		username: username,
 		password: password,
+		dial:     new(net.Dialer).DialContext,
 		base:     &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: parallelCalls},
 		slots:    make(chan struct{}, parallelCalls),
 		syncs:    syncs{turn: make(chan struct{}, 1)},
@@ -76,6 +79,13 @@ func (m *Client) Trust(authority []byte) error {
 	}
 	m.base.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	return nil
+}
+
+// DialBy has all connections to the broker made by somebody else: one that only another machine can reach. It is called before
+// the first call.
+func (m *Client) DialBy(dial config.Dial) {
+	m.dial = dial
+	m.base.DialContext, m.base.Proxy = dial, nil
 }
 
 // Endpoint is the address that was given.

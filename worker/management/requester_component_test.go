@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -82,7 +83,7 @@ func TestProveRequesterForReal(t *testing.T) {
 		if dialect, err := m.ProveRequester(t.Context(), account); err != nil || dialect != DialectGatekeeper {
 			t.Errorf("%q, %v; want success", dialect, err)
 		}
-		client, err := dialOther(t.Context(), account)
+		client, err := dialOther(t.Context(), account, new(net.Dialer).DialContext)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +108,7 @@ func TestProveRequesterForReal(t *testing.T) {
 			{Permissions{".*", right.Write, nothing}, "can declare a queue"},
 		} {
 			account := realUser(t, m, broker, tc.permissions)
-			client, err := dialOther(t.Context(), account)
+			client, err := dialOther(t.Context(), account, new(net.Dialer).DialContext)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,8 +15,8 @@ import (
 // otherRequester is a client in the dialect of all others. Each call has a channel of its own: a refusal closes it.
 type otherRequester struct{ connection *amqp.Connection }
 
-func dialOther(ctx context.Context, account config.Broker) (requester, error) {
-	stream, err := account.Connect(ctx)
+func dialOther(ctx context.Context, account config.Broker, dial config.Dial) (requester, error) {
+	stream, err := account.ConnectBy(ctx, dial)
 	if err != nil {
 		return nil, err
 	}

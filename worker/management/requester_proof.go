@@ -53,7 +53,7 @@ type requester interface {
 func (m *Client) ProveRequester(ctx context.Context, account config.Broker) (dialect string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, proofLimit)
 	defer cancel()
-	client, dialect, err := dialRequester(ctx, account)
+	client, dialect, err := m.dialRequester(ctx, account)
 	if err != nil {
 		return "", err
 	}
@@ -71,11 +71,11 @@ func (m *Client) ProveRequester(ctx context.Context, account config.Broker) (dia
 }
 
 // dialRequester logs in as the gatekeeper does, or, at a broker that has no ear for it, as others do.
-func dialRequester(ctx context.Context, account config.Broker) (client requester, dialect string, err error) {
-	client, err = amqp08.Dial(ctx, account)
+func (m *Client) dialRequester(ctx context.Context, account config.Broker) (client requester, dialect string, err error) {
+	client, err = amqp08.DialBy(ctx, account, m.dial)
 	dialect = DialectGatekeeper
 	if errors.Is(err, amqp08.ErrDialect) {
-		client, err = dialOther(ctx, account)
+		client, err = dialOther(ctx, account, m.dial)
 		dialect = DialectOthers
 	}
 	switch {

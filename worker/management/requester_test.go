@@ -45,7 +45,11 @@ func TestGatekeepersDialectFirst(t *testing.T) {
 			}()
 			address, _ := listener.Addr().(*net.TCPAddr)
 			account := config.Broker{Username: "britney", Password: "secret", Host: "127.0.0.1", Port: address.Port}
-			_, _, err = dialRequester(context.Background(), account)
+			m, failed := New("http://127.0.0.1:1", "administrator", "secret")
+			if failed != nil {
+				t.Fatal(failed)
+			}
+			_, _, err = m.dialRequester(context.Background(), account)
 			_ = listener.Close()
 			var got []string
 			for header := range begun {

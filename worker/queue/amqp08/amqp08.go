@@ -57,7 +57,12 @@ type Connection struct {
 
 // Dial logs in and opens a channel, in the steps and with the words of amqplib.
 func Dial(ctx context.Context, account config.Broker) (*Connection, error) {
-	conn, err := account.Connect(ctx)
+	return DialBy(ctx, account, new(net.Dialer).DialContext)
+}
+
+// DialBy is Dial over connections that somebody else makes.
+func DialBy(ctx context.Context, account config.Broker, dial config.Dial) (*Connection, error) {
+	conn, err := account.ConnectBy(ctx, dial)
 	if err != nil {
 		return nil, err
 	}

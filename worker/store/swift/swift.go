@@ -50,9 +50,15 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
+// Dial makes connections as [net.Dialer.DialContext] does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 // New returns the store behind an account. It logs in with the first call.
-func New(account config.Store) *Store {
-	transport := newTransport()
+func New(account config.Store) *Store { return NewBy(account, nil) }
+
+// NewBy is New for a store that only another machine can reach, which makes the connections. Without a dial this one does.
+func NewBy(account config.Store, dial Dial) *Store {
+	transport := newTransport(dial)
 	s := &Store{
 		name: account.AuthURL,
 		session: newLogin(func() *swiftlib.Connection {
@@ -106,7 +112,10 @@ func authVersion(account config.Store) int {
 
 // Anonymous returns the store as somebody without an account sees it: public containers, read only. Swift answers an
 // anonymous request for a container that does not exist as it does for a private one, so ErrDenied may mean either.
-func Anonymous(storageURL string) *Store {
+func Anonymous(storageURL string) *Store { return AnonymousBy(storageURL, nil) }
+
+// AnonymousBy is what NewBy is to New.
+func AnonymousBy(storageURL string, dial Dial) *Store {
 	return &Store{
 		name: storageURL,
 		session: anonymous{&swiftlib.Connection{
@@ -115,14 +124,14 @@ func Anonymous(storageURL string) *Store {
 			Retries:        -1,
 			ConnectTimeout: quiet,
 			Timeout:        quiet,
-			Transport:      withoutToken{newTransport()},
+			Transport:      withoutToken{newTransport(dial)},
 		}},
 		pause: sleep,
 	}
 }
 
-func newTransport() *http.Transport {
-	return &http.Transport{
+func newTransport(dial Dial) *http.Transport {
+	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		MaxIdleConnsPerHost:   32,
@@ -130,6 +139,10 @@ func newTransport() *http.Transport {
 		ExpectContinueTimeout: 5 * time.Second, // a body is not sent before the server wants it
 		DisableCompression:    true,            // a log that was stored compressed is given out compressed
 	}
+	if dial != nil {
+		transport.DialContext, transport.Proxy = dial, nil
+	}
+	return transport
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -1,0 +1,212 @@
+//go:build acceptance
+
+package provider
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine/machinetest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+)
+
+// otherMachine is a machine for services, and a provider that reaches it with nothing but what the configuration says.
+type otherMachine struct {
+	*machinetest.Machine
+	factories map[string]func() (tfprotov6.ProviderServer, error)
+}
+
+func newOtherMachine(t *testing.T) *otherMachine {
+	t.Helper()
+	m := &otherMachine{Machine: machinetest.New(t)}
+	pool := &machine.Pool{Folder: m.Folder, Agent: "/nonexistent", Programs: m.Programs}
+	server := NewServer("test", Options{Pool: pool, Program: filepath.Join(programs, programName)})
+	m.factories = map[string]func() (tfprotov6.ProviderServer, error){
+		"autopkgtest": func() (tfprotov6.ProviderServer, error) { return server, nil },
+	}
+	t.Cleanup(func() {
+		server.Close()
+		pool.Close()
+		for deadline := time.Now().Add(20 * time.Second); len(m.Agents()) > 0; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Errorf("the processes %v of the provider at the other end have not ended", m.Agents())
+				return
+			}
+		}
+	})
+	return m
+}
+
+func hostBlock(t machine.Target) string {
+	return fmt.Sprintf("host = {\n address = %q\n port = %d\n user = %q\n identity_file = %q\n host_key = %q\n}",
+		t.Address, t.Port, t.User, t.IdentityFile, t.HostKey)
+}
+
+// onHost puts every service of a configuration on a machine, into a folder there.
+func onHost(configuration string, t machine.Target, directory string) string {
+	services := regexp.MustCompile(`resource "autopkgtest_(rabbitmq_server|swift_server|worker|web)" "[a-z]+" {`)
+	return services.ReplaceAllStringFunc(configuration, func(begin string) string {
+		return fmt.Sprintf("%s\n%s\ndirectory = %q\n", begin, hostBlock(t), directory)
+	})
+}
+
+// TestAccHost deploys a stack to another machine, breaks what can break between the two, and removes it. The provider's own folder
+// is here and the stack's is there, though both are on the machine that runs the test.
+func TestAccHost(t *testing.T) {
+	t.Parallel()
+	m := newOtherMachine(t)
+	here, there := newStack(t), newStack(t)
+	image := filepath.Join(filepath.Dir(there), "images", "rel-amd64.tar.zst")
+	if err := os.MkdirAll(filepath.Dir(image), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	proven := fmt.Appendf(nil, `{"canary": "passed", "proven": %q}`, time.Now().UTC().Format(time.RFC3339))
+	for name, content := range map[string][]byte{image: []byte("stands in"), testbed.InfoPath(image): proven} {
+		if err := os.WriteFile(name, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plain := strings.ReplaceAll(stackConfiguration("far", here, programs, image, ""), `resource "autopkgtest_rabbitmq_server" "broker" {}`,
+		"resource \"autopkgtest_rabbitmq_server\" \"broker\" {\n}")
+	plain = strings.ReplaceAll(plain, `resource "autopkgtest_swift_server" "store" {}`, "resource \"autopkgtest_swift_server\" \"store\" {\n}")
+	configuration := onHost(plain, m.Target, there)
+	kept := filepath.Join(there, "services/worker/etc/broker")
+	var workers []int
+	empty := resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
+
+	foreign, stranger := m.Target, m.Target
+	foreign.HostKey = strings.TrimSpace(fileContent(t, m.Key("other")+".pub"))
+	stranger.User = "nobody"
+	steps := []resource.TestStep{
+		{
+			Config: configuration,
+			Check: resource.ComposeTestCheckFunc(
+				resource.TestMatchResourceAttr(brokerServer, "broker.credentials_file", regexp.MustCompile(
+					fmt.Sprintf(`^ssh://[a-z]+@127\.0\.0\.1:%d%s/`, m.Target.Port, regexp.QuoteMeta(there)))),
+				func(*terraform.State) error {
+					workers = processes(there, "worker")
+					info, err := os.Stat(kept)
+					if err == nil && (info.Mode().Perm() != 0o600 || len(workers) == 0) {
+						err = fmt.Errorf("the worker's copy has mode %v, the worker is %v", info.Mode(), workers)
+					}
+					return err
+				}),
+		},
+		{
+			PreConfig: func() {
+				if err := os.RemoveAll(filepath.Join(there, "services/web")); err != nil {
+					t.Error(err)
+				}
+			},
+			Config:           configuration,
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{onlyUpdates{theWeb}}},
+		},
+		{ // a password that is gone is replaced, and the worker on the other machine gets the new one without a restart
+			PreConfig: func() {
+				if err := os.Remove(filepath.Join(here, "credentials/the-worker")); err != nil {
+					t.Error(err)
+				}
+			},
+			Config:           configuration,
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{onlyUpdates{theWorker, "autopkgtest_broker_user.worker"}}},
+			Check: func(*terraform.State) error {
+				if now := processes(there, "worker"); !slices.Equal(now, workers) {
+					return fmt.Errorf("the worker was restarted: %v, then %v", workers, now)
+				}
+				want, err := os.ReadFile(filepath.Join(here, "credentials/the-worker"))
+				got, failed := os.ReadFile(kept)
+				if err != nil || failed != nil || string(want) != string(got) {
+					return fmt.Errorf("the worker's copy is not what it should be: %v, %v", err, failed)
+				}
+				return nil
+			},
+		},
+		{
+			PreConfig:   m.Stop,
+			Config:      configuration,
+			ExpectError: regexp.MustCompile(`(?s)Could not look at autopkgtest_.*cannot\s+be\s+reached`),
+		},
+		{PreConfig: m.Start, Config: configuration, ConfigPlanChecks: empty},
+		{Config: onHost(plain, foreign, there), ExpectError: regexp.MustCompile(`(?s)shows\s+another\s+key`)},
+		{Config: onHost(plain, stranger, there), ExpectError: regexp.MustCompile(`(?s)accepts\s+no\s+key\s+of\s+yours`)},
+		{Config: configuration, ConfigPlanChecks: empty},
+	}
+	for _, address := range []string{brokerServer, storeServer, theWorker, theWeb} {
+		steps = append(steps, resource.TestStep{
+			ResourceName: address, ImportState: true, ImportStateId: m.Target.File(there), ImportStateVerify: true,
+			ImportStateVerifyIdentifierAttribute: "directory",
+			// The copies are what the services read, and all that they know.
+			ImportStateVerifyIgnore: []string{"broker_credentials_file", "operator_credentials_file"},
+		})
+	}
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: m.factories, Steps: steps})
+	for _, folder := range []string{here, there} {
+		if _, err := os.Lstat(folder); err == nil {
+			t.Errorf("%s is left behind", folder)
+		}
+	}
+	if left := processes(there, ""); len(left) > 0 {
+		t.Errorf("the processes %v are left behind", left)
+	}
+}
+
+func fileContent(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// TestAccHostKilled kills the provider at the other end in the midst of an apply; the next one finishes the work.
+func TestAccHostKilled(t *testing.T) {
+	t.Parallel()
+	m := newOtherMachine(t)
+	there := newStack(t)
+	configuration := onHost(fmt.Sprintf("provider \"autopkgtest\" {\n binaries = %q\n}\nresource \"autopkgtest_swift_server\" \"store\" {\n}\n",
+		programs), m.Target, there)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	killed := make(chan bool, 1)
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: m.factories, Steps: []resource.TestStep{
+		{
+			PreConfig: func() {
+				go func() {
+					for ctx.Err() == nil {
+						if _, err := os.Lstat(filepath.Join(there, "services/swift")); err == nil {
+							for _, pid := range m.Agents() {
+								_ = syscall.Kill(pid, syscall.SIGKILL)
+							}
+							killed <- true
+							return
+						}
+						time.Sleep(5 * time.Millisecond)
+					}
+				}()
+			},
+			Config:      configuration,
+			ExpectError: regexp.MustCompile(`(?s)was\s+lost,\s+or\s+the\s+provider\s+on\s+it\s+has\s+ended`),
+		},
+		{Config: configuration, Check: resource.TestCheckResourceAttr(storeServer, "status", running)},
+	}})
+	select {
+	case <-killed:
+	default:
+		t.Error("nothing was killed")
+	}
+}
