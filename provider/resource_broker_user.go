@@ -28,6 +28,7 @@ type brokerUserModel struct {
 	Role            types.String `tfsdk:"role"`
 	Permissions     types.Object `tfsdk:"permissions"`
 	CredentialsFile types.String `tfsdk:"credentials_file"`
+	ShellFile       types.String `tfsdk:"shell_file"`
 	Owner           types.String `tfsdk:"owner"`
 	Rotation        types.String `tfsdk:"rotation"`
 	Grace           types.String `tfsdk:"grace"`
@@ -83,6 +84,7 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 				Validators:    []validator.String{absolutePath()},
 				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
 			},
+			"shell_file": shellFileAttribute(),
 			"rotation":   rotationAttribute(),
 			"grace":      graceAttribute(),
 			"grace_idle": graceIdleAttribute(),
@@ -122,6 +124,7 @@ func (brokerUserKind) plan(ctx context.Context, p *planning[brokerUserModel]) {
 				p.model.Name.ValueString()))
 		}
 	}
+	p.model.planShellFile()
 }
 
 func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) error {
@@ -165,17 +168,17 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 			return err
 		}
 	}
-	if err := c.writeSecretFile(ctx, c.model.CredentialsFile.ValueString(), account.File(wanted.key), c.model.Owner.ValueString()); err != nil {
-		return at(path.Root("credentials_file"), err)
+	if err := c.handOut(ctx, c.model, account, wanted.key); err != nil {
+		return err
 	}
 	c.model.Username = types.StringValue(account.Username)
 	if err := retire(ctx, client, family.Others(account.Username), wanted, c.model.grace()); err != nil {
 		return err
 	}
-	if c.prior != nil && !c.prior.CredentialsFile.Equal(c.model.CredentialsFile) {
-		return c.removeFile(ctx, c.prior.CredentialsFile.ValueString())
+	if c.prior == nil {
+		return nil
 	}
-	return nil
+	return c.withdrawFiles(ctx, c.prior.files(), c.model.files())
 }
 
 // ensureUser changes of a user only what is not as it should be, so that a user whose password is right keeps its hash and
@@ -244,6 +247,9 @@ func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (fi
 	if err == nil && problem == "" {
 		problem, err = generationProblem(ctx, client, family, account.Username)
 	}
+	if err == nil && problem == "" {
+		problem, err = c.model.shellProblem(account)
+	}
 	if err != nil {
 		return unseenBroker(err, "the user "+name)
 	}
@@ -288,7 +294,7 @@ func (brokerUserKind) remove(ctx context.Context, c *call[brokerUserModel]) erro
 	if _, err := leftBehind(c, err, "The user "+name); err != nil {
 		return err
 	}
-	return c.removeFile(ctx, c.model.CredentialsFile.ValueString())
+	return c.withdrawFiles(ctx, c.model.files(), nil)
 }
 
 // removeUser removes all generations of a user.

@@ -75,6 +75,9 @@ func heldAccount(c *call[brokerUserModel], family management.Family) (brokerAcco
 			files = append(files, c.prior.CredentialsFile.ValueString()) // the file moves
 		}
 	}
+	if c.model.leaked() || c.prior.leaked() {
+		return brokerAccount{}, nil
+	}
 	for _, file := range files {
 		account, err := config.ReadBroker(file)
 		switch {

@@ -87,6 +87,9 @@ func ShellKey(key string) string { return shellWord + key }
 // shellCAFile ends the name of the variable that says KeyCAFile to a shell.
 const shellCAFile = "_CA_FILE"
 
+// ShellFile is the path of the file for a shell that lies beside a credentials file, where there is one.
+func ShellFile(path string) string { return path + ".sh" }
+
 // File is the content of a credentials file: a line KEY = URI, or with a ShellKey one for a shell, and one with the CAFile. It
 // holds the password: write it with mode 0600.
 func (b Broker) File(key string) []byte {

@@ -88,10 +88,11 @@ func (a *app) rotateCommand() *cobra.Command {
 		Example: `  autopkgtest-cloud rotate britney
   autopkgtest-cloud rotate britney --revoke-now`,
 		Long: `Give a user of the broker new credentials. A second user with the same rights is
-made, its login is tried, and the credentials file is replaced in one step. The
-old user works on for its grace, and goes when "autopkgtest-cloud expire" or a
-terraform apply finds that its end has come. With --revoke-now it goes at once,
-and the connections that use it are closed: for a password that has leaked.
+made, its login is tried, and the credentials file is replaced in one step; then
+so is the one for a shell (FILE.sh) that may lie beside it. The old user works on
+for its grace, and goes when "autopkgtest-cloud expire" or a terraform apply
+finds that its end has come. With --revoke-now it goes at once, and the
+connections that use it are closed: for a password that has leaked.
 
 USER is the name that autopkgtest_broker_user gives it; what it is called in the
 broker at the moment the file says. Terraform takes the new user for what it had
@@ -159,9 +160,13 @@ func (a *app) rotate(ctx context.Context, as administrator, name string, grace m
 		file = filepath.Join(filepath.Dir(beside), name)
 	}
 	account, key, err := config.ReadBrokerKey(file)
-	if err == nil {
-		err = config.CheckReplaceable(file)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errConfiguration, err)
 	}
+	if key == "" {
+		key = config.KeyURI
+	}
+	files, err := formsOf(file, key)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errConfiguration, err)
 	}
@@ -181,11 +186,14 @@ func (a *app) rotate(ctx context.Context, as administrator, name string, grace m
 	if err := a.proveLogin(ctx, account); err != nil {
 		return errors.Join(err, client.DeleteUser(ctx, next.Name()))
 	}
-	if key == "" {
-		key = config.KeyURI
-	}
-	if err := config.ReplaceCredentials(file, account.File(key)); err != nil {
-		return errors.Join(err, client.DeleteUser(ctx, next.Name()))
+	for i, form := range files {
+		err := config.ReplaceCredentials(form.path, account.File(form.key))
+		switch {
+		case err != nil && i == 0:
+			return errors.Join(err, client.DeleteUser(ctx, next.Name()))
+		case err != nil:
+			return fmt.Errorf("%s has the new credentials, and goes on with both; a terraform apply mends the other file: %w", file, err)
+		}
 	}
 	old := family.Members
 	removed, err := client.Retire(ctx, old, grace)
@@ -202,6 +210,23 @@ func (a *app) rotate(ctx context.Context, as administrator, name string, grace m
 		done.Old = append(done.Old, o)
 	}
 	return a.printRotated(done)
+}
+
+// form is a file with a user's credentials, and the key of its line.
+type form struct{ path, key string }
+
+// formsOf are a credentials file and the one for a shell that may lie beside it, both of which can be replaced.
+func formsOf(file, key string) ([]form, error) {
+	forms := []form{{file, key}}
+	if _, err := os.Lstat(config.ShellFile(file)); err == nil {
+		forms = append(forms, form{config.ShellFile(file), config.ShellKey(key)})
+	}
+	for _, form := range forms {
+		if err := config.CheckReplaceable(form.path); err != nil {
+			return nil, err
+		}
+	}
+	return forms, nil
 }
 
 // current finds the user that a credentials file holds, which must be one that stays.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,8 +96,13 @@ func (r *rotatable) works(t *testing.T, account config.Broker) bool {
 func TestRotateGivesAnEnd(t *testing.T) {
 	t.Parallel()
 	r := newRotatable(t)
+	r.write(t, config.ShellFile(r.file), string(r.account.File(config.ShellKey(config.KeyGatekeeper))))
 	r.rotate(t, 0, "--grace", "1s")
 	next := r.held(t)
+	sourced, err := exec.Command("sh", "-c", `. "$1" && printf %s "$ADT_AMQP"`, "sh", config.ShellFile(r.file)).Output()
+	if err != nil || string(sourced) != next.URI().Reveal() {
+		t.Errorf("a shell reads other credentials: %v", err)
+	}
 	contains(t, "the output", r.out.String(), "now holds the credentials of "+r.account.Username+"~1", r.account.Username+" goes at ")
 	if next.Username != r.account.Username+"~1" || !r.works(t, next) {
 		t.Errorf("the file holds %s", next.Username)
