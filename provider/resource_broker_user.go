@@ -27,6 +27,8 @@ type brokerUserModel struct {
 	Name            types.String `tfsdk:"name"`
 	Role            types.String `tfsdk:"role"`
 	Permissions     types.Object `tfsdk:"permissions"`
+	MaxConnections  types.Int64  `tfsdk:"max_connections"`
+	MaxChannels     types.Int64  `tfsdk:"max_channels"`
 	CredentialsFile types.String `tfsdk:"credentials_file"`
 	ShellFile       types.String `tfsdk:"shell_file"`
 	Owner           types.String `tfsdk:"owner"`
@@ -74,7 +76,9 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 					stringvalidator.OneOf(roleNames()...), stringvalidator.AtLeastOneOf(path.MatchRoot("permissions")),
 				},
 			},
-			"permissions": permissionsAttribute(),
+			"permissions":     permissionsAttribute(),
+			"max_connections": userLimitAttribute(connectionsText, leastConnections),
+			"max_channels":    userLimitAttribute(channelsText, leastChannels),
 			"credentials_file": schema.StringAttribute{
 				Optional: true, Computed: true,
 				MarkdownDescription: "Path of the 0600 file on this machine that holds the user's credentials as one line " +
@@ -108,6 +112,7 @@ func (brokerUserKind) plan(ctx context.Context, p *planning[brokerUserModel]) {
 	if p.state == nil || !p.state.TLSEndpoint.Equal(p.model.TLSEndpoint) {
 		p.model.warnOfTLS(p.diags)
 	}
+	p.model.checkLimits(ctx, p)
 	p.model.Username = types.StringUnknown()
 	if p.state != nil && p.state.Rotation.Equal(p.model.Rotation) && p.state.Status.ValueString() == inPlace {
 		p.model.Username = p.state.Username
@@ -219,7 +224,10 @@ func ensureUser(ctx context.Context, client *management.Client, account brokerAc
 	if errors.Is(err, management.ErrRefused) {
 		return at(path.Root("permissions"), err)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return putUserLimits(ctx, client, account.Username, wanted.limits)
 }
 
 func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (finding, error) {
@@ -277,8 +285,11 @@ func userProblem(ctx context.Context, client *management.Client, family manageme
 		return "the user has the tags " + strings.Join(there.Account.Tags, ", "), nil
 	}
 	permissions, err := lookPermissions(ctx, client, account.Username)
-	if err != nil || permissions == wanted.permissions {
+	if err != nil {
 		return "", err
+	}
+	if permissions == wanted.permissions {
+		return userLimitsProblem(ctx, client, account.Username, wanted.limits)
 	}
 	return fmt.Sprintf("the user may configure %q, write %q and read %q, which is not what %s",
 		permissions.Configure, permissions.Write, permissions.Read, wanted.reason), nil

@@ -51,19 +51,24 @@ const brokerUserText = "A user of the broker with the rights of its role and no 
 type userRights struct {
 	permissions management.Permissions
 	tags        []string
+	limits      map[management.Limit]int
 	key         string // of its line in a credentials file
 	reason      string // end of a sentence: why just these
 }
 
 func rightsOfRole(role management.Role) userRights {
-	return userRights{role.Permissions(), role.Tags(), role.Key(), "its role needs"}
+	return userRights{permissions: role.Permissions(), tags: role.Tags(), key: role.Key(), reason: "its role needs"}
 }
 
 func (m *brokerUserModel) rights(ctx context.Context) userRights {
-	if m.Permissions.IsNull() {
-		return rightsOfRole(management.Role(m.Role.ValueString()))
+	rights := rightsOfRole(management.Role(m.Role.ValueString()))
+	if !m.Permissions.IsNull() {
+		rights = userRights{
+			permissions: patternsOf(ctx, m.Permissions).permissions(), tags: management.OurTags, key: config.KeyURI, reason: "is configured",
+		}
 	}
-	return userRights{patternsOf(ctx, m.Permissions).permissions(), management.OurTags, config.KeyURI, "is configured"}
+	rights.limits = m.limits()
+	return rights
 }
 
 // of are the rights of one generation of the user.

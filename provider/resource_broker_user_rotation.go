@@ -106,7 +106,8 @@ func retire(ctx context.Context, client *management.Client, old []management.Mem
 				return err
 			}
 		}
-		if err := client.PutPermissions(ctx, m.Name(), wanted.permissions); err != nil {
+		err := errors.Join(client.PutPermissions(ctx, m.Name(), wanted.permissions), putUserLimits(ctx, client, m.Name(), wanted.limits))
+		if err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,8 @@ type fakeBroker struct {
 	bindings    map[string]bool           // EXCHANGE QUEUE
 	policies    map[string]map[string]any // KIND NAME
 	limits      map[string]any
+	userLimits  map[string]map[string]any // nil for a broker that has none
+	flags       map[string]string         // nil for a broker that has none
 	noVHost     bool
 	version     string
 	requests    []string // METHOD PATH BODY
@@ -47,6 +49,8 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *Client) {
 		bindings:    map[string]bool{},
 		policies:    map[string]map[string]any{},
 		limits:      map[string]any{},
+		userLimits:  map[string]map[string]any{},
+		flags:       map[string]string{"user_limits": "enabled"},
 		version:     "3.10.8",
 	}
 	f.Server = httptest.NewServer(f)
@@ -97,6 +101,10 @@ func (f *fakeBroker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 	case "vhost-limits":
 		f.limitsCall(w, r, parts, body)
+	case "user-limits":
+		f.userLimitsCall(w, r, parts, body)
+	case "feature-flags":
+		f.flagsCall(w)
 	case "users":
 		if len(parts) == 1 || parts[1] == "" {
 			list := []map[string]any{}
@@ -160,6 +168,41 @@ func (f *fakeBroker) limitsCall(w http.ResponseWriter, r *http.Request, parts []
 	default:
 		f.answer(w, []map[string]any{{"vhost": "/", "value": f.limits}})
 	}
+}
+
+// userLimitsCall answers user-limits[/USER[/NAME]].
+func (f *fakeBroker) userLimitsCall(w http.ResponseWriter, r *http.Request, parts []string, body map[string]any) {
+	switch {
+	case f.userLimits == nil:
+		f.refuse(w, http.StatusNotFound, "Object Not Found", "Not Found")
+	case len(parts) == 1:
+		f.answer(w, []map[string]any{})
+	case r.Method == http.MethodPut:
+		if f.userLimits[parts[1]] == nil {
+			f.userLimits[parts[1]] = map[string]any{}
+		}
+		f.userLimits[parts[1]][parts[2]] = body["value"]
+		w.WriteHeader(http.StatusNoContent)
+	case r.Method == http.MethodDelete:
+		delete(f.userLimits[parts[1]], parts[2])
+		w.WriteHeader(http.StatusNoContent)
+	case len(f.userLimits[parts[1]]) == 0:
+		f.answer(w, []map[string]any{})
+	default:
+		f.answer(w, []map[string]any{{"user": parts[1], "value": f.userLimits[parts[1]]}})
+	}
+}
+
+func (f *fakeBroker) flagsCall(w http.ResponseWriter) {
+	if f.flags == nil {
+		f.refuse(w, http.StatusNotFound, "Object Not Found", "Not Found")
+		return
+	}
+	list := []map[string]any{}
+	for name, state := range f.flags {
+		list = append(list, map[string]any{"name": name, "state": state, "stability": "stable"})
+	}
+	f.answer(w, list)
 }
 
 func (f *fakeBroker) queuesCall(w http.ResponseWriter, r *http.Request, parts []string, body map[string]any) {

@@ -138,10 +138,14 @@ func (m *Client) putGeneration(ctx context.Context, member Member) error {
 	return m.PutUser(ctx, user)
 }
 
-// Succeed makes the next generation after one that is there: it may do what that may, and has the password that is given. Its
+// Succeed makes the next generation after one that is there: it may do what that may, as often, and has the password that is given. Its
 // predecessor is not changed.
 func (m *Client) Succeed(ctx context.Context, next Generation, before Member, passwordHash string) error {
 	permissions, err := m.Permissions(ctx, before.Name())
+	if err != nil {
+		return err
+	}
+	limits, err := m.UserLimits(ctx, before.Name())
 	if err != nil {
 		return err
 	}
@@ -149,6 +153,9 @@ func (m *Client) Succeed(ctx context.Context, next Generation, before Member, pa
 		Name: next.Name(), PasswordHash: passwordHash, Tags: slices.Concat(withoutGeneration(before.Account.Tags), next.Tags()),
 	}
 	if err := m.PutUser(ctx, user); err != nil {
+		return err
+	}
+	if err := m.PutUserLimits(ctx, next.Name(), limits); err != nil {
 		return err
 	}
 	return m.PutPermissions(ctx, next.Name(), permissions)
