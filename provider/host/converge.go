@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,8 +23,8 @@ type convergence struct {
 	report Report
 }
 
-// Converge makes the folder agree with the definition: files first, then the binary, Prepare, the runit folders, and
-// last the manifest. Only processes whose inputs changed are restarted: TERM, which drains, at most StopWait, then KILL. It
+// Converge makes the folder agree with the definition: files first, then the binary, Prepare, the processes, and last
+// the manifest. Only processes whose inputs changed are restarted: TERM, which drains, at most StopWait, then KILL. It
 // returns once each process has been started; whether it serves is [Directory.WaitReady]'s business. Called again it
 // does nothing, and after an interruption at any moment it finishes the work.
 func (d *Directory) Converge(ctx context.Context, s Service) (Report, error) {
@@ -42,7 +43,7 @@ func (d *Directory) Converge(ctx context.Context, s Service) (Report, error) {
 	defer root.Close()
 	c := &convergence{d: d, root: root, s: s, absent: map[string]bool{}}
 	for _, step := range []func(context.Context) error{
-		c.begin, c.checkPorts, c.removeProcesses, c.files, c.binary, c.prepare, c.runit, c.link, c.processes, c.finish,
+		c.begin, c.checkPorts, c.removeProcesses, c.files, c.binary, c.prepare, c.define, c.adopt, c.processes, c.finish,
 	} {
 		if err := step(ctx); err != nil {
 			return c.report, fmt.Errorf("put service %s in place: %w", s.Name, err)
@@ -67,12 +68,7 @@ func (c *convergence) begin(context.Context) error {
 		c.old = manifest{}
 		c.report.Created = errors.Is(err, fs.ErrNotExist)
 	}
-	for folder, perm := range map[string]fs.FileMode{"log": 0o700, "sv": 0o755, c.path("runit"): 0o755} {
-		if err := c.d.mkdirAll(c.root, folder, perm); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.d.mkdirAll(c.root, "log", 0o700)
 }
 
 // path is a name inside the service's folder, relative to the stack's.
@@ -80,11 +76,15 @@ func (c *convergence) path(elem ...string) string {
 	return filepath.Join(append([]string{"services", c.s.Name}, elem...)...)
 }
 
-func (c *convergence) of(p Process) supervised { return c.d.supervised(c.root, c.s.Name, p.Name) }
+func (c *convergence) of(p Process) supervisedProcess { return c.process(p.Name) }
+
+func (c *convergence) process(name string) supervisedProcess {
+	return c.d.supervision().process(c.root, c.s.Name, name)
+}
 
 // checkPorts comes before anything is changed: a service that works is not stopped for one that cannot.
 func (c *convergence) checkPorts(context.Context) error {
-	own, err := c.d.runitNames(c.root, c.s.Name)
+	own, err := c.d.supervision().names(c.root, c.s.Name)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (c *convergence) checkPorts(context.Context) error {
 
 // removeProcesses ends what is no longer in the definition, first, because its successor may want its port.
 func (c *convergence) removeProcesses(ctx context.Context) error {
-	present, err := c.d.runitNames(c.root, c.s.Name)
+	present, err := c.d.supervision().names(c.root, c.s.Name)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (c *convergence) removeProcesses(ctx context.Context) error {
 		if slices.ContainsFunc(c.s.Processes, func(p Process) bool { return p.Name == name }) {
 			continue
 		}
-		if err := c.d.dismiss(ctx, c.root, c.s.Name, name); err != nil {
+		if err := dismiss(ctx, c.process(name)); err != nil {
 			return err
 		}
 		c.report.Removed = append(c.report.Removed, name)
@@ -146,7 +146,7 @@ func (c *convergence) files(ctx context.Context) error {
 	}
 	for _, p := range c.s.Processes {
 		if slices.ContainsFunc(changed, func(f File) bool { return p.reads(f.Name) }) {
-			if err := c.invalidate(p); err != nil {
+			if err := c.of(p).invalidate(); err != nil {
 				return err
 			}
 		}
@@ -178,20 +178,6 @@ func (c *convergence) files(ctx context.Context) error {
 
 func (p Process) reads(name string) bool { return p.Reads == nil || slices.Contains(p.Reads, name) }
 
-// invalidate makes sure that a process which is started from now on is restarted when all is in place.
-func (c *convergence) invalidate(p Process) error {
-	name := filepath.Join(runitFolder(c.s.Name, p.Name), "run")
-	data, err := readRegular(c.root, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = c.d.WriteFile(name, []byte(markUnfinished(string(data))), 0o755)
-	return err
-}
-
 func (c *convergence) binary(ctx context.Context) error {
 	if c.s.Binary == nil {
 		return nil
@@ -203,7 +189,7 @@ func (c *convergence) binary(ctx context.Context) error {
 func (c *convergence) prepare(ctx context.Context) error {
 	if slices.ContainsFunc(c.s.Makes, func(name string) bool { return !c.isThere(name) }) {
 		for _, p := range c.s.Processes {
-			if err := c.invalidate(p); err != nil {
+			if err := c.of(p).invalidate(); err != nil {
 				return err
 			}
 		}
@@ -226,33 +212,50 @@ func (c *convergence) isThere(name string) bool {
 	return err == nil
 }
 
-// link shows the runit folders, which are complete now, to the supervisor. From here on processes may start.
-func (c *convergence) link(ctx context.Context) error {
+// define writes down how all processes are started.
+func (c *convergence) define(ctx context.Context) error {
+	for _, p := range c.s.Processes {
+		contents, err := c.inputs(p)
+		if err != nil {
+			return err
+		}
+		if err := c.of(p).define(ctx, p, contents); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inputs is what the process depends on beside its definition.
+func (c *convergence) inputs(p Process) ([][]byte, error) {
+	var contents [][]byte
+	for _, file := range c.s.Files {
+		if p.reads(file.Name) {
+			contents = append(contents, []byte(file.Name), file.Content)
+		}
+	}
+	for _, name := range c.s.Makes {
+		data, err := readRegular(c.root, c.path(name))
+		if err != nil {
+			return nil, fmt.Errorf("read what the preparation made: %w", err)
+		}
+		contents = append(contents, []byte(name), data)
+	}
+	return contents, nil
+}
+
+// adopt gives the processes, whose definitions are complete now, to the supervision. From here on they may start.
+func (c *convergence) adopt(ctx context.Context) error {
 	all, err := c.d.processes()
 	if err != nil {
 		return err
 	}
+	var names []string
 	for _, p := range c.s.Processes {
 		c.absent[p.Name] = len(all.choose(func(q process) bool { return q.mark == p.Name })) == 0
+		names = append(names, p.Name)
 	}
-	for _, p := range c.s.Processes {
-		name, target := filepath.Join("sv", p.Name), linkTarget(c.s.Name, p.Name)
-		present, err := c.root.Readlink(name)
-		if err == nil && present == target {
-			continue
-		}
-		if err == nil {
-			return fmt.Errorf("process %s is already there as %s; names of processes are unique in a stack", p.Name, present)
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("look at %s: %w", c.d.Path(name), err)
-		}
-		err = c.d.changeLinks(c.root, func() error { return c.root.Symlink(target, name) })
-		if err != nil {
-			return fmt.Errorf("link %s: %w", c.d.Path(name), err)
-		}
-	}
-	return c.d.Supervise(ctx)
+	return c.d.supervision().adopt(ctx, c.root, c.s.Name, names)
 }
 
 // processes brings all of them up side by side: stopping one may take long.
@@ -272,4 +275,46 @@ func (c *convergence) processes(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// finish writes the manifest, and with it says that all is in place.
+func (c *convergence) finish(ctx context.Context) error {
+	m := manifest{Service: c.s.Name, Format: c.s.Format, Files: map[string]manifestFile{}, Data: c.s.Data,
+		Makes: c.s.Makes, Processes: []manifestProcess{}}
+	record := func(name string, secret bool) error {
+		f, err := describe(c.root, c.path(name), secret)
+		if err != nil {
+			return fmt.Errorf("note what was written: %w", err)
+		}
+		m.Files[name] = f
+		return nil
+	}
+	for _, file := range c.s.Files {
+		if err := record(file.Name, file.Secret); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.s.Processes {
+		m.Processes = append(m.Processes, manifestProcess{Name: p.Name})
+		for _, name := range c.of(p).files() {
+			if err := record(name, false); err != nil {
+				return err
+			}
+		}
+	}
+	if b := c.s.Binary; b != nil {
+		info, err := c.root.Lstat(filepath.Join("bin", b.file()))
+		if err != nil {
+			return fmt.Errorf("look at the installed program: %w", err)
+		}
+		m.Binary = &manifestBinary{Name: b.Name, SHA256: b.SHA256, Size: info.Size()}
+	}
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the manifest: %w", err)
+	}
+	if _, err := c.d.WriteFile(c.path(manifestName), append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	return c.d.pruneBinaries(ctx, c.root)
 }

@@ -57,13 +57,13 @@ func (d *Directory) Inspect(ctx context.Context, name string) (Inspection, error
 		return Inspection{}, err
 	}
 	i := Inspection{Present: true, Format: m.Format, Processes: map[string]Status{}}
-	if len(all.supervisors()) == 0 {
-		i.problem("the supervisor is down")
+	if problem := d.supervision().problem(all); problem != "" {
+		i.problem("%s", problem)
 	}
 	for _, p := range m.Processes {
-		status, problem := d.supervised(root, name, p.Name).inspect(all)
+		status, problems := d.supervision().process(root, name, p.Name).inspect(all)
 		i.Processes[p.Name] = status
-		if problem != "" {
+		for _, problem := range problems {
 			i.problem("process %s %s", p.Name, problem)
 		}
 	}
@@ -83,34 +83,6 @@ func (d *Directory) withoutManifest(root *os.Root, name string, err error) Inspe
 		i.problem("its manifest %s cannot be read", d.ServicePath(name, manifestName))
 	}
 	return i
-}
-
-// inspect says in words what is wrong with a process; nothing is when it runs with what its script says, under the
-// stack's own supervisor.
-func (s supervised) inspect(all snapshot) (Status, string) {
-	runsv, supervised := s.proper(all)
-	strays := s.strays(all)
-	status, err := s.status()
-	if err != nil || !supervised {
-		if len(strays) > 0 {
-			return Status{}, fmt.Sprintf("runs without its supervisor (process %d)", strays[0].pid)
-		}
-		return Status{}, "is down"
-	}
-	state := Status{Up: status.pid != 0 && status.wantUp, PID: status.pid, Since: status.since}
-	main, running := all[status.pid]
-	wanted := s.inputs()
-	switch {
-	case len(strays) > 0:
-		return state, fmt.Sprintf("has left process %d behind, which has lost its supervisor", strays[0].pid)
-	case !state.Up || !running || !all.descends(main, runsv.pid):
-		return state, "is down"
-	case wanted == unfinished:
-		return state, "waits for the end of a change that was interrupted"
-	case main.inputs != wanted:
-		return state, "runs with what it was given before the last change"
-	}
-	return state, ""
 }
 
 func (d *Directory) inspectFiles(root *os.Root, m manifest, i *Inspection) {
@@ -134,11 +106,6 @@ func (d *Directory) inspectFiles(root *os.Root, m manifest, i *Inspection) {
 	for _, name := range m.Makes {
 		if _, err := root.Lstat(inService(name)); err != nil {
 			i.problem("file %s is gone", name)
-		}
-	}
-	for _, p := range m.Processes {
-		if target, err := root.Readlink(filepath.Join("sv", p.Name)); err != nil || target != linkTarget(m.Service, p.Name) {
-			i.problem("process %s is hidden from the supervisor: the link sv/%s is not as it was", p.Name, p.Name)
 		}
 	}
 	if m.Binary != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,22 +18,8 @@ const (
 	startLimit = 3 * time.Second  // for a runsv to start its process; one that dies at once is WaitReady's to report
 )
 
-// outcome is what had to be done about a process.
-type outcome int
-
-const (
-	untouched outcome = iota
-	started
-	restarted
-)
-
 func (d *Directory) supervised(root *os.Root, service, name string) supervised {
-	return supervised{d: d, root: root, name: name, folder: runitFolder(service, name)}
-}
-
-// runitNames lists the processes that have a runit folder.
-func (d *Directory) runitNames(root *os.Root, service string) ([]string, error) {
-	return list(root, filepath.Join("services", service, "runit"))
+	return supervised{d: d, root: root, service: service, name: name, folder: runitFolder(service, name)}
 }
 
 // list names the entries of a folder, in order; a missing folder has none.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -98,37 +97,30 @@ func (s supervised) endAll(ctx context.Context, grace time.Duration) error {
 	return s.d.end(ctx, grace, func(_ snapshot, p process) bool { return p.mark == s.name })
 }
 
-// dismiss ends a process for good and removes its runit folder and its log.
-func (d *Directory) dismiss(ctx context.Context, root *os.Root, service, name string) error {
-	if err := d.unlink(root, service, name); err != nil {
-		return err
-	}
-	if err := d.halt(ctx, root, service, name); err != nil {
-		return err
-	}
-	for _, folder := range []string{runitFolder(service, name), filepath.Join("log", name)} {
-		if err := d.remove(ctx, root, folder); err != nil {
+// forget removes the runit folder and the log.
+func (s supervised) forget(ctx context.Context) error {
+	for _, folder := range []string{s.folder, filepath.Join("log", s.name)} {
+		if err := s.d.remove(ctx, s.root, folder); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unlink hides a process from runsvdir, which then neither starts nor restarts its runsv.
-func (d *Directory) unlink(root *os.Root, service, name string) error {
-	link := filepath.Join("sv", name)
-	if target, err := root.Readlink(link); err != nil || target != linkTarget(service, name) {
+// hide hides a process from runsvdir, which then neither starts nor restarts its runsv.
+func (s supervised) hide(context.Context) error {
+	link := filepath.Join("sv", s.name)
+	if target, err := s.root.Readlink(link); err != nil || target != linkTarget(s.service, s.name) {
 		return ignoreAbsent(err)
 	}
-	return d.changeLinks(root, func() error { return ignoreAbsent(root.Remove(link)) })
+	return s.d.changeLinks(s.root, func() error { return ignoreAbsent(s.root.Remove(link)) })
 }
 
-// halt ends a process and its supervision. It must not be linked any more.
-func (d *Directory) halt(ctx context.Context, root *os.Root, service, name string) error {
-	s := d.supervised(root, service, name)
+// halt ends a process and its supervision.
+func (s supervised) halt(ctx context.Context) error {
 	stopWait := s.stopWait()
 	for {
-		all, err := d.processes()
+		all, err := s.d.processes()
 		if err != nil {
 			return err
 		}
@@ -140,10 +132,10 @@ func (d *Directory) halt(ctx context.Context, root *os.Root, service, name strin
 		if err := s.endAll(ctx, stopWait); err != nil {
 			return err
 		}
-		if all, err = d.processes(); err != nil {
+		if all, err = s.d.processes(); err != nil {
 			return err
 		}
-		d.nudge(all)
+		s.d.nudge(all)
 		// A runsvdir that had just read the link starts a runsv all the same.
 		if _, again := s.runsv(all); !again {
 			return nil

@@ -56,10 +56,11 @@ func linkTarget(service, name string) string { return filepath.Join("..", runitF
 
 // supervised is one process's runit folder.
 type supervised struct {
-	d      *Directory
-	root   *os.Root
-	name   string
-	folder string
+	d       *Directory
+	root    *os.Root
+	service string
+	name    string
+	folder  string
 }
 
 // alive says whether a runsv is there, in the way that sv does: only it has the reading end of supervise/ok open.

@@ -46,7 +46,7 @@ func Sweep(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := d.endEverything(ctx); err != nil {
+	if err := d.supervision().endEverything(ctx); err != nil {
 		return fmt.Errorf("sweep %s: %w", d.path, err)
 	}
 	return d.removeTree(ctx, root)
@@ -93,7 +93,7 @@ func sweepRemains(ctx context.Context, path string) error {
 		// Whose they are nobody can say any more; but no stack's process is root's.
 		d.account.UID, d.anyUser = -1, true
 	}
-	if err := d.endEverything(ctx); err != nil {
+	if err := d.supervision().endEverything(ctx); err != nil {
 		return fmt.Errorf("sweep %s: %w", path, err)
 	}
 	root, err := os.OpenRoot(path)
@@ -108,31 +108,6 @@ func sweepRemains(ctx context.Context, path string) error {
 		return errors.Join(err, foreign(path, "is in use by others", nil))
 	}
 	return d.removeTree(ctx, root)
-}
-
-// endEverything ends all processes of the stack. First the supervisor, so that nothing is started again; then each runsv
-// is asked to stop its process in good order, and so is whatever has no runsv; at last nothing is asked.
-func (d *Directory) endEverything(ctx context.Context) error {
-	err := d.end(ctx, time.Second, func(_ snapshot, p process) bool { return p.command == supervisor && p.mark == supervisor })
-	if err != nil {
-		return err
-	}
-	err = d.end(ctx, sweepGrace, func(all snapshot, p process) bool {
-		if p.command == "runsv" {
-			return true
-		}
-		for parent := all[p.parent]; parent.pid != 0; parent = all[parent.parent] {
-			if parent.command == "runsv" && parent.ours {
-				return false
-			}
-		}
-		// An svlogd ends by itself when the last process that writes to it has ended.
-		return !strings.HasSuffix(p.mark, logMark(""))
-	})
-	if err != nil {
-		return err
-	}
-	return d.end(ctx, time.Second, func(snapshot, process) bool { return true })
 }
 
 // removeTree removes the folder, its mark last: until then it can be swept again.

@@ -53,14 +53,12 @@ func (d *Directory) lookOnce(ctx context.Context, check func(context.Context) er
 	return check(ctx)
 }
 
-// diedAt says when a process ended that is to be started again. Its runsv waits a second before it starts it anew, so
-// this is seen each time.
+// diedAt says when a process ended that is about to be started again.
 func (d *Directory) diedAt(process string) (time.Time, bool) {
 	root, err := d.open()
 	if err != nil {
 		return time.Time{}, false
 	}
 	defer root.Close()
-	status, err := supervised{d: d, root: root, name: process, folder: "sv/" + process}.status()
-	return status.since, err == nil && status.wantUp && status.pid == 0
+	return d.supervision().diedAt(root, process)
 }

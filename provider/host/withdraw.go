@@ -28,7 +28,7 @@ func (d *Directory) Withdraw(ctx context.Context, name string, keep ...string) e
 			return err
 		}
 		for _, process := range processes {
-			if err := d.remove(ctx, root, filepath.Join("log", process)); err != nil {
+			if err := d.supervision().process(root, name, process).forget(ctx); err != nil {
 				return err
 			}
 		}
@@ -72,31 +72,23 @@ func (d *Directory) withService(ctx context.Context, name string, action func(*o
 	return nil
 }
 
-// haltAll ends all processes of a service side by side and says which it had. The runit folders know, even when there
-// is no manifest; the links know when there is no folder.
+// haltAll ends all processes of a service side by side and says which it had.
 func (d *Directory) haltAll(ctx context.Context, root *os.Root, service string) ([]string, error) {
-	names, err := d.runitNames(root, service)
+	names, err := d.supervision().names(root, service)
 	if err != nil {
 		return nil, err
 	}
-	links, err := list(root, "sv")
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range links {
-		if target, err := root.Readlink(filepath.Join("sv", name)); err == nil && target == linkTarget(service, name) {
-			names = appendNew(names, name)
-		}
-	}
+	processes := make([]supervisedProcess, len(names))
 	errs := make([]error, len(names)+1)
 	for i, name := range names {
-		errs[i] = d.unlink(root, service, name)
+		processes[i] = d.supervision().process(root, service, name)
+		errs[i] = processes[i].hide(ctx)
 	}
 	var group sync.WaitGroup
-	for i, name := range names {
+	for i, p := range processes {
 		group.Go(func() {
 			if errs[i] == nil {
-				errs[i] = d.halt(ctx, root, service, name)
+				errs[i] = p.halt(ctx)
 			}
 		})
 	}
@@ -107,13 +99,15 @@ func (d *Directory) haltAll(ctx context.Context, root *os.Root, service string) 
 	return names, errors.Join(errs...)
 }
 
-func appendNew(names []string, name string) []string {
-	for _, present := range names {
-		if present == name {
-			return names
-		}
+// dismiss ends a process for good.
+func dismiss(ctx context.Context, p supervisedProcess) error {
+	if err := p.hide(ctx); err != nil {
+		return err
 	}
-	return append(names, name)
+	if err := p.halt(ctx); err != nil {
+		return err
+	}
+	return p.forget(ctx)
 }
 
 // Release removes the supervisor and the folder once no service, no credentials file and no image is left in it. It
@@ -143,7 +137,7 @@ func (d *Directory) Release(ctx context.Context) (gone bool, err error) {
 			}
 		}
 	}
-	if err := d.endEverything(ctx); err != nil {
+	if err := d.supervision().endEverything(ctx); err != nil {
 		return false, err
 	}
 	return true, d.removeTree(ctx, root)
