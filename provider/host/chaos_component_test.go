@@ -18,19 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func kill(t testing.TB, p process) {
-	t.Helper()
-	if err := p.signal(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "it does not die", 5*time.Second, func() error {
-		if p.exists() {
-			return fmt.Errorf("process %d (%s) is still there", p.pid, p.command)
-		}
-		return nil
-	})
-}
-
 func TestKilledServiceComesBackByItself(t *testing.T) {
 	t.Parallel()
 	d := newDirectory(t)

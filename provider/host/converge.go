@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -59,6 +58,9 @@ func (c *convergence) begin(context.Context) error {
 	m, err := readMark(c.root, c.d.path)
 	if err == nil {
 		err = m.belongsTo(c.d.stack, c.d.path)
+	}
+	if err == nil {
+		err = c.d.supervision().usable()
 	}
 	if err != nil {
 		return err
@@ -162,7 +164,7 @@ func (c *convergence) files(ctx context.Context) error {
 	}
 	for name := range c.old.Files {
 		kept := slices.ContainsFunc(c.s.Files, func(f File) bool { return f.Name == name })
-		if !kept && filepath.IsLocal(name) && !strings.HasPrefix(name, "runit/") {
+		if !kept && filepath.IsLocal(name) && !reserved(name) {
 			if err := ignoreAbsent(c.root.Remove(c.path(name))); err != nil {
 				return fmt.Errorf("remove a file of old: %w", err)
 			}

@@ -41,11 +41,16 @@ func create(ctx context.Context, o Options, free func(path string) (uint64, erro
 		return nil, &Problem{Kind: ErrAccount, Thing: "the stack " + o.Stack, Cause: "has no account to run as, or root",
 			WayOut: "Use the account that Choose gives."}
 	}
+	if o.System {
+		if err := checkSystemd(); err != nil {
+			return nil, err
+		}
+	}
 	path, err := canonical(o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("look for the stack's folder: %w", err)
 	}
-	d := &Directory{path: path, stack: o.Stack, account: o.Account}
+	d := &Directory{path: path, stack: o.Stack, account: o.Account, system: o.System}
 	there := existing(path) == path
 	if err := d.makeFolder(ctx); err != nil {
 		return nil, err
@@ -264,7 +269,7 @@ func (d *Directory) claim(ctx context.Context, free func(path string) (uint64, e
 		return d.setMark()
 	}
 	d.base, d.amqp = m.Ports.Base, m.Ports.AMQP
-	return m.belongsTo(d.stack, d.path)
+	return errors.Join(m.belongsTo(d.stack, d.path), m.supervisedAs(d.system, d.path))
 }
 
 func (d *Directory) setMark() error {
@@ -276,8 +281,12 @@ func (d *Directory) setMark() error {
 	if CheckPort(d.Address(), AMQPPort) != nil {
 		d.amqp = d.Port(RoleAMQPFallback)
 	}
-	data, err := mark{Project: project, Stack: d.stack, Format: markFormat, Account: d.account.Name,
-		Ports: markPorts{Base: d.base, AMQP: d.amqp}, Created: time.Now().UTC().Truncate(time.Second)}.bytes()
+	m := mark{Project: project, Stack: d.stack, Format: markFormat, Account: d.account.Name,
+		Ports: markPorts{Base: d.base, AMQP: d.amqp}, Created: time.Now().UTC().Truncate(time.Second)}
+	if d.system {
+		m.Format, m.Supervision = systemFormat, supervisedBySystemd
+	}
+	data, err := m.bytes()
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,9 @@ type Options struct {
 	Path    string // absolute
 	Stack   string // the stack's name: lower case letters, digits and dashes
 	Account Account
+	// System has systemd run the processes, as units of this machine, instead of a supervisor of the stack's own. Only root can
+	// have that.
+	System bool
 }
 
 // Directory is a stack's folder. It holds no open files and no lock, needs no Close, and may be used by several
@@ -27,6 +30,7 @@ type Directory struct {
 	account Account
 	base    int // the first port of the block
 	amqp    int
+	system  bool // systemd runs the processes
 	anyUser bool // look at the processes of all users but root: for a folder that is gone
 }
 
@@ -115,7 +119,7 @@ func find(path string) (*Directory, mark, error) {
 	if err != nil {
 		return nil, mark{}, err
 	}
-	return &Directory{path: path, stack: m.Stack, account: account, base: m.Ports.Base, amqp: m.Ports.AMQP}, m, nil
+	return &Directory{path: path, stack: m.Stack, account: account, system: m.system(), base: m.Ports.Base, amqp: m.Ports.AMQP}, m, nil
 }
 
 // holder is the account that owns the folder. The owner counts and not what the mark says: the mark can be written by

@@ -15,16 +15,22 @@ const (
 	markName   = "stack.json"
 	project    = "autopkgtest-cloud"
 	markFormat = 1
+	// systemFormat is that of a system-wide stack: versions that know only runit keep off it.
+	systemFormat = 2
+	// supervisedBySystemd is what the mark of a system-wide stack says of its supervision.
+	supervisedBySystemd = "systemd"
 )
 
 // mark is stack.json. It makes a folder ours: nothing is adopted, and nothing is swept, without it.
 type mark struct {
-	Project string    `json:"project"`
-	Stack   string    `json:"stack"`
-	Format  int       `json:"format"`
-	Account string    `json:"account"`
-	Ports   markPorts `json:"ports"`
-	Created time.Time `json:"created"`
+	Project string `json:"project"`
+	Stack   string `json:"stack"`
+	Format  int    `json:"format"`
+	Account string `json:"account"`
+	// Supervision is empty for runit.
+	Supervision string    `json:"supervision,omitempty"`
+	Ports       markPorts `json:"ports"`
+	Created     time.Time `json:"created"`
 }
 
 type markPorts struct {
@@ -67,14 +73,23 @@ func readMark(root *os.Root, path string) (mark, error) {
 	if m.Project != project {
 		return mark{}, foreign(path, fmt.Sprintf("bears the mark of %q", m.Project), nil)
 	}
-	if m.Format != markFormat {
-		return mark{}, foreign(path, fmt.Sprintf("has the format %d, and this version knows %d", m.Format, markFormat), nil)
+	if !m.known() {
+		return mark{}, foreign(path, fmt.Sprintf("has the format %d with the supervision %q, which this version does not know",
+			m.Format, m.Supervision), nil)
 	}
 	if err := checkBase(m.Ports.Base); err != nil {
 		return mark{}, foreign(path, "has a "+markName+" with a wrong port", err)
 	}
 	return m, nil
 }
+
+// known says whether this version knows what the mark says.
+func (m mark) known() bool {
+	return m.Format == markFormat && m.Supervision == "" || m.Format == systemFormat && m.system()
+}
+
+// system says whether systemd runs the stack's processes.
+func (m mark) system() bool { return m.Supervision == supervisedBySystemd }
 
 // passing has the beginnings of the names that are in a folder while, and only while, its mark is being set.
 var passing = []string{"." + markName + ".new-", lockCaller, probePrefix}
@@ -117,4 +132,17 @@ func (m mark) belongsTo(stack, path string) error {
 	return &Problem{Kind: ErrForeign, Thing: fmt.Sprintf("the stack %q", stack),
 		Cause:  fmt.Sprintf("cannot have the folder %s: it belongs to the stack %q", path, m.Stack),
 		WayOut: fmt.Sprintf("Give each stack a folder of its own, or call this one %q if it is the same.", m.Stack)}
+}
+
+// supervisedAs refuses to have one stack under two kinds of supervision.
+func (m mark) supervisedAs(system bool, path string) error {
+	if m.system() == system {
+		return nil
+	}
+	cause, wayOut := "is under systemd, system-wide", "with `system = true`"
+	if system {
+		cause, wayOut = "has a supervisor of its own and is not system-wide", "without `system`"
+	}
+	return &Problem{Kind: ErrForeign, Thing: "the stack in " + path, Cause: cause,
+		WayOut: "All services of a stack are deployed alike: deploy these " + wayOut + " too, or destroy the stack first."}
 }

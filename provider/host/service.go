@@ -61,6 +61,10 @@ type Process struct {
 	Listen []string
 	// Log bounds what is kept of what the process says. The zero value is the default.
 	Log LogLimit
+	// Notify: it tells systemd when it is ready, and that it is alive (sd_notify).
+	Notify bool
+	// Namespaces: it makes user namespaces, with programs that are set-uid. Nothing may be forbidden that these need.
+	Namespaces bool
 	// StopWait is how long the process may take after TERM before it is killed; 10 s when zero.
 	StopWait time.Duration
 }
@@ -112,7 +116,7 @@ func (s Service) validate() error {
 		if !filepath.IsLocal(name) || name != filepath.Clean(name) || name == "." {
 			return wrong("has the path %q, which is not a clean path inside its folder", name)
 		}
-		if first, _, _ := strings.Cut(name, "/"); first == manifestName || first == "runit" {
+		if reserved(name) {
 			return wrong("has the path %q, which is in our own way", name)
 		}
 	}
@@ -132,6 +136,12 @@ func (s Service) validate() error {
 		}
 	}
 	return nil
+}
+
+// reserved says whether a name in a service's folder is the manifest's or the supervision's.
+func reserved(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return first == manifestName || first == "runit" || first == "systemd"
 }
 
 func (p Process) validate() error {

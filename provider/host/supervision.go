@@ -9,6 +9,8 @@ import (
 // supervision is what keeps a stack's processes running. It remembers nothing: what is there tells, so each call finishes
 // what one before it left unfinished.
 type supervision interface {
+	// usable says why it cannot be used here, by us.
+	usable() error
 	// names lists the processes of a service that were ever put into its care, also half-made ones.
 	names(root *os.Root, service string) ([]string, error)
 	// process is one process of a service, whether it is there or not.
@@ -54,4 +56,9 @@ const (
 )
 
 // supervision is the one that the stack's mark names.
-func (d *Directory) supervision() supervision { return runit{d} }
+func (d *Directory) supervision() supervision {
+	if d.system {
+		return systemd{d}
+	}
+	return runit{d}
+}

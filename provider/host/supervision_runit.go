@@ -15,6 +15,8 @@ import (
 // runit is supervision by a runsvdir of the stack's own, which needs neither root nor anything of the machine.
 type runit struct{ d *Directory }
 
+func (r runit) usable() error { return nil }
+
 func (r runit) process(root *os.Root, service, name string) supervisedProcess {
 	return r.d.supervised(root, service, name)
 }

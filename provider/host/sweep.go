@@ -93,7 +93,7 @@ func sweepRemains(ctx context.Context, path string) error {
 		// Whose they are nobody can say any more; but no stack's process is root's.
 		d.account.UID, d.anyUser = -1, true
 	}
-	if err := d.supervision().endEverything(ctx); err != nil {
+	if err := d.endRemains(ctx); err != nil {
 		return fmt.Errorf("sweep %s: %w", path, err)
 	}
 	root, err := os.OpenRoot(path)
@@ -108,6 +108,25 @@ func sweepRemains(ctx context.Context, path string) error {
 		return errors.Join(err, foreign(path, "is in use by others", nil))
 	}
 	return d.removeTree(ctx, root)
+}
+
+// endRemains ends what runs on without its folder, under whatever supervision. Units come first: they would bring back what others end.
+func (d *Directory) endRemains(ctx context.Context) error {
+	units, err := d.unitFiles()
+	if err != nil {
+		return err
+	}
+	all, err := d.processes()
+	if err != nil {
+		return err
+	}
+	inUnits := all.choose(func(p process) bool { return p.ownUnit() != "" })
+	if len(units)+len(inUnits) > 0 {
+		if err := (systemd{d}).endEverything(ctx); err != nil {
+			return err
+		}
+	}
+	return runit{d}.endEverything(ctx)
 }
 
 // removeTree removes the folder, its mark last: until then it can be swept again.

@@ -1,4 +1,4 @@
-//go:build component
+//go:build component || machine
 
 package host
 
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -63,7 +64,7 @@ func healthy(t testing.TB, d *Directory, s Service) {
 			t.Errorf("processes %s: %+v", p.Name, found)
 		}
 	}
-	if supervisors := all.supervisors(); len(supervisors) != 1 {
+	if supervisors := all.supervisors(); !d.system && len(supervisors) != 1 {
 		t.Errorf("supervisors: %+v", supervisors)
 	}
 }
@@ -120,4 +121,17 @@ func leaveNobody(t testing.TB, d *Directory) {
 		t.Error(err)
 	}
 	expectNobody(t, d)
+}
+
+func kill(t testing.TB, p process) {
+	t.Helper()
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it does not die", 5*time.Second, func() error {
+		if p.exists() {
+			return fmt.Errorf("process %d (%s) is still there", p.pid, p.command)
+		}
+		return nil
+	})
 }

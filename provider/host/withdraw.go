@@ -52,6 +52,9 @@ func (d *Directory) withService(ctx context.Context, name string, action func(*o
 	if !goodName.MatchString(name) {
 		return &Problem{Kind: ErrInvalid, Thing: fmt.Sprintf("the service's name %q", name), Cause: "cannot be one"}
 	}
+	if err := d.supervision().usable(); err != nil {
+		return fmt.Errorf("remove service %s: %w", name, err)
+	}
 	unlock, err := d.lock(ctx, lockService+name)
 	if errors.Is(err, ErrAbsent) {
 		return nil

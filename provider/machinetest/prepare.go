@@ -25,6 +25,7 @@ lxc.mount.entry = /dev/net/tun dev/net/tun none bind,create=file,optional 0 0
 lxc.cgroup.devices.allow = c 10:200 rwm
 lxc.cgroup2.devices.allow = c 10:200 rwm
 lxc.signal.halt = SIGRTMIN+4
+lxc.hook.start = /uncover-proc
 lxc.net.0.type = veth
 lxc.net.0.flags = up
 lxc.net.0.name = eth0
@@ -33,6 +34,9 @@ lxc.net.0.ipv4.address = %[6]s/30
 lxc.net.0.ipv4.gateway = %[5]s
 lxc.net.0.script.up = %[3]s/up
 `
+
+// uncoverProc takes away what LXC puts over a part of /proc: as long as anything does, accounts get no fresh one for their namespaces.
+const uncoverProc = "#!/bin/sh\numount /proc/sys/kernel/random/boot_id 2>/dev/null\nexit 0\n"
 
 // up gives this machine's end of the cable its address, at each boot: the cable is a new one then.
 const up = "#!/bin/sh\nexec ip address add %s/30 dev %s\n"
@@ -61,6 +65,7 @@ func (m *Machine) prepare(tree string) error {
 	}
 	write("changes/root/.ssh/authorized_keys", string(public), 0o600)
 	write("changes/etc/hostname", m.name+"\n", 0o644)
+	write("changes/uncover-proc", uncoverProc, 0o755)
 	write("up", fmt.Sprintf(up, ours, cable), 0o700)
 	write(filepath.Join(m.name, "config"), fmt.Sprintf(configuration, m.name, tree, m.folder, cable, ours, theirs), 0o644)
 	for _, closed := range []string{"changes/root", "changes/root/.ssh"} {
