@@ -70,6 +70,14 @@ func (m *machine) installedBut(name string) {
 	m.program("dpkg-query", `printf '%s\n' "$@" | grep -v -e '^-' -e '^`+name+`$' | sed 's/$/ installed/'`)
 }
 
+// asRoot has root run it, on a machine that has the services' account.
+func (m *machine) asRoot() {
+	m.program("id", `case "$*" in -u) echo 0 ;; "-u autopkgtest-cloud") echo 4242 ;; *) echo autopkgtest-cloud ;; esac`)
+	m.program("stat", "echo autopkgtest-cloud 755")
+	m.file("etc/subuid", "autopkgtest-cloud:100000:65536\n")
+	m.file("etc/subgid", "autopkgtest-cloud:100000:65536\n")
+}
+
 // setup runs scripts/setup and returns all that it said.
 func (m *machine) setup(arguments ...string) (string, error) {
 	m.t.Helper()
@@ -138,6 +146,22 @@ func TestSetup(t *testing.T) {
 		"package missing, sudo refuses": {
 			arrange: func(m *machine) { m.installedBut("runit") },
 			fails:   true, says: []string{"sudo is needed to: install runit", "as root:", "--root-part operator"},
+		},
+		"package of another service missing": {
+			arrange: func(m *machine) { m.asRoot(); m.installedBut("rabbitmq-server") }, arguments: []string{"--check", "--service", "swift"},
+			says: []string{"nothing is missing"},
+		},
+		"package of the service missing": {
+			arrange: func(m *machine) { m.asRoot(); m.installedBut("memcached") }, arguments: []string{"--check", "--service", "swift"},
+			fails: true, says: []string{"missing: install memcached"},
+		},
+		"no such service": {
+			arrange: (*machine).asRoot, arguments: []string{"--check", "--service", "postgres"},
+			fails: true, says: []string{"there is no service postgres"},
+		},
+		"a service, but not root": {
+			arrange: func(*machine) {}, arguments: []string{"--check", "--service", "web"},
+			fails: true, says: []string{"only root can bring"}, not: "sudo",
 		},
 		"an installation was killed": {
 			arrange: func(m *machine) { m.file("var/lib/misc/autopkgtest-cloud-setup/packages", "") }, arguments: []string{"--check"},

@@ -34,8 +34,6 @@ func TestSystemd(t *testing.T) {
 	}
 	const program = "/usr/local/bin/host.test"
 	m.Copy(self, program)
-	m.Run("useradd", "--system", "--user-group", "--home-dir", "/var/lib/"+DefaultAccount, "--no-create-home", DefaultAccount)
-	m.Run("install", "-d", "-o", DefaultAccount, "-g", DefaultAccount, "/var/lib/"+DefaultAccount)
 	run := func(tests string) {
 		t.Helper()
 		out, err := m.Try("env", onMachineVariable+"=1", program, "-test.run", "^("+tests+")$", "-test.v")
@@ -44,6 +42,7 @@ func TestSystemd(t *testing.T) {
 			t.Errorf("on the machine, %s: %v", tests, err)
 		}
 	}
+	run("TestFurnish") // it makes the account
 	run("TestUnit.*")
 	run("TestBeforeBoot")
 	m.Reboot()
@@ -292,7 +291,6 @@ func TestUnitsStopInGoodTime(t *testing.T) {
 // A worker makes namespaces with a whole range of ids in them, as an account without rights, and mounts a fresh /proc there.
 func TestUnitsMayMakeNamespaces(t *testing.T) {
 	d, s := systemStack(t, map[string]string{"toy-a": "stay"})
-	tool(t, "usermod", "--add-subuids", "200000-265535", "--add-subgids", "200000-265535", DefaultAccount)
 	proof := d.ServicePath("toy", "data/proof")
 	s.Processes[0] = Process{Name: "toy-a", Namespaces: true, StopWait: time.Second,
 		Argv: []string{"/usr/bin/unshare", "--user", "--map-auto", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child",
@@ -409,5 +407,52 @@ func TestAfterBoot(t *testing.T) {
 	expectSame(t, "nothing to do", Report{}, converge(t, d, s))
 	if data, err := d.ReadFile("services/toy/data/precious"); err != nil || string(data) != "kept" {
 		t.Errorf("%q, %v", data, err)
+	}
+}
+
+// A machine that lacks a package and the account gets both, and nothing starts on it because of that.
+func TestFurnish(t *testing.T) {
+	if os.Getenv(onMachineVariable) == "" {
+		t.Skip("TestSystemd runs it on a machine of its own")
+	}
+	before := tool(t, "systemctl", "list-units", "--no-legend", "--state=active", "--type=service", "--plain")
+	archive := "/srv/archive/Packages"
+	if err := os.Rename(archive, archive+".away"); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "sh", "-c", "rm -rf /var/lib/apt/lists/*")
+	err := Furnish(t.Context(), "swift", "")
+	if !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "memcached") || !strings.Contains(err.Error(), "apply again") {
+		t.Errorf("without an archive: %v", err)
+	}
+	if err := os.Rename(archive+".away", archive); err != nil {
+		t.Fatal(err)
+	}
+	if err := Furnish(t.Context(), "swift", ""); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "dpkg-query", "-W", "memcached")
+	tool(t, "grep", "^"+DefaultAccount+":", "/etc/subuid", "/etc/subgid")
+	account, err := Choose("")
+	if err != nil || account.Name != DefaultAccount {
+		t.Errorf("account %+v, %v", account, err)
+	}
+	if out, err := exec.Command("systemctl", "is-enabled", "memcached").CombinedOutput(); string(out) != "disabled\n" {
+		t.Errorf("memcached at boot: %q, %v", out, err)
+	}
+	if out, err := exec.Command("pgrep", "-x", "memcached").CombinedOutput(); err == nil {
+		t.Errorf("memcached runs: %s", out)
+	}
+	expectSame(t, "services at work", before, tool(t, "systemctl", "list-units", "--no-legend", "--state=active", "--type=service", "--plain"))
+	if left, err := filepath.Glob("/usr/sbin/policy-rc.d*"); err != nil || len(left) > 0 {
+		t.Errorf("left: %q, %v", left, err)
+	}
+	begin := time.Now()
+	if err := Furnish(t.Context(), "swift", ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("with nothing to do: %s", time.Since(begin))
+	if err := Furnish(t.Context(), "unheard", ""); err == nil || !strings.Contains(err.Error(), "there is no service unheard") {
+		t.Errorf("error %v", err)
 	}
 }
