@@ -47,9 +47,12 @@ const stackMark = "stack.json"
 // elsewhere to whoever runs Terraform. A stack whose services are all on other machines has a folder here for its credentials.
 func (s *settings) writeSecretFile(ctx context.Context, path string, data []byte, owner string) error {
 	d, name, err := s.stackAround(path)
-	if err == nil && d == nil && s.isMissing(path) {
-		d, err = s.create(ctx, s.directory.ValueString())
-		name, _ = filepath.Rel(s.directory.ValueString(), path) // it is below
+	folder := s.directory.ValueString()
+	if below, ok := strings.CutPrefix(path, folder+"/"); ok && err == nil && d == nil && folder != "" {
+		name = below
+		if d, err = s.create(ctx, folder); errors.Is(err, host.ErrForeign) {
+			d, err = nil, nil // an operator's own folder
+		}
 	}
 	if err != nil {
 		return err
@@ -59,16 +62,6 @@ func (s *settings) writeSecretFile(ctx context.Context, path string, data []byte
 		return err
 	}
 	return writeSecretOutside(path, data, owner)
-}
-
-// isMissing says whether a file is to lie below the provider's folder, and that is not there.
-func (s *settings) isMissing(file string) bool {
-	folder := s.directory.ValueString()
-	if folder == "" || !strings.HasPrefix(file, folder+"/") {
-		return false
-	}
-	_, err := os.Lstat(folder)
-	return errors.Is(err, fs.ErrNotExist)
 }
 
 // writeSecretOutside replaces the file in one step and follows no link to do so: its folder may belong to another account.

@@ -20,19 +20,19 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine/machinetest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine/sshdtest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 // otherMachine is a machine for services, and a provider that reaches it with nothing but what the configuration says.
 type otherMachine struct {
-	*machinetest.Machine
+	*sshdtest.Machine
 	factories map[string]func() (tfprotov6.ProviderServer, error)
 }
 
 func newOtherMachine(t *testing.T) *otherMachine {
 	t.Helper()
-	m := &otherMachine{Machine: machinetest.New(t)}
+	m := &otherMachine{Machine: sshdtest.New(t)}
 	pool := &machine.Pool{Folder: m.Folder, Agent: "/nonexistent", Programs: m.Programs}
 	server := NewServer("test", Options{Pool: pool, Program: filepath.Join(programs, programName)})
 	m.factories = map[string]func() (tfprotov6.ProviderServer, error){
@@ -52,8 +52,12 @@ func newOtherMachine(t *testing.T) *otherMachine {
 }
 
 func hostBlock(t machine.Target) string {
-	return fmt.Sprintf("host = {\n address = %q\n port = %d\n user = %q\n identity_file = %q\n host_key = %q\n}",
-		t.Address, t.Port, t.User, t.IdentityFile, t.HostKey)
+	user := ""
+	if t.User != machine.DefaultUser {
+		user = fmt.Sprintf("user = %q", t.User)
+	}
+	return fmt.Sprintf("host = {\n address = %q\n port = %d\n %s\n identity_file = %q\n host_key = %q\n}",
+		t.Address, t.Port, user, t.IdentityFile, t.HostKey)
 }
 
 // onHost puts every service of a configuration on a machine, into a folder there.

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -62,10 +63,13 @@ func (s *Server) Close() {
 // ConfigureProvider implements tfprotov6.ProviderServer. The other ends are configured when they are begun.
 func (s *Server) ConfigureProvider(ctx context.Context, req *tfprotov6.ConfigureProviderRequest,
 ) (*tfprotov6.ConfigureProviderResponse, error) {
-	s.Close()
 	s.mu.Lock()
+	other := s.configured == nil || !bytes.Equal(s.configured.Config.MsgPack, req.Config.MsgPack)
 	s.configured = req
 	s.mu.Unlock()
+	if other {
+		s.Close()
+	}
 	return s.ProviderServer.ConfigureProvider(ctx, req)
 }
 

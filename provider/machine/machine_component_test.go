@@ -19,17 +19,17 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine/machinetest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine/sshdtest"
 )
 
 // newPool has no agent: a developer's own must not help.
-func newPool(t *testing.T, m *machinetest.Machine) *machine.Pool {
+func newPool(t *testing.T, m *sshdtest.Machine) *machine.Pool {
 	p := &machine.Pool{Folder: m.Folder, Agent: "/nonexistent", Programs: m.Programs}
 	t.Cleanup(p.Close)
 	return p
 }
 
-func connect(t *testing.T, m *machinetest.Machine) *machine.Machine {
+func connect(t *testing.T, m *sshdtest.Machine) *machine.Machine {
 	t.Helper()
 	found, err := newPool(t, m).Machine(t.Context(), m.Target, 0)
 	if err != nil {
@@ -41,7 +41,7 @@ func connect(t *testing.T, m *machinetest.Machine) *machine.Machine {
 // TestLogins tries each way in which a login fails, and that the message says which machine, why, and what to do.
 func TestLogins(t *testing.T) {
 	t.Parallel()
-	m := machinetest.New(t)
+	m := sshdtest.New(t)
 	good := m.Target
 	closed := good
 	closed.Port = 1
@@ -91,7 +91,7 @@ func contentOf(t *testing.T, file string) string {
 // TestKnownHosts: the usual files are believed, whatever kinds of keys the machine has besides.
 func TestKnownHosts(t *testing.T) {
 	t.Parallel()
-	m := machinetest.New(t)
+	m := sshdtest.New(t)
 	ecdsa := m.Key("second_host_key", "-t", "ecdsa")
 	m.Stop()
 	config := filepath.Join(filepath.Dir(ecdsa), "sshd_config")
@@ -119,7 +119,7 @@ func TestKnownHosts(t *testing.T) {
 // TestBooting: a machine that does not answer yet is waited for, and the wait ends.
 func TestBooting(t *testing.T) {
 	t.Parallel()
-	m := machinetest.New(t)
+	m := sshdtest.New(t)
 	m.Stop()
 	p := newPool(t, m)
 	start := time.Now()
@@ -144,7 +144,7 @@ func TestBooting(t *testing.T) {
 // TestLost: a connection that was lost is an error of its own, and made again for the next one.
 func TestLost(t *testing.T) {
 	t.Parallel()
-	m := machinetest.New(t)
+	m := sshdtest.New(t)
 	p := newPool(t, m)
 	first, err := p.Machine(t.Context(), m.Target, 0)
 	if err != nil {
@@ -172,7 +172,7 @@ func TestLost(t *testing.T) {
 
 func TestReadFile(t *testing.T) {
 	t.Parallel()
-	m := machinetest.New(t)
+	m := sshdtest.New(t)
 	found := connect(t, m)
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte("content"), 0o640); err != nil {
@@ -196,7 +196,7 @@ func TestReadFile(t *testing.T) {
 // TestInstall puts programs there, replaces one that was damaged, and drops the set that nobody uses.
 func TestInstall(t *testing.T) {
 	t.Parallel()
-	m := machinetest.New(t)
+	m := sshdtest.New(t)
 	found := connect(t, m)
 	program := func(content string) machine.Program {
 		file := filepath.Join(t.TempDir(), "program")
@@ -263,7 +263,7 @@ func TestInstall(t *testing.T) {
 // TestDial goes through the machine, in pieces larger than a window.
 func TestDial(t *testing.T) {
 	t.Parallel()
-	m := machinetest.New(t)
+	m := sshdtest.New(t)
 	found := connect(t, m)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -303,7 +303,7 @@ func TestFacts(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(fake, "uname"), []byte("#!/bin/sh\necho Linux aarch64\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	m := machinetest.New(t, "SetEnv PATH="+fake+":/usr/bin:/bin")
+	m := sshdtest.New(t, "SetEnv PATH="+fake+":/usr/bin:/bin")
 	facts, err := connect(t, m).Facts(t.Context())
 	if err != nil || facts.Architecture != "arm64" || facts.UID != os.Getuid() || facts.Home == "" {
 		t.Errorf("%+v, %v", facts, err)

@@ -1,6 +1,6 @@
-// Package machinetest is a machine for tests that is reached by ssh: this one, by a real sshd on a loopback port with
+// Package sshdtest is a machine for tests that is reached by ssh: this one, by a real sshd on a loopback port with
 // throw-away keys. Start reading at New.
-package machinetest
+package sshdtest
 
 import (
 	"bytes"
