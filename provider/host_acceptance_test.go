@@ -3,7 +3,6 @@
 package provider
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,9 +29,9 @@ type otherMachine struct {
 	factories map[string]func() (tfprotov6.ProviderServer, error)
 }
 
-func newOtherMachine(t *testing.T) *otherMachine {
+func newOtherMachine(t *testing.T, sshd ...string) *otherMachine {
 	t.Helper()
-	m := &otherMachine{Machine: sshdtest.New(t)}
+	m := &otherMachine{Machine: sshdtest.New(t, sshd...)}
 	pool := &machine.Pool{Folder: m.Folder, Agent: "/nonexistent", Programs: m.Programs}
 	server := NewServer("test", Options{Pool: pool, Program: filepath.Join(programs, programName)})
 	m.factories = map[string]func() (tfprotov6.ProviderServer, error){
@@ -177,40 +176,97 @@ func fileContent(t *testing.T, file string) string {
 	return string(content)
 }
 
-// TestAccHostKilled kills the provider at the other end in the midst of an apply; the next one finishes the work.
-func TestAccHostKilled(t *testing.T) {
+// TestAccHostInterrupted breaks an apply on a machine whose address comes with it, and has the next one finish the work. Then the
+// machine gets another name, which makes it another machine, where the store finds its own data.
+func TestAccHostInterrupted(t *testing.T) {
 	t.Parallel()
-	m := newOtherMachine(t)
-	there := newStack(t)
-	configuration := onHost(fmt.Sprintf("provider \"autopkgtest\" {\n binaries = %q\n}\nresource \"autopkgtest_swift_server\" \"store\" {\n}\n",
-		programs), m.Target, there)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	killed := make(chan bool, 1)
-	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: m.factories, Steps: []resource.TestStep{
-		{
-			PreConfig: func() {
+	for what, do := range map[string]func(*otherMachine){
+		"the provider at the other end is killed": func(m *otherMachine) {
+			for _, pid := range m.Agents() {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		},
+		"the connection is lost": func(m *otherMachine) { m.Stop(); m.Start() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			m := newOtherMachine(t)
+			there := newStack(t)
+			configuration := func(address string) string {
+				block := strings.Replace(hostBlock(m.Target), `address = "127.0.0.1"`, "address = terraform_data.machine.output", 1)
+				return fmt.Sprintf(`
+provider "autopkgtest" {
+  binaries = %q
+}
+
+resource "terraform_data" "machine" {
+  input = %q
+}
+
+resource "autopkgtest_swift_server" "store" {
+  %s
+  directory = %q
+}
+`, programs, address, block, there)
+			}
+			done := make(chan bool, 1)
+			breaks := func() {
 				go func() {
-					for ctx.Err() == nil {
+					defer close(done)
+					for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 						if _, err := os.Lstat(filepath.Join(there, "services/swift")); err == nil {
-							for _, pid := range m.Agents() {
-								_ = syscall.Kill(pid, syscall.SIGKILL)
-							}
-							killed <- true
+							do(m)
+							done <- true
 							return
 						}
-						time.Sleep(5 * time.Millisecond)
 					}
 				}()
-			},
-			Config:      configuration,
-			ExpectError: regexp.MustCompile(`(?s)was\s+lost,\s+or\s+the\s+provider\s+on\s+it\s+has\s+ended`),
-		},
-		{Config: configuration, Check: resource.TestCheckResourceAttr(storeServer, "status", running)},
-	}})
-	select {
-	case <-killed:
-	default:
-		t.Error("nothing was killed")
+			}
+			var incarnation string
+			kept := func(state *terraform.State) error {
+				found := state.RootModule().Resources[storeServer].Primary.Attributes["store.incarnation"]
+				if incarnation != "" && found != incarnation {
+					return fmt.Errorf("the store began anew: %s, then %s", incarnation, found)
+				}
+				incarnation = found
+				return nil
+			}
+			resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: m.factories, Steps: []resource.TestStep{
+				{
+					PreConfig: breaks, Config: configuration("127.0.0.1"),
+					ExpectError: regexp.MustCompile(`(?s)was\s+lost,\s+or\s+the\s+provider\s+on\s+it\s+has\s+ended`),
+				},
+				{
+					Config: configuration("127.0.0.1"),
+					Check:  resource.ComposeTestCheckFunc(resource.TestCheckResourceAttr(storeServer, "status", running), kept),
+				},
+				{
+					Config: configuration("localhost"),
+					ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+						plancheck.ExpectResourceAction(storeServer, plancheck.ResourceActionDestroyBeforeCreate),
+					}},
+					Check: resource.ComposeTestCheckFunc(
+						resource.TestMatchResourceAttr(storeServer, "store.credentials_file", regexp.MustCompile("@localhost:")), kept),
+				},
+			}})
+			if !<-done {
+				t.Error("nothing was broken")
+			}
+		})
 	}
+}
+
+// TestAccHostArchitecture: a machine for which there are no programs is refused by the plan.
+func TestAccHostArchitecture(t *testing.T) {
+	t.Parallel()
+	fake := t.TempDir()
+	if err := os.WriteFile(filepath.Join(fake, "uname"), []byte("#!/bin/sh\necho Linux riscv64\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m := newOtherMachine(t, "SetEnv PATH="+fake+":/usr/bin:/bin")
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: m.factories, Steps: []resource.TestStep{{
+		Config: onHost(fmt.Sprintf("provider \"autopkgtest\" {\n binaries = %q\n}\nresource \"autopkgtest_swift_server\" \"store\" {\n}\n",
+			programs), m.Target, newStack(t)),
+		ExpectError: regexp.MustCompile(`(?s)has\s+the\s+architecture\s+riscv64,\s+for\s+which\s+there\s+are\s+no\s+programs`),
+	}}})
 }
