@@ -34,7 +34,7 @@ func hostAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "Another machine that the service is put on, reached by ssh. Default: the one that Terraform runs on. A " +
-			"copy of the provider works there; see the guide to several machines. Another `address` replaces the service.",
+			"copy of the provider works there; see *Several machines* on the provider's page. Another `address` replaces the service.",
 		PlanModifiers: []planmodifier.Object{
 			objectplanmodifier.RequiresReplaceIf(func(_ context.Context, req planmodifier.ObjectRequest,
 				resp *objectplanmodifier.RequiresReplaceIfFuncResponse) {
