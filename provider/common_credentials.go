@@ -50,7 +50,7 @@ func (s *settings) writeSecretFile(ctx context.Context, path string, data []byte
 	folder := s.directory.ValueString()
 	if below, ok := strings.CutPrefix(path, folder+"/"); ok && err == nil && d == nil && folder != "" {
 		name = below
-		if d, err = s.create(ctx, folder); errors.Is(err, host.ErrForeign) {
+		if d, err = s.create(ctx, folder, false); errors.Is(err, host.ErrForeign) {
 			d, err = nil, nil // an operator's own folder
 		}
 	}

@@ -26,6 +26,7 @@ type serviceModel struct {
 	baseModel
 	Host      types.Object `tfsdk:"host"`
 	Directory types.String `tfsdk:"directory"`
+	System    types.Bool   `tfsdk:"system"`
 }
 
 func (m *serviceModel) path() string { return m.Directory.ValueString() }
@@ -48,12 +49,14 @@ func serviceAttributes(ctx context.Context, attributes map[string]schema.Attribu
 	attributes["directory"] = schema.StringAttribute{
 		Optional: true, Computed: true,
 		MarkdownDescription: "Folder of the stack on the service's machine, an absolute path. Everything that the service makes lies " +
-			"below it. Default: the provider's `directory`.",
+			"below it, but for its units where it is `system`-wide. Default: the provider's `directory`; where that is silent too and the " +
+			"service is `system`-wide, `" + systemFolder + "STACK`.",
 		Validators: []validator.String{absolutePath()},
 		PlanModifiers: []planmodifier.String{
 			stringplanmodifier.UseStateForUnknown(), stringplanmodifier.RequiresReplaceIfConfigured(),
 		},
 	}
+	attributes["system"] = systemAttribute()
 	return baseAttributes(ctx, running, attributes)
 }
 
@@ -79,14 +82,18 @@ func binaryAttribute(program string) schema.Attribute {
 
 // planDirectory fills in the provider's default and refuses a service without a folder.
 func (s *settings) planDirectory(plan *serviceModel, state *serviceModel, config *serviceModel, diags *diag.Diagnostics) {
+	s.planSystem(plan, state, config, diags)
 	if config.Directory.IsNull() {
 		plan.Directory = s.directory
+		if s.directory.IsNull() && plan.System.ValueBool() {
+			plan.Directory = types.StringValue(systemFolder + s.stack)
+		}
 	}
 	switch {
 	case plan.Directory.IsUnknown():
 	case plan.Directory.IsNull():
 		diags.AddAttributeError(path.Root("directory"), "No folder for the service",
-			"Neither the resource nor the provider has a directory. Set one of them to an absolute path.")
+			"Neither the resource nor the provider has a directory. Set one of them to an absolute path; or, on a server, set system = true.")
 	case state != nil && !state.Directory.Equal(plan.Directory):
 		// The framework asks for the replacement when the configuration names the folder; here the provider's changed.
 		diags.AddAttributeError(path.Root("directory"), "The stack's folder cannot be moved",

@@ -23,6 +23,7 @@ type settings struct {
 	stack     string
 	directory types.String // may be unknown while planning
 	account   string
+	system    bool
 	binaries  host.Binaries
 
 	files files
@@ -46,10 +47,15 @@ func newSettings(model providerModel, files files) (*settings, diag.Diagnostics)
 				"It depends on something that does not exist yet. Write a value that is known beforehand.")
 		}
 	}
+	if model.System.IsUnknown() {
+		diags.AddAttributeError(path.Root("system"), "The provider's system is not known while planning",
+			"It depends on something that does not exist yet. Write a value that is known beforehand.")
+	}
 	s := &settings{
 		stack:     defaultStack,
 		directory: model.Directory,
 		account:   model.Account.ValueString(),
+		system:    model.System.ValueBool(),
 		binaries:  host.Binaries{Place: model.Binaries.ValueString()},
 		files:     files,
 		clients:   make(map[clientKey]*management.Client),
@@ -61,6 +67,9 @@ func newSettings(model providerModel, files files) (*settings, diag.Diagnostics)
 	if far, ok := files.(farFiles); ok {
 		s.self = &far.end.Target
 		s.binaries = host.Binaries{} // they came with the provider
+	}
+	if s.system && s.directory.IsNull() {
+		s.directory = types.StringValue(systemFolder + s.stack)
 	}
 	return s, diags
 }
@@ -90,7 +99,7 @@ func (s *settings) open(directory string) (*host.Directory, error) {
 }
 
 // create makes or adopts the stack's folder.
-func (s *settings) create(ctx context.Context, directory string) (*host.Directory, error) {
+func (s *settings) create(ctx context.Context, directory string, system bool) (*host.Directory, error) {
 	account, err := host.Choose(s.account)
 	if err != nil {
 		return nil, err
@@ -100,7 +109,7 @@ func (s *settings) create(ctx context.Context, directory string) (*host.Director
 	if err := endOrphans(ctx, directory); err != nil {
 		return nil, err
 	}
-	d, err := host.Create(ctx, host.Options{Path: directory, Stack: s.stack, Account: account})
+	d, err := host.Create(ctx, host.Options{Path: directory, Stack: s.stack, Account: account, System: system})
 	return d, at(path.Root("directory"), err)
 }
 

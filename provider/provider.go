@@ -43,6 +43,7 @@ type providerModel struct {
 	Stack     types.String `tfsdk:"stack"`
 	Directory types.String `tfsdk:"directory"`
 	Account   types.String `tfsdk:"account"`
+	System    types.Bool   `tfsdk:"system"`
 	Binaries  types.String `tfsdk:"binaries"`
 }
 
@@ -74,6 +75,11 @@ func (p *autopkgtestProvider) Schema(_ context.Context, _ provider.SchemaRequest
 				Optional: true,
 				MarkdownDescription: "Account that owns the stack's folder and runs its processes. Root may name any ordinary " +
 					"account (default: `autopkgtest-cloud`, which `scripts/setup` makes); anybody else runs them as themselves.",
+			},
+			"system": schema.BoolAttribute{
+				Optional: true,
+				MarkdownDescription: "Put the services of the stack onto the machine as a whole, under systemd. Services may have a `system` " +
+					"of their own. Default: `false`.",
 			},
 			"binaries": schema.StringAttribute{
 				Optional: true,

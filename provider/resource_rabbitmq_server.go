@@ -126,7 +126,7 @@ func (rabbitMQServerKind) plan(ctx context.Context, p *planning[rabbitMQServerMo
 }
 
 func (rabbitMQServerKind) ensure(ctx context.Context, c *call[rabbitMQServerModel]) error {
-	d, err := c.create(ctx, c.model.path())
+	d, err := c.place(ctx, c.model.service(), needsOfRabbitMQ)
 	if err != nil {
 		return err
 	}
@@ -242,6 +242,7 @@ func (rabbitMQServerKind) imported(_ context.Context, c *call[rabbitMQServerMode
 	if d == nil || err != nil {
 		return err
 	}
+	c.model.System = types.BoolValue(d.System())
 	s, err := rabbitmq.Configured(d)
 	if err != nil || s.DeliveryTimeout == 0 {
 		return err

@@ -149,7 +149,7 @@ func (s *settings) filledContainers(ctx context.Context, m storeModel) (full []s
 }
 
 func (swiftServerKind) ensure(ctx context.Context, c *call[swiftServerModel]) error {
-	d, err := c.create(ctx, c.model.path())
+	d, err := c.place(ctx, c.model.service(), needsOfSwift)
 	if err != nil {
 		return err
 	}
@@ -227,6 +227,11 @@ func (swiftServerKind) remove(ctx context.Context, c *call[swiftServerModel]) er
 	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return swift.Withdraw(ctx, d) })
 }
 
-func (swiftServerKind) imported(context.Context, *call[swiftServerModel]) error {
+func (swiftServerKind) imported(_ context.Context, c *call[swiftServerModel]) error {
+	d, err := c.open(c.model.path())
+	if d == nil || err != nil {
+		return err
+	}
+	c.model.System = types.BoolValue(d.System())
 	return nil // the Read that follows fills in the rest
 }

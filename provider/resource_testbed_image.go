@@ -131,7 +131,7 @@ func (testbedImageKind) plan(ctx context.Context, p *planning[testbedImageModel]
 }
 
 func (testbedImageKind) ensure(ctx context.Context, c *call[testbedImageModel]) error {
-	d, err := c.create(ctx, c.model.path())
+	d, err := c.place(ctx, c.model.service(), needsOfImages)
 	if err != nil {
 		return err
 	}
@@ -270,6 +270,7 @@ func (testbedImageKind) imported(_ context.Context, c *call[testbedImageModel]) 
 	if d == nil || err != nil {
 		return err
 	}
+	c.model.System = types.BoolValue(d.System())
 	conf, err := config.LoadImage(d.ServicePath(imageService(c.model.Release.ValueString(), c.model.Architecture.ValueString()), imageConf))
 	if err != nil {
 		return notThere(err)

@@ -140,7 +140,7 @@ func (webKind) plan(_ context.Context, p *planning[webModel]) {
 }
 
 func (webKind) ensure(ctx context.Context, c *call[webModel]) error {
-	d, err := c.create(ctx, c.model.path())
+	d, err := c.place(ctx, c.model.service(), needsOfWeb)
 	if err != nil {
 		return err
 	}
@@ -238,6 +238,7 @@ func (webKind) imported(_ context.Context, c *call[webModel]) error {
 	if d == nil || err != nil {
 		return err
 	}
+	c.model.System = types.BoolValue(d.System())
 	conf, err := config.LoadCollector(d.ServicePath(webService, collectorConf))
 	if err != nil {
 		return notThere(err)

@@ -167,7 +167,7 @@ func (workerKind) ensure(ctx context.Context, c *call[workerModel]) error {
 	if err := c.model.checkDeliveryTimeout(); err != nil {
 		return err
 	}
-	d, err := c.create(ctx, c.model.path())
+	d, err := c.place(ctx, c.model.service(), needsOfWorker)
 	if err != nil {
 		return err
 	}
@@ -265,6 +265,7 @@ func (workerKind) imported(_ context.Context, c *call[workerModel]) error {
 	if d == nil || err != nil {
 		return err
 	}
+	c.model.System = types.BoolValue(d.System())
 	conf, err := config.LoadWorker(d.ServicePath(workerService, workerConf))
 	if err != nil {
 		return notThere(err)

@@ -33,8 +33,9 @@ func imageDefinition(d *host.Directory, conf config.Image, binary host.Binary) h
 		Files:  []host.File{{Name: imageConf, Content: conf.Bytes()}},
 		Binary: &binary,
 		Processes: []host.Process{{
-			Name: name,
-			Argv: []string{d.BinaryPath(binary), "image", "--config", d.ServicePath(name, imageConf)},
+			Name:       name,
+			Namespaces: true, // in which it builds the image, and tries it out
+			Argv:       []string{d.BinaryPath(binary), "image", "--config", d.ServicePath(name, imageConf)},
 		}},
 	}
 }

@@ -54,6 +54,7 @@ func webDefinition(d *host.Directory, s webSettings) host.Service {
 			Argv:   []string{d.BinaryPath(s.Binary), "--config", d.ServicePath(webService, collectorConf)},
 			Reads:  []string{collectorConf},
 			Listen: []string{s.Collector.Listen},
+			Notify: true,
 		}},
 	}
 }

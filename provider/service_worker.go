@@ -29,11 +29,14 @@ func workerDefinition(d *host.Directory, conf config.Worker, binary host.Binary,
 		Folders: []string{workerState},
 		Binary:  &binary,
 		Processes: []host.Process{{
-			Name:     workerService,
-			Argv:     []string{d.BinaryPath(binary), "--config", d.ServicePath(workerService, workerConf)},
-			Reads:    []string{workerConf},
-			Listen:   []string{conf.HealthListen},
-			StopWait: conf.DrainTimeout + stopMargin,
+			Name:   workerService,
+			Argv:   []string{d.BinaryPath(binary), "--config", d.ServicePath(workerService, workerConf)},
+			Reads:  []string{workerConf},
+			Listen: []string{conf.HealthListen},
+			Notify: true,
+			// It makes the testbeds.
+			Namespaces: true,
+			StopWait:   conf.DrainTimeout + stopMargin,
 		}},
 	}
 }

@@ -42,7 +42,7 @@ func create(ctx context.Context, o Options, free func(path string) (uint64, erro
 			WayOut: "Use the account that Choose gives."}
 	}
 	if o.System {
-		if err := checkSystemd(); err != nil {
+		if err := CheckSystem(); err != nil {
 			return nil, err
 		}
 	}

@@ -163,6 +163,9 @@ func (d *Directory) LogPath(process string) string { return d.Path("log", proces
 // Stack is the stack's name.
 func (d *Directory) Stack() string { return d.stack }
 
+// System says whether systemd runs the processes.
+func (d *Directory) System() bool { return d.system }
+
 // Account is who owns the folder and runs the processes.
 func (d *Directory) Account() Account { return d.account }
 

@@ -29,7 +29,7 @@ var furnishing sync.Mutex
 // of it, and the account with its subordinate ids. It is what scripts/setup does, which is brought along, for one service of those that it
 // knows. What is there is left alone, and then it takes a moment. An empty account is [DefaultAccount], which it makes.
 func Furnish(ctx context.Context, service, account string) error {
-	if err := checkSystemd(); err != nil {
+	if err := CheckSystem(); err != nil {
 		return err
 	}
 	furnishing.Lock()

@@ -13,7 +13,7 @@ import (
 // systemd is supervision by the machine's own systemd: each process is a unit, which is started at boot.
 type systemd struct{ d *Directory }
 
-func (s systemd) usable() error { return checkSystemd() }
+func (s systemd) usable() error { return CheckSystem() }
 
 func (s systemd) process(root *os.Root, service, name string) supervisedProcess {
 	return unitProcess{d: s.d, root: root, service: service, name: name}

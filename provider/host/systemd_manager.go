@@ -16,8 +16,8 @@ const systemdFolder = "/run/systemd/system"
 // answerLimit bounds a question to systemd.
 const answerLimit = 25 * time.Second
 
-// checkSystemd says why this machine's systemd is not ours to use.
-func checkSystemd() error {
+// CheckSystem says why no stack of ours can be system-wide on this machine: ErrMissing without systemd, ErrAccount for anybody but root.
+func CheckSystem() error {
 	if info, err := os.Lstat(systemdFolder); err != nil || !info.IsDir() {
 		return &Problem{Kind: ErrMissing, Thing: "systemd", Cause: "does not run this machine, and a system-wide stack is a set of its units",
 			WayOut: "Deploy to a machine that boots with systemd, or without `system`: then the stack brings its own supervisor."}
@@ -33,7 +33,7 @@ func checkSystemd() error {
 type manager struct{ conn *dbus.Conn }
 
 func newManager(ctx context.Context) (manager, error) {
-	if err := checkSystemd(); err != nil {
+	if err := CheckSystem(); err != nil {
 		return manager{}, err
 	}
 	conn, err := dbus.NewSystemdConnectionContext(ctx)

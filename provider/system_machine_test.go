@@ -1,0 +1,191 @@
+//go:build machine
+
+package provider
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machinetest"
+)
+
+// The folder on the machine that has the programs, and the one with the configuration.
+const (
+	machinePrograms = "/opt/autopkgtest"
+	machineConfig   = "/root/cloud"
+)
+
+// systemConfig is a whole cloud, system-wide. Nothing says where.
+const systemConfig = `
+terraform {
+  required_providers {
+    autopkgtest = { source = "registry.terraform.io/autopkgtest-cloud/autopkgtest" }
+  }
+}
+
+provider "autopkgtest" {
+  stack  = "server"
+  system = true
+}
+
+variable "drain" {
+  default = "10m"
+}
+
+resource "autopkgtest_rabbitmq_server" "broker" {
+  delivery_timeout   = "48h"
+  allow_message_loss = true
+}
+
+resource "autopkgtest_swift_server" "store" {
+  force_destroy = true
+}
+
+resource "autopkgtest_broker" "broker" {
+  broker = autopkgtest_rabbitmq_server.broker.broker
+}
+
+resource "autopkgtest_broker_user" "user" {
+  for_each = toset(["worker", "collector"])
+  broker   = autopkgtest_rabbitmq_server.broker.broker
+  name     = each.key
+  role     = each.key
+}
+
+resource "autopkgtest_request_queues" "queues" {
+  broker             = autopkgtest_rabbitmq_server.broker.broker
+  releases           = ["bookworm"]
+  architectures      = ["amd64"]
+  allow_message_loss = true
+}
+
+resource "autopkgtest_result_containers" "results" {
+  store         = autopkgtest_swift_server.store.store
+  releases      = ["bookworm"]
+  force_destroy = true
+}
+
+resource "autopkgtest_testbed_image" "image" {
+  release      = "bookworm"
+  architecture = "amd64"
+  cache        = "/opt/images"
+}
+
+resource "autopkgtest_worker" "worker" {
+  broker_credentials_file = autopkgtest_broker_user.user["worker"].credentials_file
+  store_credentials_file  = autopkgtest_swift_server.store.store.credentials_file
+  delivery_timeout        = autopkgtest_rabbitmq_server.broker.delivery_timeout
+  images                  = [autopkgtest_testbed_image.image.path]
+  releases                = ["bookworm"]
+  architectures           = ["amd64"]
+  drain_timeout           = var.drain
+  depends_on              = [autopkgtest_request_queues.queues, autopkgtest_result_containers.results]
+}
+
+resource "autopkgtest_web" "web" {
+  broker_credentials_file = autopkgtest_broker_user.user["collector"].credentials_file
+  storage_url             = autopkgtest_swift_server.store.store.storage_url
+  releases                = ["bookworm"]
+  architectures           = ["amd64"]
+  depends_on              = [autopkgtest_result_containers.results]
+}
+`
+
+// TestSystemWide deploys a whole cloud onto a machine that lacks a package and the account, boots it anew, and takes the cloud away.
+func TestSystemWide(t *testing.T) {
+	m := machinetest.Start(t)
+	binaries, terraform, images := os.Getenv("AUTOPKGTEST_TEST_BINARIES"), os.Getenv("TF_ACC_TERRAFORM_PATH"), os.Getenv("AUTOPKGTEST_TEST_IMAGES")
+	if binaries == "" || terraform == "" || images == "" {
+		t.Fatal("the programs, Terraform or the testbed images are missing: run the test with make test-machine")
+	}
+	m.Copy(terraform, "/usr/local/bin/terraform")
+	for _, name := range []string{"terraform-provider-autopkgtest", "linux_amd64/autopkgtest-worker", "linux_amd64/autopkgtest-collector", "linux_amd64/autopkgtest-cloud"} {
+		m.Copy(filepath.Join(binaries, name), filepath.Join(machinePrograms, name))
+	}
+	for _, name := range []string{"bookworm-amd64.tar.zst", "bookworm-amd64.json"} {
+		m.Copy(filepath.Join(images, name), filepath.Join("/opt/images", name))
+	}
+	write := func(path, text string) {
+		t.Helper()
+		local := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(local, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m.Copy(local, path)
+	}
+	write(machineConfig+"/main.tf", systemConfig)
+	write("/root/.terraformrc", `disable_checkpoint = true
+provider_installation {
+  dev_overrides { "registry.terraform.io/autopkgtest-cloud/autopkgtest" = "`+machinePrograms+`" }
+  direct {}
+}
+`)
+	run := func(words ...string) string {
+		t.Helper()
+		return m.Run(append([]string{"terraform", "-chdir=" + machineConfig}, words...)...)
+	}
+	nothingToDo := func(when string) {
+		t.Helper()
+		if out, err := m.Try("terraform", "-chdir="+machineConfig, "plan", "-no-color", "-detailed-exitcode"); err != nil {
+			t.Errorf("%s there is something to do: %v\n%s", when, err, out)
+		}
+	}
+	run("apply", "-no-color", "-auto-approve")
+	nothingToDo("after the apply")
+
+	units := strings.Fields(m.Run("sh", "-c", "systemctl list-units --plain --no-legend --state=running 'autopkgtest-server-*' | cut -d' ' -f1"))
+	for _, process := range []string{"rabbitmq", "epmd", "swift-proxy", "memcached", "worker", "web", "image-bookworm-amd64"} {
+		if !slices.Contains(units, "autopkgtest-server-"+process+".service") {
+			t.Errorf("process %s is not among the units that run: %q", process, units)
+		}
+	}
+	if out := m.Run("systemctl", "show", "-p", "StatusText", "autopkgtest-server-worker"); !strings.Contains(out, "slots") {
+		t.Errorf("the worker does not tell systemd how it is: %q", out)
+	}
+	var broker struct {
+		Values struct {
+			RootModule struct {
+				Resources []struct {
+					Address string
+					Values  map[string]any
+				}
+			} `json:"root_module"`
+		}
+	}
+	if err := json.Unmarshal([]byte(run("show", "-json")), &broker); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range broker.Values.RootModule.Resources {
+		if place, ok := r.Values["directory"]; ok && (place != "/var/lib/autopkgtest-cloud/server" || r.Values["system"] != true) {
+			t.Errorf("%s is in %v, system-wide: %v", r.Address, place, r.Values["system"])
+		}
+	}
+
+	m.Run("systemctl", "kill", "--signal=KILL", "autopkgtest-server-rabbitmq")
+	m.Run("systemctl", "disable", "--now", "autopkgtest-server-web")
+	out, err := m.Try("terraform", "-chdir="+machineConfig, "plan", "-no-color", "-detailed-exitcode")
+	if err == nil || !strings.Contains(out, "process web ") {
+		t.Errorf("a service that was stopped: %v\n%s", err, out)
+	}
+	pid := m.Run("systemctl", "show", "-p", "MainPID", "autopkgtest-server-swift-proxy")
+	run("apply", "-no-color", "-auto-approve", "-var=drain=9m")
+	if now := m.Run("systemctl", "show", "-p", "MainPID", "autopkgtest-server-swift-proxy"); now != pid {
+		t.Errorf("a change of the worker has restarted the store: %s, %s", pid, now)
+	}
+
+	m.Reboot()
+	m.Run("systemctl", "is-active", "autopkgtest-server-rabbitmq", "autopkgtest-server-swift-object", "autopkgtest-server-worker")
+	run("apply", "-no-color", "-auto-approve", "-refresh-only") // and waits for nobody
+	nothingToDo("after a boot")
+
+	run("destroy", "-no-color", "-auto-approve")
+	left := m.Run("sh", "-c", "ls -d /etc/systemd/system/autopkgtest-* /etc/systemd/system/*.wants/autopkgtest-* /var/lib/autopkgtest-cloud/server 2>/dev/null; "+
+		"ps -u autopkgtest-cloud -o pid=,args=; systemctl list-units --all --no-legend 'autopkgtest-*'; true")
+	if left != "" {
+		t.Errorf("left: %s", left)
+	}
+}
