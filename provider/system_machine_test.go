@@ -138,7 +138,7 @@ provider_installation {
 	nothingToDo("after the apply")
 
 	units := strings.Fields(m.Run("sh", "-c", "systemctl list-units --plain --no-legend --state=running 'autopkgtest-server-*' | cut -d' ' -f1"))
-	for _, process := range []string{"rabbitmq", "epmd", "swift-proxy", "memcached", "worker", "web", "image-bookworm-amd64"} {
+	for _, process := range []string{"rabbitmq", "rabbitmq-epmd", "swift-proxy", "swift-memcached", "worker", "web", "image-bookworm-amd64"} {
 		if !slices.Contains(units, "autopkgtest-server-"+process+".service") {
 			t.Errorf("process %s is not among the units that run: %q", process, units)
 		}
