@@ -17,7 +17,7 @@ import (
 )
 
 // furnishLock keeps two of us, also on behalf of two stacks, from furnishing one machine at the same time.
-const furnishLock = "/run/lock/autopkgtest-cloud-setup.lock"
+const furnishLock = "/run/autopkgtest-cloud-setup.lock"
 
 // furnishEnd is what a set-up that is asked to end may take: it does not leave dpkg half-way.
 const furnishEnd = 5 * time.Minute

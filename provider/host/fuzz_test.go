@@ -34,9 +34,9 @@ func FuzzFolder(f *testing.F) {
 		if m, err := readManifest(root, "toy"); err == nil {
 			d.inspectFiles(root, m, &Inspection{})
 			for _, p := range m.Processes {
-				d.supervised(root, "toy", p.Name).inspect(snapshot{})
+				d.supervised(root, "toy", p.Name).inspect(t.Context(), snapshot{})
 			}
 		}
-		d.supervised(root, "toy", "x").inspect(snapshot{})
+		d.supervised(root, "toy", "x").inspect(t.Context(), snapshot{})
 	})
 }

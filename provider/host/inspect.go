@@ -61,7 +61,7 @@ func (d *Directory) Inspect(ctx context.Context, name string) (Inspection, error
 		i.problem("%s", problem)
 	}
 	for _, p := range m.Processes {
-		status, problems := d.supervision().process(root, name, p.Name).inspect(all)
+		status, problems := d.supervision().process(root, name, p.Name).inspect(ctx, all)
 		i.Processes[p.Name] = status
 		for _, problem := range problems {
 			i.problem("process %s %s", p.Name, problem)

@@ -1,12 +1,13 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 )
 
 // inspect looks at the process, and whether the supervisor sees it.
-func (s supervised) inspect(all snapshot) (Status, []string) {
+func (s supervised) inspect(_ context.Context, all snapshot) (Status, []string) {
 	status, problem := s.look(all)
 	var problems []string
 	if problem != "" {

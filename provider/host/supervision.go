@@ -37,7 +37,7 @@ type supervisedProcess interface {
 	// settle brings the process up with its definition, and leaves one alone that is.
 	settle(ctx context.Context, stopWait time.Duration) (outcome, error)
 	// inspect says in words what is wrong; nothing is when it runs with what its definition says. It changes nothing.
-	inspect(all snapshot) (Status, []string)
+	inspect(ctx context.Context, all snapshot) (Status, []string)
 	// hide takes it out of care: nothing starts it again. What runs runs on.
 	hide(ctx context.Context) error
 	// halt ends it and what it left behind. It must be hidden.

@@ -52,7 +52,7 @@ func (u unitFile) write(text string) error {
 		return err
 	}
 	if o, ours := ownerOfUnit(there); there != "" && (!ours || o.directory != u.d.path) {
-		return u.foreign(o, ours)
+		return u.refuse(o, ours)
 	}
 	wanted, _ := ownerOfUnit(text)
 	if o, ours := ownerOfUnit(there); ours && (o.service != wanted.service || o.process != wanted.process) {
@@ -70,7 +70,14 @@ func (u unitFile) write(text string) error {
 	return replaceFile(u.path(), text)
 }
 
-func (u unitFile) foreign(o owner, ours bool) error {
+// foreign says whether the unit of that name is not this stack's.
+func (u unitFile) foreign() (bool, error) {
+	text, _, err := u.read()
+	o, ours := ownerOfUnit(text)
+	return text != "" && (!ours || o.directory != u.d.path), err
+}
+
+func (u unitFile) refuse(o owner, ours bool) error {
 	whose := "by hand, or by something else"
 	if ours {
 		whose = "for the stack in " + o.directory
@@ -145,12 +152,12 @@ func (u unitFile) disable() error {
 
 // remove takes the unit away with all that belongs to it, unless it is somebody else's.
 func (u unitFile) remove() error {
-	text, masked, err := u.read()
-	if err != nil {
+	if foreign, err := u.foreign(); foreign || err != nil {
 		return err
 	}
-	if o, ours := ownerOfUnit(text); text != "" && (!ours || o.directory != u.d.path) {
-		return nil
+	_, masked, err := u.read()
+	if err != nil {
+		return err
 	}
 	errs := []error{u.disable(), u.clear(), ignoreAbsent(os.Remove(u.path()))}
 	if masked {
@@ -159,7 +166,7 @@ func (u unitFile) remove() error {
 	return errors.Join(errs...)
 }
 
-// problem says in words what is wrong with the file; empty when nothing is.
+// problems says in words what is wrong with the file.
 func (u unitFile) problems() []string {
 	var problems []string
 	text, masked, err := u.read()

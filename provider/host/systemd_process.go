@@ -187,6 +187,9 @@ func (u unitProcess) awaitStop(ctx context.Context, m manager, stopWait time.Dur
 		if p, ok := u.d.marked(s.pid); s.pid == 0 && s.active != "deactivating" || ok && p.mark == u.name && p.inputs == u.inputs() {
 			return nil
 		}
+		if err := sleep(ctx, pause); err != nil {
+			return fmt.Errorf("start process %s: %w", u.name, err)
+		}
 	}
 	return fmt.Errorf("process %s does not end, not even by SIGKILL", u.name)
 }
@@ -247,13 +250,12 @@ func (p process) ownUnit() string {
 	return unit
 }
 
-func (u unitProcess) inspect(all snapshot) (Status, []string) {
+func (u unitProcess) inspect(ctx context.Context, all snapshot) (Status, []string) {
 	problems := u.unit().problems()
 	problems = append(problems, u.log().problems()...)
 	if !u.unit().enabled() {
 		problems = append(problems, "will not start at the next boot: the unit "+u.unit().name+" is disabled")
 	}
-	ctx := context.Background()
 	m, err := newManager(ctx)
 	if err != nil {
 		return Status{}, append(problems, "cannot be looked at: "+err.Error())
@@ -294,6 +296,12 @@ func (u unitProcess) halt(ctx context.Context) error {
 	}
 	defer m.close()
 	for _, unit := range []unitFile{u.unit(), u.log()} {
+		if foreign, err := unit.foreign(); foreign || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		if err := m.stop(ctx, unit.name); err != nil {
 			return err
 		}
