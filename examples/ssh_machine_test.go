@@ -95,7 +95,7 @@ func TestSSH(t *testing.T) {
 	c.copyExample("ssh")
 	c.run("apply")
 	c.planIsEmpty()
-	runRequest(t, c, "green/1")
+	runRequest(t, c, worker, "green/1")
 
 	broker.Reboot()
 	worker.Reboot()
@@ -105,7 +105,7 @@ func TestSSH(t *testing.T) {
 	}
 	c.run("apply")
 	c.planIsEmpty()
-	runRequest(t, c, "green/2")
+	runRequest(t, c, worker, "green/2")
 
 	c.run("destroy")
 	nothingIsLeft(t, directory)
@@ -118,9 +118,9 @@ func TestSSH(t *testing.T) {
 }
 
 // runRequest requests a test as britney does, from this machine, and waits until the website shows its result.
-func runRequest(t *testing.T, c *cli, trigger string) {
+func runRequest(t *testing.T, c *cli, worker *machinetest.Machine, trigger string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	account, err := config.ReadBroker(c.output("britney_credentials_file"))
 	if err != nil {
@@ -147,7 +147,8 @@ func runRequest(t *testing.T, c *cli, trigger string) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("no result for %s is shown, but %s", trigger, shown)
+			log, _ := worker.Try("tail", "-n", "40", "/srv/autopkgtest/log/worker/current")
+			t.Fatalf("no result for %s is shown, but %s; the worker says:\n%s", trigger, shown, log)
 		case <-time.After(500 * time.Millisecond):
 		}
 	}

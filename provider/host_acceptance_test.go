@@ -211,8 +211,11 @@ resource "autopkgtest_swift_server" "store" {
 			}
 			done := make(chan bool, 1)
 			breaks := func() {
+				m.Stop() // it is still booting, longer than a look at it may take
 				go func() {
 					defer close(done)
+					time.Sleep(12 * time.Second)
+					m.Start()
 					for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 						if _, err := os.Lstat(filepath.Join(there, "services/swift")); err == nil {
 							do(m)

@@ -17,8 +17,9 @@ import (
 const (
 	// lookPatience is for a machine that does not answer when it is looked at: a plan must not hang.
 	lookPatience = 10 * time.Second
-	// workPatience is for one that is to be worked on: it may have been made a moment ago, and be booting.
-	workPatience = 3 * time.Minute
+	// workPatience is for one that is to be worked on: it may have been made a moment ago, and be booting. Terraform plans once more
+	// before it makes something there.
+	workPatience = 2 * time.Minute
 )
 
 // Programs finds what is to be put on a machine of an architecture: the provider, which is started there, and beside it what the
@@ -124,8 +125,12 @@ func (s *Server) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanReso
 	case !to.far:
 		return s.ProviderServer.PlanResourceChange(ctx, req)
 	}
+	patience := lookPatience
+	if from.none {
+		patience = workPatience
+	}
 	var answer planAnswer
-	if err := s.call(ctx, to.target, lookPatience, callPlan, req, &answer); err != nil {
+	if err := s.call(ctx, to.target, patience, callPlan, req, &answer); err != nil {
 		return &tfprotov6.PlanResourceChangeResponse{
 			PlannedState: req.ProposedNewState, PlannedPrivate: req.PriorPrivate, PlannedIdentity: req.PriorIdentity,
 			Diagnostics: failed("Could not plan "+req.TypeName, err, ""),
