@@ -20,7 +20,7 @@ lxc.arch = linux64
 lxc.apparmor.profile = unconfined
 lxc.rootfs.path = overlay:%[2]s:%[3]s/changes
 lxc.mount.auto =
-lxc.mount.auto = cgroup:mixed proc:rw sys:mixed
+lxc.mount.auto = cgroup:mixed proc:rw sys:rw
 lxc.mount.entry = /dev/net/tun dev/net/tun none bind,create=file,optional 0 0
 lxc.cgroup.devices.allow = c 10:200 rwm
 lxc.cgroup2.devices.allow = c 10:200 rwm
