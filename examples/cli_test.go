@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/secrets/scan"
 )
 
 // address is the provider's, as configurations write it.
@@ -61,6 +62,15 @@ const developerConfiguration = `provider_installation {
 func newCLI(t *testing.T, arguments ...string) *cli {
 	t.Helper()
 	c := &cli{t: t, work: t.TempDir(), args: arguments}
+	t.Cleanup(func() {
+		found, _, err := scan.Tree(c.work) // states, their backups, plans
+		for _, place := range found {
+			t.Errorf("a generated secret, or a private key, is in %s", place)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
 	rc := filepath.Join(c.work, "terraformrc")
 	if err := os.WriteFile(rc, fmt.Appendf(nil, developerConfiguration, address, binaries(t)), 0o600); err != nil {
 		t.Fatal(err)
@@ -185,7 +195,7 @@ func passwordsOf(t *testing.T, directory string) []string {
 		password := ""
 		for line := range strings.Lines(string(content)) {
 			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-			switch value = strings.TrimSpace(value); {
+			switch value = strings.Trim(strings.TrimSpace(value), "'"); {
 			case strings.TrimSpace(key) == "password":
 				password = value
 			case strings.HasPrefix(value, "amqp://"):

@@ -20,6 +20,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/swift"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/secrets/scan"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
@@ -61,6 +62,23 @@ func runAcceptance(m *testing.M) (code int) {
 	if programs = os.Getenv("AUTOPKGTEST_TEST_BINARIES"); programs == "" {
 		return complain(errors.New("AUTOPKGTEST_TEST_BINARIES is not set"))
 	}
+	// What the tests leave of states, plans and logs is kept until it was looked through.
+	work, nowhere := filepath.Join(scratch, "work"), filepath.Join(scratch, "nowhere")
+	if err := errors.Join(os.Mkdir(work, 0o700), os.Mkdir(nowhere, 0o700)); err != nil {
+		return complain(err)
+	}
+	// Every step of every test would keep a copy of the folders beside the tests.
+	if err := os.Chdir(nowhere); err != nil {
+		return complain(err)
+	}
+	os.Setenv("TF_ACC_PERSIST_WORKING_DIR", "1")
+	os.Setenv("TF_ACC_TEMP_DIR", work)
+	defer func() {
+		if err := noSecretIn(work); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}()
 	defer func() {
 		if err := endShared(); err != nil {
 			fmt.Fprintln(os.Stderr, "the shared stack is left behind:", err)
@@ -68,6 +86,45 @@ func runAcceptance(m *testing.M) (code int) {
 		}
 	}()
 	return m.Run()
+}
+
+// noSecretIn looks for generated secrets in all that Terraform has written below a folder. The provider echo is a test's own means
+// to look into ephemeral values, which it puts into the state.
+func noSecretIn(work string) error {
+	found, files, err := scan.Tree(work)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("secrets: looked through %d files of the tests' working folders\n", files)
+	for _, place := range found {
+		configuration, _ := filepath.Glob(filepath.Join(filepath.Dir(place.Path), "*.tf"))
+		echoes := false
+		for _, file := range configuration {
+			content, failed := os.ReadFile(file)
+			err = errors.Join(err, failed)
+			echoes = echoes || strings.Contains(string(content), `provider "echo"`)
+		}
+		if !echoes {
+			err = errors.Join(err, fmt.Errorf("a generated secret, or a private key, is in %s", place))
+		}
+	}
+	return err
+}
+
+// TestPlantedSecret: what the end of all tests looks for is found, but where echo was asked to show it.
+func TestPlantedSecret(t *testing.T) {
+	t.Parallel()
+	for configuration, found := range map[string]bool{`provider "autopkgtest" {}`: true, `provider "echo" {}`: false} {
+		folder := t.TempDir()
+		state := fmt.Sprintf(`{"password": %q}`, config.NewSecret().Reveal())
+		if err := errors.Join(os.WriteFile(filepath.Join(folder, "terraform.tfstate"), []byte(state), 0o600),
+			os.WriteFile(filepath.Join(folder, "main.tf"), []byte(configuration), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := noSecretIn(folder); (err != nil) != found {
+			t.Errorf("%s: %v", configuration, err)
+		}
+	}
 }
 
 // factories is the provider within the test's own process.

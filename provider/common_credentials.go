@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,15 +13,10 @@ import (
 	"syscall"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
 // secretMode is the mode of every file with a password.
 const secretMode fs.FileMode = 0o600
-
-// newPassword makes a password of 26 letters and digits, some 130 bits. Characters that a URL would escape are left out:
-// not all clients undo the escaping.
-func newPassword() config.Secret { return config.Secret(rand.Text()) }
 
 // stackAround finds the stack whose folder a path lies in; nil when it lies in none. The name is the path within it.
 func (s *settings) stackAround(file string) (d *host.Directory, name string, err error) {

@@ -55,7 +55,7 @@ func TestWriteSecretOutside(t *testing.T) {
 
 func TestNewPassword(t *testing.T) {
 	t.Parallel()
-	one, two := newPassword().Reveal(), newPassword().Reveal()
+	one, two := config.NewSecret().Reveal(), config.NewSecret().Reveal()
 	if one == two || len(one) < 20 || strings.Trim(one, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" {
 		t.Errorf("not a good password: %d characters", len(one))
 	}

@@ -204,7 +204,7 @@ data "autopkgtest_health" "test" {
 	}})
 
 	// The self-test by itself, with an account that may do more than a requester.
-	user := config.Broker{Username: unique("mighty"), Password: newPassword(), Host: s.broker.Host, Port: s.broker.Port}
+	user := config.Broker{Username: unique("mighty"), Password: config.NewSecret(), Host: s.broker.Host, Port: s.broker.Port}
 	if err := ensureUser(context.Background(), s.management, user, rightsOfRole(management.Requester)); err != nil {
 		t.Fatal(err)
 	}

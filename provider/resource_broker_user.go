@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
@@ -155,7 +156,7 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 	}
 	account := held
 	if chosen.Name() != held.Username {
-		account = brokerAccount{Username: chosen.Name(), Password: newPassword()}
+		account = brokerAccount{Username: chosen.Name(), Password: config.NewSecret()}
 	}
 	wanted := c.model.rights(ctx)
 	account = c.model.leading(ctx, account)

@@ -244,7 +244,7 @@ func TestAccRotation(t *testing.T) {
 	restored := repaired(userAddress, "the credentials file holds "+r.name+"-2026-12~1, which goes at", plain, func() {
 		u, err := r.management.User(ctx, r.name+"-2026-12~1")
 		account := r.account()
-		account.Username, account.Password = u.Name, newPassword()
+		account.Username, account.Password = u.Name, config.NewSecret()
 		u.PasswordHash = management.HashPassword(account.Password)
 		if err = errors.Join(err, r.management.PutUser(ctx, u), os.WriteFile(r.file, account.File(config.KeyGatekeeper), 0o600)); err != nil {
 			t.Error(err)

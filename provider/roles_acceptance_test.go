@@ -166,7 +166,7 @@ func (s *sharedStack) declareFanouts(t *testing.T) {
 func (s *sharedStack) roleAccount(t *testing.T, role management.Role) config.Broker {
 	t.Helper()
 	ctx := context.Background()
-	account := config.Broker{Username: unique("role"), Password: newPassword(), Host: s.broker.Host, Port: s.broker.Port}
+	account := config.Broker{Username: unique("role"), Password: config.NewSecret(), Host: s.broker.Host, Port: s.broker.Port}
 	if err := ensureUser(ctx, s.management, account, rightsOfRole(role)); err != nil {
 		t.Fatal(err)
 	}

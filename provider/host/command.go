@@ -43,7 +43,7 @@ func (d *Directory) Run(ctx context.Context, c Command) error {
 		return err
 	}
 	// The name is this run's own: it tells its leftovers from those of another run.
-	name := "run/" + rand.Text()
+	name := "run/" + strings.ToLower(rand.Text())
 	said := &tail{limit: 4 << 10}
 	cmd := exec.CommandContext(ctx, program)
 	cmd.Args = c.Argv

@@ -3,7 +3,6 @@ package rabbitmq
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,9 +20,6 @@ const administratorName = "admin"
 
 // administratorFile is relative to the stack's folder.
 const administratorFile = "credentials/rabbitmq-admin"
-
-// newPassword has 130 random bits in letters and digits, which every configuration file takes as they are.
-func newPassword() config.Secret { return config.Secret(rand.Text()) }
 
 // readAdministrator reads the password from the administrator's credentials file. Where that is lost or worthless the
 // password is empty and the sentence says why: the next apply makes a new one. A file that others could read is

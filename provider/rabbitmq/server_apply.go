@@ -144,7 +144,7 @@ func remembered(d *host.Directory, s Settings, i Info) (config.Secret, node, err
 		return "", node{}, err
 	}
 	if password == "" {
-		password = newPassword()
+		password = config.NewSecret()
 	}
 	file := config.Broker{Username: administratorName, Password: password, Host: i.Host, Port: i.Port, VHost: management.VHost}
 	if _, err := d.WriteFile(administratorFile, file.File(config.KeyURI), 0o600); err != nil {
@@ -160,7 +160,7 @@ func remembered(d *host.Directory, s Settings, i Info) (config.Secret, node, err
 		return "", node{}, err
 	}
 	if n.Cookie == "" {
-		n.Cookie = newPassword()
+		n.Cookie = config.NewSecret()
 	}
 	return password, n, nil
 }

@@ -203,7 +203,7 @@ func TestPasswordsAreTheirOwnEncoding(t *testing.T) {
 	t.Parallel()
 	seen := map[config.Secret]bool{}
 	for range 100 {
-		p := newPassword()
+		p := config.NewSecret()
 		if seen[p] || len(p) < 22 {
 			t.Fatal("a password came twice or is short")
 		}

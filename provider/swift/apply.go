@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
 // startLimit is generous: all of Swift needs two seconds on an idle machine of two cores, and a first apply starts
@@ -54,7 +55,7 @@ func converge(ctx context.Context, d *host.Directory, s Settings) (place, error)
 		p.Incarnation = newIncarnation()
 	}
 	if p.Password == "" {
-		p.Password = newPassword()
+		p.Password = config.NewSecret()
 	}
 	// Before the proxy learns a new password: had we been interrupted in between, the next call would read it here.
 	if _, err := d.WriteFile(credentialsFile, credentials(d, p.Password).Bytes(), 0o600); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -75,7 +76,7 @@ func enoughRoom(folder string, free, reserve uint64) error {
 
 // attributes tries what Swift does with each object: its metadata are extended attributes of its file.
 func attributes(root *os.Root, folder string, set func(fd int, name string, value []byte, flags int) error) (err error) {
-	name := filepath.Join(folder, ".attributes-"+rand.Text())
+	name := filepath.Join(folder, ".attributes-"+strings.ToLower(rand.Text()))
 	path := filepath.Join(root.Name(), folder)
 	probe, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {

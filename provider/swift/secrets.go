@@ -20,9 +20,6 @@ var goodIncarnation = regexp.MustCompile(`^[a-z0-9]{16,64}$`)
 
 const suffixKey = "swift_hash_path_suffix"
 
-// newPassword has 130 random bits in letters and digits, which every configuration file takes as they are.
-func newPassword() config.Secret { return config.Secret(rand.Text()) }
-
 func newIncarnation() string { return strings.ToLower(rand.Text()) }
 
 func credentials(d *host.Directory, password config.Secret) config.Store {

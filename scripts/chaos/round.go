@@ -167,7 +167,7 @@ func (r *round) prepareBroker(ctx context.Context) error {
 // prepareAccount makes a user with the rights that a deployment gives to workers.
 func (r *round) prepareAccount(ctx context.Context) (config.Broker, error) {
 	account := r.stack.broker
-	account.Username, account.Password = workerUser, config.Secret(rand.Text())
+	account.Username, account.Password = workerUser, config.NewSecret()
 	err := r.stack.management.PutUser(ctx, management.User{
 		Name: account.Username, PasswordHash: management.HashPassword(account.Password), Tags: management.OurTags,
 	})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -88,7 +87,7 @@ func run(ctx context.Context, o runOptions, arguments []string) (err error) {
 func startServices(ctx context.Context, d *host.Directory, deliveryTimeout time.Duration) ([]string, error) {
 	var broker rabbitmq.Info
 	var store swift.Info
-	reader := config.Store{Password: config.Secret(rand.Text())}
+	reader := config.Store{Password: config.NewSecret()}
 	begin := time.Now()
 	together, within := errgroup.WithContext(ctx)
 	together.Go(func() (err error) {

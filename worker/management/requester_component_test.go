@@ -20,7 +20,7 @@ func realUser(t *testing.T, m *Client, broker config.Broker, p Permissions) conf
 	t.Helper()
 	account := broker
 	account.Username = "proof-" + strings.ToLower(rand.Text()[:10])
-	account.Password = config.Secret(rand.Text())
+	account.Password = config.NewSecret()
 	if err := m.PutUser(t.Context(), User{Name: account.Username, PasswordHash: HashPassword(account.Password), Tags: OurTags}); err != nil {
 		t.Fatal(err)
 	}

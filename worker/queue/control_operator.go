@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strings"
 )
 
 // Ask sends commands to all workers and returns the channel of their answers, in the order in which they come. Each worker
@@ -24,7 +25,7 @@ func (s *Session) Ask(ctx context.Context, commands []Command) (<-chan Answer, e
 	}
 	asked := map[string]Command{}
 	for i, c := range commands {
-		id := rand.Text()
+		id := strings.ToLower(rand.Text())
 		asked[id] = c
 		err := s.PublishMessage(ctx, ControlExchange, "", Message{
 			Body: bodies[i], Mandatory: true, UserID: s.user, ReplyTo: AnswersExchange, CorrelationID: id,

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -89,7 +88,7 @@ func (c *cloud) prepareBroker(ctx context.Context) (err error) {
 		}
 	}
 	c.broker = c.admin
-	c.broker.Username, c.broker.Password = "bench-worker", config.Secret(rand.Text())
+	c.broker.Username, c.broker.Password = "bench-worker", config.NewSecret()
 	err = c.management.PutUser(ctx, management.User{
 		Name: c.broker.Username, PasswordHash: management.HashPassword(c.broker.Password), Tags: management.OurTags,
 	})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -179,7 +178,7 @@ func (a *app) rotate(ctx context.Context, as administrator, name string, grace m
 		return err
 	}
 	next := family.Next(before.Rotation)
-	account.Username, account.Password = next.Name(), config.Secret(rand.Text())
+	account.Username, account.Password = next.Name(), config.NewSecret()
 	if err := client.Succeed(ctx, next, before, management.HashPassword(account.Password)); err != nil {
 		return err
 	}
