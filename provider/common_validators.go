@@ -79,7 +79,7 @@ func ipAddress() validator.String {
 }
 
 func webURL() validator.String {
-	return check{"the address of a website", func(s string) error {
+	return check{"a web address", func(s string) error {
 		u, err := url.Parse(s)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			return fmt.Errorf("%q: write it as https://HOST/", s)

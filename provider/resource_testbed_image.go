@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -86,6 +87,7 @@ func (testbedImageKind) schema(ctx context.Context) schema.Schema {
 			"include": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Packages that are put into the image besides the minimum.",
+				Validators:          []validator.Set{setvalidator.ValueStringsAre(check{"a package", config.CheckPackage})},
 			},
 			"cache": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{absolutePath()},

@@ -89,6 +89,7 @@ func (webKind) schema(ctx context.Context) schema.Schema {
 			},
 			"storage_url": schema.StringAttribute{
 				Required: true, MarkdownDescription: "Public address above the result containers. They are read without logging in.",
+				Validators: []validator.String{webURL()},
 			},
 			"releases":      releasesAttribute(),
 			"architectures": architecturesAttribute(),

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -49,12 +50,20 @@ var packagePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]*$`)
 func (d *document) packages(section, key string) []string {
 	var names []string
 	for _, name := range strings.Fields(d.value(section, key)) {
-		if !packagePattern.MatchString(name) {
-			d.fail(section, key, "%q is not a package's name", name)
+		if err := CheckPackage(name); err != nil {
+			d.fail(section, key, "%v", err)
 		}
 		names = append(names, name)
 	}
 	return names
+}
+
+// CheckPackage refuses what cannot be the name of a package.
+func CheckPackage(name string) error {
+	if !packagePattern.MatchString(name) {
+		return fmt.Errorf("%q is not a package's name", name)
+	}
+	return nil
 }
 
 // word is a list of words that has one.
