@@ -333,7 +333,7 @@ func TestInvalidValues(t *testing.T) {
 	text := types.StringValue
 	all := resourceAttributes(t)
 	for where, value := range map[string]attr.Value{
-		"autopkgtest_rabbitmq_server.directory": text("stack"),
+		"autopkgtest_rabbitmq_server.directory":      text("stack"),
 		"autopkgtest_result_containers.releases":     stringSet([]string{"focal-updates"}),
 		"autopkgtest_testbed_image.architecture":     text("linux-amd64"),
 		"autopkgtest_testbed_image.cache":            text("cache"),

@@ -117,7 +117,8 @@ func TestAccBrokerUserEndpointRefused(t *testing.T) {
 			user := unique("endpoint")
 			configuration := strings.Replace(userConfiguration(s, user, "requester"), "role ", "tls_endpoint = "+tc.endpoint+"\n  role ", 1)
 			resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
-				Config: configuration, PlanOnly: !tc.applied, ExpectError: regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(tc.want), " ", `\s+`)),
+				Config: configuration, PlanOnly: !tc.applied,
+				ExpectError: regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(tc.want), " ", `\s+`)),
 			}}})
 			if _, err := os.Lstat(filepath.Join(s.directory, "credentials", user)); err == nil {
 				t.Error("credentials that do not work were handed out")

@@ -200,7 +200,8 @@ func unquoted(text string) string {
 	return strings.ReplaceAll(inner, `'\''`, "'")
 }
 
-// ParseBroker reads amqp://USER:PASSWORD@HOST[:PORT][/VHOST], or amqps:// for TLS. Its errors do not quote the text, which holds a password.
+// ParseBroker reads amqp://USER:PASSWORD@HOST[:PORT][/VHOST], or amqps:// for TLS. Its errors do not quote the text, which holds a
+// password.
 func ParseBroker(uri string) (Broker, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
