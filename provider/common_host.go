@@ -56,8 +56,8 @@ func hostAttribute() schema.Attribute {
 			},
 			"identity_file": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{absolutePath()},
-				MarkdownDescription: "Path of the private key on the machine where Terraform runs. One with a passphrase is used from the " +
-					"ssh agent. Default: the keys of the agent (`SSH_AUTH_SOCK`), `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`.",
+				MarkdownDescription: "Path of the private key on the machine where Terraform runs. One with a passphrase is used from " +
+					"the ssh agent. Default: the keys of the agent (`SSH_AUTH_SOCK`), `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`.",
 			},
 			"host_key": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{hostKey()},

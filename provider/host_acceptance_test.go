@@ -3,6 +3,7 @@
 package provider
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -132,10 +133,10 @@ func TestAccHost(t *testing.T) {
 				}
 				want, err := os.ReadFile(filepath.Join(here, "credentials/the-worker"))
 				got, failed := os.ReadFile(kept)
-				if err != nil || failed != nil || string(want) != string(got) {
-					return fmt.Errorf("the worker's copy is not what it should be: %v, %v", err, failed)
+				if err = errors.Join(err, failed); err == nil && string(want) != string(got) {
+					err = errors.New("the worker's copy is not what it should be")
 				}
-				return nil
+				return err
 			},
 		},
 		{

@@ -34,4 +34,4 @@ func failureOf(err error) *failure {
 func (f *failure) Error() string { return f.Text }
 
 // Is implements errors.Is.
-func (f *failure) Is(kind error) bool { return f.Kind != "" && kinds[f.Kind] == kind } //nolint:errorlint // kinds are sentinels
+func (f *failure) Is(kind error) bool { return f.Kind != "" && kinds[f.Kind] == kind }

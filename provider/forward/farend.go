@@ -70,8 +70,10 @@ func (s *Server) call(ctx context.Context, t machine.Target, patience time.Durat
 	err = session.call(ctx, method, request, answer)
 	var told *failure
 	if errors.Is(err, errEnded) {
-		return &host.Problem{Kind: machine.ErrLost, Thing: "the machine " + t.String(), Cause: "was lost, or the provider on it has ended, " +
-			"while it was used", Err: errors.Join(err, end.lastWords()), WayOut: "See whether the machine is up and reachable, and try again"}
+		return &host.Problem{
+			Kind: machine.ErrLost, Thing: "the machine " + t.String(), Cause: "was lost, or the provider on it has ended, while it was used",
+			Err: errors.Join(err, end.lastWords()), WayOut: "See whether the machine is up and reachable, and try again",
+		}
 	}
 	if errors.As(err, &told) {
 		return fmt.Errorf("the provider on %s: %w", t, told)

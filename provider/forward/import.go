@@ -44,7 +44,12 @@ func (s *Server) importPlace(ctx context.Context, req *tfprotov6.ImportResourceS
 	if err := value.As(&attributes); err != nil {
 		return t, nil, err
 	}
-	if at, ok := attributes[folder]; !ok || at.As(&name) != nil || name == nil || !machine.IsFar(*name) {
+	if at, ok := attributes[folder]; ok {
+		if err := at.As(&name); err != nil {
+			return t, nil, err
+		}
+	}
+	if name == nil || !machine.IsFar(*name) {
 		return t, nil, nil
 	}
 	t, path, err := machine.ParseFile(*name)

@@ -44,13 +44,13 @@ func (p *Pool) login(ctx context.Context, t Target) (*ssh.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring, err := p.keys(t)
-	defer ring.Close()
+	ctx, cancel := context.WithTimeout(ctx, loginLimit)
+	defer cancel()
+	ring, err := p.keys(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, loginLimit)
-	defer cancel()
+	defer ring.Close()
 	connection, err := new(net.Dialer).DialContext(ctx, "tcp", t.dial())
 	if err != nil {
 		return nil, t.unreachable(err)

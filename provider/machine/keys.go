@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,11 +31,15 @@ func (k *keyring) Close() {
 }
 
 // keys collects them: the target's own key alone, or those of the agent and the usual ones.
-func (p *Pool) keys(t Target) (*keyring, error) {
+func (p *Pool) keys(ctx context.Context, t Target) (*keyring, error) {
 	k := &keyring{}
-	held := k.askAgent(p.agentSocket())
+	held := k.askAgent(ctx, p.agentSocket())
 	if t.IdentityFile != "" {
-		return k, k.only(t, held)
+		if err := k.only(t, held); err != nil {
+			k.Close()
+			return nil, err
+		}
+		return k, nil
 	}
 	k.signers = held
 	if len(held) > 0 {
@@ -80,11 +85,11 @@ func (k *keyring) only(t Target, held []ssh.Signer) error {
 }
 
 // askAgent has no error: an agent that does not answer has no keys.
-func (k *keyring) askAgent(socket string) []ssh.Signer {
+func (k *keyring) askAgent(ctx context.Context, socket string) []ssh.Signer {
 	if socket == "" {
 		return nil
 	}
-	connection, err := net.Dial("unix", socket)
+	connection, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err != nil {
 		return nil
 	}

@@ -69,10 +69,10 @@ func (p *Pool) trust(t Target) (trust, error) {
 }
 
 func (t Target) unknown(offered ssh.PublicKey, folder string) error {
+	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(offered)))
 	return t.problem(ErrHostKey, "is not known: it shows the key "+ssh.FingerprintSHA256(offered), nil, fmt.Sprintf(
 		"Compare that with what the machine itself says (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub). If it is the same, put "+
-			"it into host_key, %q, or log in once with ssh, which adds it to %s", strings.TrimSpace(string(ssh.MarshalAuthorizedKey(offered))),
-		filepath.Join(folder, "known_hosts")))
+			"it into host_key, %q, or log in once with ssh, which adds it to %s", line, filepath.Join(folder, "known_hosts")))
 }
 
 func (t Target) changed(offered ssh.PublicKey, known, wayOut string) error {
