@@ -29,8 +29,9 @@ resource "autopkgtest_rabbitmq_server" "broker" {
 }
 
 resource "autopkgtest_swift_server" "store" {
-  host      = var.worker_machine
-  directory = var.machine_directory
+  host          = var.worker_machine
+  directory     = var.machine_directory
+  force_destroy = var.results_may_go
 }
 
 resource "autopkgtest_broker" "broker" {
