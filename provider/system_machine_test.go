@@ -77,7 +77,7 @@ resource "autopkgtest_worker" "worker" {
   releases                = ["bookworm"]
   architectures           = ["amd64"]
   drain_timeout           = var.drain
-  depends_on              = [autopkgtest_request_queues.queues, autopkgtest_result_containers.results]
+  depends_on              = [autopkgtest_broker.broker, autopkgtest_request_queues.queues, autopkgtest_result_containers.results]
 }
 
 resource "autopkgtest_web" "web" {
@@ -85,7 +85,7 @@ resource "autopkgtest_web" "web" {
   storage_url             = autopkgtest_swift_server.store.store.storage_url
   releases                = ["bookworm"]
   architectures           = ["amd64"]
-  depends_on              = [autopkgtest_result_containers.results]
+  depends_on              = [autopkgtest_broker.broker, autopkgtest_result_containers.results]
 }
 `
 

@@ -288,13 +288,13 @@ func TestUnitsStopInGoodTime(t *testing.T) {
 	healthy(t, d, s)
 }
 
-// A worker makes namespaces with a whole range of ids in them, as an account without rights, and mounts a fresh /proc there.
+// A worker makes namespaces with a whole range of ids in them, as an account without rights, and mounts a fresh /proc and /sys there.
 func TestUnitsMayMakeNamespaces(t *testing.T) {
 	d, s := systemStack(t, map[string]string{"toy-a": "stay"})
 	proof := d.ServicePath("toy", "data/proof")
 	s.Processes[0] = Process{Name: "toy-a", Namespaces: true, StopWait: time.Second,
 		Argv: []string{"/usr/bin/unshare", "--user", "--map-auto", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child",
-			"sh", "-c", "mount -t proc proc /proc && unshare --user --map-root-user true && ip link set lo up && echo well >" + proof + "; exec sleep 1000"}}
+			"sh", "-c", "mount -t proc proc /proc && mount -t sysfs sys /sys && unshare --user --map-root-user true && ip link set lo up && echo well >" + proof + "; exec sleep 1000"}}
 	converge(t, d, s)
 	eventually(t, "no proof", 10*time.Second, func() error {
 		data, err := os.ReadFile(proof)

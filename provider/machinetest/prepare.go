@@ -13,7 +13,7 @@ import (
 )
 
 // configuration of the container. It is a privileged one, like the machine that it stands for: accounts in it make namespaces
-// of their own, for which it must see a whole /proc; what would change this machine through that is masked in its tree.
+// of their own, for which it must see a whole /proc and /sys; what would change this machine through that is masked in its tree.
 const configuration = `lxc.include = /usr/share/lxc/config/common.conf
 lxc.uts.name = %[1]s
 lxc.arch = linux64
