@@ -65,6 +65,9 @@ func (m *Machine) prepare(tree string) error {
 	}
 	write("changes/root/.ssh/authorized_keys", string(public), 0o600)
 	write("changes/etc/hostname", m.name+"\n", 0o644)
+	// It finds its own name, and asks nobody about others: nobody would answer, and programs wait for that.
+	write("changes/etc/hosts", "127.0.0.1 localhost\n127.0.1.1 "+m.name+"\n", 0o644)
+	write("changes/etc/resolv.conf", "", 0o644)
 	write("changes/uncover-proc", uncoverProc, 0o755)
 	write("up", fmt.Sprintf(up, ours, cable), 0o700)
 	write(filepath.Join(m.name, "config"), fmt.Sprintf(configuration, m.name, tree, m.folder, cable, ours, theirs), 0o644)
