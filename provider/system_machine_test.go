@@ -19,7 +19,8 @@ const (
 	machineConfig   = "/root/cloud"
 )
 
-// systemConfig is a whole cloud, system-wide. Nothing says where. The machine reaches no archive from which an image could be built.
+// systemConfig is a whole cloud, system-wide. Nothing says where. The machine reaches no archive, from which an image
+// could be built and a worker prove its testbeds.
 const systemConfig = `
 terraform {
   required_providers {
@@ -32,8 +33,8 @@ provider "autopkgtest" {
   system = true
 }
 
-variable "drain" {
-  default = "10m"
+variable "url" {
+  default = null
 }
 
 resource "autopkgtest_rabbitmq_server" "broker" {
@@ -50,7 +51,7 @@ resource "autopkgtest_broker" "broker" {
 }
 
 resource "autopkgtest_broker_user" "user" {
-  for_each = toset(["worker", "collector"])
+  for_each = toset(["collector"])
   broker   = autopkgtest_rabbitmq_server.broker.broker
   name     = each.key
   role     = each.key
@@ -69,22 +70,12 @@ resource "autopkgtest_result_containers" "results" {
   force_destroy = true
 }
 
-resource "autopkgtest_worker" "worker" {
-  broker_credentials_file = autopkgtest_broker_user.user["worker"].credentials_file
-  store_credentials_file  = autopkgtest_swift_server.store.store.credentials_file
-  delivery_timeout        = autopkgtest_rabbitmq_server.broker.delivery_timeout
-  images                  = ["/opt/images/bookworm-amd64.tar.zst"]
-  releases                = ["bookworm"]
-  architectures           = ["amd64"]
-  drain_timeout           = var.drain
-  depends_on              = [autopkgtest_broker.broker, autopkgtest_request_queues.queues, autopkgtest_result_containers.results]
-}
-
 resource "autopkgtest_web" "web" {
   broker_credentials_file = autopkgtest_broker_user.user["collector"].credentials_file
   storage_url             = autopkgtest_swift_server.store.store.storage_url
   releases                = ["bookworm"]
   architectures           = ["amd64"]
+  external_url            = var.url
   depends_on              = [autopkgtest_broker.broker, autopkgtest_result_containers.results]
 }
 `
@@ -92,16 +83,13 @@ resource "autopkgtest_web" "web" {
 // TestSystemWide deploys a whole cloud onto a machine that lacks a package and the account, boots it anew, and takes the cloud away.
 func TestSystemWide(t *testing.T) {
 	m := machinetest.Start(t)
-	binaries, terraform, images := os.Getenv("AUTOPKGTEST_TEST_BINARIES"), os.Getenv("TF_ACC_TERRAFORM_PATH"), os.Getenv("AUTOPKGTEST_TEST_IMAGES")
-	if binaries == "" || terraform == "" || images == "" {
-		t.Fatal("the programs, Terraform or the testbed images are missing: run the test with make test-machine")
+	binaries, terraform := os.Getenv("AUTOPKGTEST_TEST_BINARIES"), os.Getenv("TF_ACC_TERRAFORM_PATH")
+	if binaries == "" || terraform == "" {
+		t.Fatal("the programs or Terraform are missing: run the test with make test-machine")
 	}
 	m.Copy(terraform, "/usr/local/bin/terraform")
-	for _, name := range []string{"terraform-provider-autopkgtest", "linux_amd64/autopkgtest-worker", "linux_amd64/autopkgtest-collector", "linux_amd64/autopkgtest-cloud"} {
+	for _, name := range []string{"terraform-provider-autopkgtest", "linux_amd64/autopkgtest-collector", "linux_amd64/autopkgtest-cloud"} {
 		m.Copy(filepath.Join(binaries, name), filepath.Join(machinePrograms, name))
-	}
-	for _, name := range []string{"bookworm-amd64.tar.zst", "bookworm-amd64.json"} {
-		m.Copy(filepath.Join(images, name), filepath.Join("/opt/images", name))
 	}
 	write := func(path, text string) {
 		t.Helper()
@@ -132,13 +120,10 @@ provider_installation {
 	nothingToDo("after the apply")
 
 	units := strings.Fields(m.Run("sh", "-c", "systemctl list-units --plain --no-legend --state=running 'autopkgtest-server-*' | cut -d' ' -f1"))
-	for _, process := range []string{"rabbitmq", "rabbitmq-epmd", "swift-proxy", "swift-memcached", "worker", "web"} {
+	for _, process := range []string{"rabbitmq", "rabbitmq-epmd", "swift-proxy", "swift-memcached", "web"} {
 		if !slices.Contains(units, "autopkgtest-server-"+process+".service") {
 			t.Errorf("process %s is not among the units that run: %q", process, units)
 		}
-	}
-	if out := m.Run("systemctl", "show", "-p", "StatusText", "autopkgtest-server-worker"); !strings.Contains(out, "slots") {
-		t.Errorf("the worker does not tell systemd how it is: %q", out)
 	}
 	var broker struct {
 		Values struct {
@@ -166,14 +151,14 @@ provider_installation {
 		t.Errorf("a service that was stopped: %v\n%s", err, out)
 	}
 	pid := m.Run("systemctl", "show", "-p", "MainPID", "autopkgtest-server-swift-proxy")
-	run("apply", "-no-color", "-auto-approve", "-var=drain=9m")
+	run("apply", "-no-color", "-auto-approve", "-var=url=http://ci.example/")
 	if now := m.Run("systemctl", "show", "-p", "MainPID", "autopkgtest-server-swift-proxy"); now != pid {
-		t.Errorf("a change of the worker has restarted the store: %s, %s", pid, now)
+		t.Errorf("a change of the website has restarted the store: %s, %s", pid, now)
 	}
 
 	m.Reboot()
-	m.Run("systemctl", "is-active", "autopkgtest-server-rabbitmq", "autopkgtest-server-swift-object", "autopkgtest-server-worker")
-	run("apply", "-no-color", "-auto-approve", "-refresh-only") // and waits for nobody
+	m.Run("systemctl", "is-active", "autopkgtest-server-rabbitmq", "autopkgtest-server-swift-object", "autopkgtest-server-web")
+	run("apply", "-no-color", "-auto-approve")
 	nothingToDo("after a boot")
 
 	run("destroy", "-no-color", "-auto-approve")
