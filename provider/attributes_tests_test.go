@@ -129,12 +129,14 @@ broker              AccRabbitMQServerChanges AccRabbitMQServerChanges -part -set
 delivery_timeout    AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 directory           AccRabbitMQServerChanges ? -part InvalidValues
 disk_free_limit     AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
+host               AccHost ? -part AccHost
 listen              AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 log_files           AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 log_size            AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 memory_watermark    AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 port                AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 status              AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges -set
+system             SystemWide ? -part ?
 timeouts            ? ? -conf ?
 tls                 AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 tls_endpoint        AccRabbitMQServerChanges AccRabbitMQServerChanges -part -set
@@ -142,8 +144,10 @@ tls_endpoint        AccRabbitMQServerChanges AccRabbitMQServerChanges -part -set
 resource autopkgtest_swift_server import=? disappeared=AccStack replaced=AccReplace
 directory           AccStack ? -part AccRefusals
 force_destroy       AccReplace AccReplace -conf -any
+host          AccHost AccHostInterrupted -part ?
 status              ? ? ? -set
 store               AccStack ? -part -set
+system        SystemWide ? -part ?
 timeouts            ? ? -conf ?
 
 resource autopkgtest_broker import=AccForeignBroker disappeared=AccStack replaced=AccForeignBroker
@@ -199,12 +203,14 @@ architecture        examples.TestLocal ? -conf InvalidValues
 binary              ? ? ? -set
 cache               examples.TestLocal ? -conf InvalidValues
 directory           examples.TestLocal ? -part AccRefusals
+host          ? ? -part ?
 include             ? ? ? InvalidValues
 mirror              AccRefusals ? ? InvalidValues
 path                examples.TestLocal ? -part -set
 refresh_every       ? ? ? InvalidValues
 release             examples.TestLocal ? -conf AccRefusals
 status              ? ? ? -set
+system        ? ? -part ?
 timeouts            ? ? -conf ?
 
 resource autopkgtest_worker import=? disappeared=AccStack replaced=?
@@ -215,21 +221,25 @@ contexts                ? ? ? InvalidValues
 delivery_timeout        AccStack ? -part AccRefusals
 directory               AccStack ? -part AccRefusals
 drain_timeout           AccStack ? ? InvalidValues
+host                    AccHost ? -part ?
 images                  AccStack ? ? AccRefusals
 releases                AccStack ? ? InvalidValues
 slots                   AccStack ? ? InvalidValues
 spool_patience          ? ? ? InvalidValues
 status                  ? ? ? -set
 store_credentials_file  AccStack ? ? InvalidValues
+system                  ? ? -part ?
 timeout                 AccRefusals ? ? InvalidValues
 timeouts                ? ? -conf ?
 
 resource autopkgtest_web import=? disappeared=AccStack replaced=?
 architectures             AccStack ? ? InvalidValues
 binary                    ? ? ? -set
+broker                    AccStack ? -part ?
 broker_credentials_file   AccStack ? ? InvalidValues
 directory                 AccStack ? -part AccRefusals
 external_url              ? ? ? InvalidValues
+host                      AccHost ? -part ?
 listen                    ? ? ? InvalidValues
 operator_configuration    examples.TestLocal ? ? -set
 operator_credentials_file AccStack ? ? InvalidValues
@@ -237,12 +247,13 @@ port                      AccRefusals ? ? InvalidValues
 releases                  AccStack ? ? InvalidValues
 status                    ? ? ? -set
 storage_url               AccStack ? ? InvalidValues
+system                    SystemWide ? -part ?
 timeouts                  AccRefusals ? -conf ?
 url                       examples.TestLocal ? ? -set
 `
 
 // untested is how many cells of the table have no test. Whoever adds an attribute without a test has to write a greater number.
-const untested = 131
+const untested = 154
 
 // cellsOfAnAttribute are create, update or replace, drift, invalid.
 const cellsOfAnAttribute = 4
@@ -316,7 +327,7 @@ func TestAttributesAreTested(t *testing.T) {
 func resourceAttributes(t *testing.T) map[string]map[string]schema.Attribute {
 	t.Helper()
 	all := map[string]map[string]schema.Attribute{}
-	for _, made := range New("test")().Resources(t.Context()) {
+	for _, made := range (&autopkgtestProvider{}).Resources(t.Context()) {
 		var metadata resource.MetadataResponse
 		var described resource.SchemaResponse
 		r := made()
