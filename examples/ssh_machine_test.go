@@ -137,7 +137,7 @@ func runRequest(t *testing.T, c *cli, worker *machinetest.Machine, trigger strin
 	address := c.output("url") + "api/v1/results?package=green"
 	for {
 		shown := "nothing"
-		if resp, err := http.Get(address); err == nil { //nolint:noctx // loopback, and the loop has a limit
+		if resp, err := http.Get(address); err == nil {
 			body, _ := io.ReadAll(resp.Body)
 			_ = resp.Body.Close()
 			shown = string(body)

@@ -49,8 +49,8 @@ func serviceAttributes(ctx context.Context, attributes map[string]schema.Attribu
 	attributes["directory"] = schema.StringAttribute{
 		Optional: true, Computed: true,
 		MarkdownDescription: "Folder of the stack on the service's machine, an absolute path. Everything that the service makes lies " +
-			"below it, but for its units where it is `system`-wide. Default: the provider's `directory`; where that is silent too and the " +
-			"service is `system`-wide, `" + systemFolder + "STACK`.",
+			"below it, but for its units where it is `system`-wide. Default: the provider's `directory`; where that is silent too and " +
+			"the service is `system`-wide, `" + systemFolder + "STACK`.",
 		Validators: []validator.String{absolutePath()},
 		PlanModifiers: []planmodifier.String{
 			stringplanmodifier.UseStateForUnknown(), stringplanmodifier.RequiresReplaceIfConfigured(),
@@ -93,7 +93,8 @@ func (s *settings) planDirectory(plan *serviceModel, state *serviceModel, config
 	case plan.Directory.IsUnknown():
 	case plan.Directory.IsNull():
 		diags.AddAttributeError(path.Root("directory"), "No folder for the service",
-			"Neither the resource nor the provider has a directory. Set one of them to an absolute path; or, on a server, set system = true.")
+			"Neither the resource nor the provider has a directory. Set one of them to an absolute path; or, on a server, set "+
+				"system = true.")
 	case state != nil && !state.Directory.Equal(plan.Directory):
 		// The framework asks for the replacement when the configuration names the folder; here the provider's changed.
 		diags.AddAttributeError(path.Root("directory"), "The stack's folder cannot be moved",

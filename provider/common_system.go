@@ -31,8 +31,8 @@ func systemAttribute() schema.Attribute {
 		MarkdownDescription: "Put the service onto the machine as a whole, as on a server: systemd runs its processes, as units " +
 			"`autopkgtest-STACK-PROCESS.service`, and starts them at boot; Debian packages that it needs and that are missing are " +
 			"installed, without starting anything that is in them; the account is made. This takes root and a machine that boots with " +
-			"systemd. Otherwise the stack has a supervisor of its own in its folder, and needs neither. All services of a stack are alike " +
-			"in this. Default: the provider's `system`.",
+			"systemd. Otherwise the stack has a supervisor of its own in its folder, and needs neither. All services of a stack are " +
+			"alike in this. Default: the provider's `system`.",
 		PlanModifiers: []planmodifier.Bool{
 			boolplanmodifier.UseStateForUnknown(), boolplanmodifier.RequiresReplaceIfConfigured(),
 		},
@@ -55,8 +55,8 @@ func (s *settings) planSystem(plan *serviceModel, state *serviceModel, config *s
 	if state.System.ValueBool() != plan.System.ValueBool() {
 		if config.System.IsNull() {
 			diags.AddAttributeError(path.Root("system"), "The stack's kind cannot be changed",
-				"The provider's system is another one than when the service was made. Set the resource's own system, which replaces it, or "+
-					"destroy the stack first.")
+				"The provider's system is another one than when the service was made. Set the resource's own system, which replaces "+
+					"it, or destroy the stack first.")
 		}
 		return
 	}

@@ -78,8 +78,8 @@ func (p *autopkgtestProvider) Schema(_ context.Context, _ provider.SchemaRequest
 			},
 			"system": schema.BoolAttribute{
 				Optional: true,
-				MarkdownDescription: "Put the services of the stack onto the machine as a whole, under systemd. Services may have a `system` " +
-					"of their own. Default: `false`.",
+				MarkdownDescription: "Put the services of the stack onto the machine as a whole, under systemd. Services may have a " +
+					"`system` of their own. Default: `false`.",
 			},
 			"binaries": schema.StringAttribute{
 				Optional: true,

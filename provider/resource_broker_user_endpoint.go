@@ -32,8 +32,8 @@ func userEndpointAttribute() schema.Attribute {
 			},
 			"ca_file": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{absolutePath()},
-				MarkdownDescription: "Path of the authority's certificate, in PEM form, where the clients run. Default: the authorities that " +
-					"their machine knows.",
+				MarkdownDescription: "Path of the authority's certificate, in PEM form, where the clients run. Default: the authorities " +
+					"that their machine knows.",
 			},
 			"management_url": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "Of no use here; it is a part of what a server hands out.",

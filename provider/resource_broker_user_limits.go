@@ -30,8 +30,8 @@ const (
 func userLimitAttribute(description string, least int64) schema.Attribute {
 	return schema.Int64Attribute{
 		Optional: true, Validators: []validator.Int64{int64validator.Between(least, 1_000_000)},
-		MarkdownDescription: description + " The broker ends nothing that is open when the limit is set. It takes RabbitMQ 3.8.10, and on " +
-			"3.x its feature flag `user_limits`: a plan says when a broker has not got them. Default: no limit.",
+		MarkdownDescription: description + " The broker ends nothing that is open when the limit is set. It takes RabbitMQ 3.8.10, and " +
+			"on 3.x its feature flag `user_limits`: a plan says when a broker has not got them. Default: no limit.",
 	}
 }
 

@@ -64,7 +64,8 @@ func (m *brokerUserModel) rights(ctx context.Context) userRights {
 	rights := rightsOfRole(management.Role(m.Role.ValueString()))
 	if !m.Permissions.IsNull() {
 		rights = userRights{
-			permissions: patternsOf(ctx, m.Permissions).permissions(), tags: management.OurTags, key: config.KeyURI, reason: "is configured",
+			permissions: patternsOf(ctx, m.Permissions).permissions(), tags: management.OurTags, key: config.KeyURI,
+			reason: "is configured",
 		}
 	}
 	rights.limits = m.limits()

@@ -71,8 +71,9 @@ func (s *Server) call(ctx context.Context, t machine.Target, patience time.Durat
 	var told *failure
 	if errors.Is(err, errEnded) {
 		return &host.Problem{
-			Kind: machine.ErrLost, Thing: "the machine " + t.String(), Cause: "was lost, or the provider on it has ended, while it was used",
-			Err: errors.Join(err, end.lastWords()), WayOut: "See whether the machine is up and reachable, and try again",
+			Kind: machine.ErrLost, Thing: "the machine " + t.String(),
+			Cause: "was lost, or the provider on it has ended, while it was used",
+			Err:   errors.Join(err, end.lastWords()), WayOut: "See whether the machine is up and reachable, and try again",
 		}
 	}
 	if errors.As(err, &told) {

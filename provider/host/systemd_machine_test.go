@@ -263,9 +263,9 @@ func TestUnitsInterruption(t *testing.T) {
 }
 
 func TestUnitsStopInGoodTime(t *testing.T) {
-	d, s := systemStack(t, nil)
+	d, _ := systemStack(t, nil)
 	drained := d.ServicePath("toy", "data/drained")
-	s = toy(t, d, map[string]string{"drains": "drain " + drained, "stubborn": "stubborn"})
+	s := toy(t, d, map[string]string{"drains": "drain " + drained, "stubborn": "stubborn"})
 	for i := range s.Processes {
 		s.Processes[i].StopWait = 2 * time.Second
 	}

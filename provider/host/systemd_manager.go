@@ -16,10 +16,12 @@ const systemdFolder = "/run/systemd/system"
 // answerLimit bounds a question to systemd.
 const answerLimit = 25 * time.Second
 
-// CheckSystem says why no stack of ours can be system-wide on this machine: ErrMissing without systemd, ErrAccount for anybody but root.
+// CheckSystem says why no stack of ours can be system-wide on this machine: ErrMissing without systemd, ErrAccount for anybody but
+// root.
 func CheckSystem() error {
 	if info, err := os.Lstat(systemdFolder); err != nil || !info.IsDir() {
-		return &Problem{Kind: ErrMissing, Thing: "systemd", Cause: "does not run this machine, and a system-wide stack is a set of its units",
+		return &Problem{Kind: ErrMissing, Thing: "systemd",
+			Cause:  "does not run this machine, and a system-wide stack is a set of its units",
 			WayOut: "Deploy to a machine that boots with systemd, or without `system`: then the stack brings its own supervisor."}
 	}
 	if os.Geteuid() != 0 {
@@ -142,4 +144,6 @@ func (m manager) stop(ctx context.Context, unit string) error {
 }
 
 // kill ends all processes of a unit at once.
-func (m manager) kill(ctx context.Context, unit string) { m.conn.KillUnitContext(ctx, unit, 9) }
+func (m manager) kill(ctx context.Context, unit string) {
+	_ = m.conn.KillUnitWithTarget(ctx, unit, dbus.All, 9)
+}

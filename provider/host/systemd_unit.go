@@ -20,7 +20,8 @@ const unitSection = "[X-Autopkgtest-Cloud]\n"
 // file system. The process opens that pipe for both directions: so it never finds it without a reader, and outlives any svlogd.
 //
 // What is said of memory: the kernel ends one process of a test that eats too much, and that must not be the end of all others.
-var processUnit = template.Must(template.New("unit").Parse(`# Written by autopkgtest-cloud. A change made by hand is undone by the next apply.
+var processUnit = template.Must(template.New("unit").Parse(
+	`# Written by autopkgtest-cloud. A change made by hand is undone by the next apply.
 [Unit]
 Description=autopkgtest-cloud: {{.Process}} of the stack {{.Stack}}
 Wants=network-online.target {{.LogUnit}}
@@ -56,7 +57,8 @@ WantedBy=multi-user.target
 `))
 
 // logUnit is the unit of a process's svlogd. It is started by the process's.
-var logUnit = template.Must(template.New("log unit").Parse(`# Written by autopkgtest-cloud. A change made by hand is undone by the next apply.
+var logUnit = template.Must(template.New("log unit").Parse(
+	`# Written by autopkgtest-cloud. A change made by hand is undone by the next apply.
 [Unit]
 Description=autopkgtest-cloud: log of {{.Process}} of the stack {{.Stack}}
 RequiresMountsFor={{.Folder}}

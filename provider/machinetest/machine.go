@@ -35,7 +35,6 @@ type Machine struct {
 	folder  string // everything of it: configuration, changes, key
 	name    string
 	address string
-	door    string // its host key, as a line of known_hosts
 }
 
 // Start boots a machine. It ends with the test.

@@ -138,7 +138,8 @@ func (t TLS) readPEM(path string, secret bool) ([]byte, error) {
 	content, mode, err := read(path)
 	switch {
 	case err != nil:
-		return nil, wrong("cannot be read", err, "Name a file in PEM form that is there, and that the account which runs Terraform may read")
+		return nil, wrong("cannot be read", err,
+			"Name a file in PEM form that is there, and that the account which runs Terraform may read")
 	case !mode.IsRegular() || len(content) > largestPEM:
 		return nil, wrong("is no certificate or key", nil, "Name a file in PEM form")
 	case secret && mode.Perm()&0o007 != 0:

@@ -54,7 +54,7 @@ func scanFiles(paths []string) int {
 }
 
 func watchCommand(arguments []string) int {
-	command := exec.Command(arguments[0], arguments[1:]...)
+	command := exec.CommandContext(context.Background(), arguments[0], arguments[1:]...)
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// A terminal's keys reach the command by themselves; what is sent to us alone is passed on.
 	signals := make(chan os.Signal, 4)

@@ -139,8 +139,8 @@ func DecodeBroker(name string, content []byte, mode fs.FileMode) (b Broker, err 
 }
 
 func decodeBroker(path string, content []byte) (b Broker, key string, err error) {
-	wrong := func(line int, cause string) (Broker, string, error) {
-		return Broker{}, "", fmt.Errorf("%w: %s:%d: %s", ErrInvalid, path, line, cause)
+	wrong := func(line int, cause string) error {
+		return fmt.Errorf("%w: %s:%d: %s", ErrInvalid, path, line, cause)
 	}
 	var found *Broker
 	number, authority, authorityLine := 0, "", 0
@@ -157,14 +157,14 @@ func decodeBroker(path string, content []byte) (b Broker, key string, err error)
 		}
 		switch {
 		case ok && namesAuthority(name) && authorityLine != 0:
-			return wrong(number, "a second "+name)
+			return Broker{}, "", wrong(number, "a second "+name)
 		case ok && namesAuthority(name) && text == "":
-			return wrong(number, name+" has no path")
+			return Broker{}, "", wrong(number, name+" has no path")
 		case ok && namesAuthority(name):
 			authority, authorityLine = text, number
 			continue
 		case found != nil:
-			return wrong(number, "a second account; the file holds one")
+			return Broker{}, "", wrong(number, "a second account; the file holds one")
 		case ok:
 			key = name
 		}
@@ -178,7 +178,7 @@ func decodeBroker(path string, content []byte) (b Broker, key string, err error)
 	case found == nil:
 		return Broker{}, "", fmt.Errorf("%w: %s: no line KEY = amqp://USER:PASSWORD@HOST", ErrInvalid, path)
 	case authority != "" && !found.TLS:
-		return wrong(authorityLine, KeyCAFile+" is for amqps://, and the account's URL is amqp://")
+		return Broker{}, "", wrong(authorityLine, KeyCAFile+" is for amqps://, and the account's URL is amqp://")
 	case authority != "" && !filepath.IsAbs(authority):
 		authority = filepath.Join(filepath.Dir(path), authority)
 	}
