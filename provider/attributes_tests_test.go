@@ -141,7 +141,7 @@ timeouts            ? ? -conf ?
 tls                 AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 tls_endpoint        AccRabbitMQServerChanges AccRabbitMQServerChanges -part -set
 
-resource autopkgtest_swift_server import=? disappeared=AccStack replaced=AccReplace
+resource autopkgtest_swift_server import=AccStack disappeared=AccStack replaced=AccReplace
 directory           AccStack ? -part AccRefusals
 force_destroy       AccReplace AccReplace -conf -any
 host          AccHost AccHostInterrupted -part ?
@@ -213,47 +213,47 @@ status              ? ? ? -set
 system        ? ? -part ?
 timeouts            ? ? -conf ?
 
-resource autopkgtest_worker import=? disappeared=AccStack replaced=?
-architectures           AccStack ? ? InvalidValues
+resource autopkgtest_worker import=AccStack disappeared=AccStack replaced=?
+architectures           AccStack ? AccStack InvalidValues
 binary                  ? ? ? -set
-broker_credentials_file AccStack ? ? InvalidValues
-contexts                ? ? ? InvalidValues
+broker_credentials_file AccStack ? AccStack InvalidValues
+contexts                AccStack AccStack AccStack InvalidValues
 delivery_timeout        AccStack ? -part AccRefusals
 directory               AccStack ? -part AccRefusals
-drain_timeout           AccStack ? ? InvalidValues
+drain_timeout           AccStack AccStack AccStack InvalidValues
 host                    AccHost ? -part ?
-images                  AccStack ? ? AccRefusals
-releases                AccStack ? ? InvalidValues
-slots                   AccStack ? ? InvalidValues
-spool_patience          ? ? ? InvalidValues
+images                  AccStack ? AccStack AccRefusals
+releases                AccStack ? AccStack InvalidValues
+slots                   AccStack AccStack AccStack InvalidValues
+spool_patience          AccStack AccStack AccStack InvalidValues
 status                  ? ? ? -set
-store_credentials_file  AccStack ? ? InvalidValues
+store_credentials_file  AccStack ? AccStack InvalidValues
 system                  ? ? -part ?
-timeout                 AccRefusals ? ? InvalidValues
+timeout                 AccStack AccStack AccStack InvalidValues
 timeouts                ? ? -conf ?
 
-resource autopkgtest_web import=? disappeared=AccStack replaced=?
-architectures             AccStack ? ? InvalidValues
+resource autopkgtest_web import=AccStack disappeared=AccStack replaced=?
+architectures             AccStack AccStack AccStack InvalidValues
 binary                    ? ? ? -set
-broker                    AccStack ? -part ?
-broker_credentials_file   AccStack ? ? InvalidValues
+broker                    AccStack AccStack AccStack ?
+broker_credentials_file   AccStack ? AccStack InvalidValues
 directory                 AccStack ? -part AccRefusals
-external_url              ? ? ? InvalidValues
+external_url              AccStack AccStack AccStack InvalidValues
 host                      AccHost ? -part ?
-listen                    ? ? ? InvalidValues
+listen                    AccStack AccStack AccStack InvalidValues
 operator_configuration    examples.TestLocal ? ? -set
-operator_credentials_file AccStack ? ? InvalidValues
-port                      AccRefusals ? ? InvalidValues
-releases                  AccStack ? ? InvalidValues
+operator_credentials_file AccStack AccStack AccStack InvalidValues
+port                      AccStack AccStack AccStack InvalidValues
+releases                  AccStack AccStack AccStack InvalidValues
 status                    ? ? ? -set
-storage_url               AccStack ? ? InvalidValues
+storage_url               AccStack ? AccStack InvalidValues
 system                    SystemWide ? -part ?
 timeouts                  AccRefusals ? -conf ?
 url                       examples.TestLocal ? ? -set
 `
 
 // untested is how many cells of the table have no test. Whoever adds an attribute without a test has to write a greater number.
-const untested = 154
+const untested = 117
 
 // cellsOfAnAttribute are create, update or replace, drift, invalid.
 const cellsOfAnAttribute = 4

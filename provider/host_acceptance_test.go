@@ -84,7 +84,7 @@ func TestAccHost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	plain := strings.ReplaceAll(stackConfiguration("far", here, programs, image, ""), `resource "autopkgtest_rabbitmq_server" "broker" {}`,
+	plain := strings.ReplaceAll(stackConfiguration("far", here, programs, image, workerAtFirst, webAtFirst), `resource "autopkgtest_rabbitmq_server" "broker" {}`,
 		"resource \"autopkgtest_rabbitmq_server\" \"broker\" {\n}")
 	plain = strings.ReplaceAll(plain, `resource "autopkgtest_swift_server" "store" {}`, "resource \"autopkgtest_swift_server\" \"store\" {\n}")
 	configuration := onHost(plain, m.Target, there)

@@ -2,6 +2,9 @@ package provider
 
 import (
 	"context"
+	"net"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
@@ -263,7 +266,27 @@ func (webKind) imported(_ context.Context, c *call[webModel]) error {
 	c.model.StorageURL = types.StringValue(conf.StoreURL)
 	c.model.Releases = stringSet(conf.Releases)
 	c.model.Architectures = stringSet(conf.Architectures)
-	c.model.URL = types.StringValue(conf.ExternalURL + "/")
+	c.model.importAddress(d, conf)
 	c.model.OperatorConfiguration = types.StringValue(d.ServicePath(webService, operatorConf))
 	return nil
+}
+
+// importAddress reads back where the website listens and how people reach it, as far as that is not the default.
+func (m *webModel) importAddress(d *host.Directory, conf config.Collector) {
+	own, url := webAddress(d, "", 0, "")
+	if conf.Listen != own {
+		listen, port, _ := net.SplitHostPort(conf.Listen) // LoadCollector has checked it
+		if number, err := strconv.ParseInt(port, 10, 64); err == nil && int(number) != d.Port(host.RoleWeb) {
+			m.Port = types.Int64Value(number)
+		}
+		if ownHost, _, _ := net.SplitHostPort(own); listen != ownHost {
+			m.Listen = types.StringValue(listen)
+		}
+		url = "http://" + conf.Listen + "/"
+	}
+	if conf.ExternalURL != strings.TrimSuffix(url, "/") {
+		url = conf.ExternalURL
+		m.ExternalURL = types.StringValue(url)
+	}
+	m.URL = types.StringValue(url)
 }

@@ -19,16 +19,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 // stackConfiguration is a whole stack but for the testbed image, for which a file stands in: nothing is tested in it.
-func stackConfiguration(stack, directory, place, image, extra string) string {
+func stackConfiguration(stack, directory, place, image, worker, web string) string {
 	return fmt.Sprintf(`
 provider "autopkgtest" {
   stack     = %q
@@ -80,24 +83,49 @@ resource "autopkgtest_worker" "worker" {
   store_credentials_file  = autopkgtest_swift_server.store.store.credentials_file
   delivery_timeout        = autopkgtest_rabbitmq_server.broker.delivery_timeout
   images                  = [%q]
-  releases                = ["rel"]
-  architectures           = ["amd64"]
-  drain_timeout           = "1s"
   depends_on              = [autopkgtest_request_queues.queues]
   %s
 }
 
 resource "autopkgtest_web" "web" {
   broker_credentials_file   = autopkgtest_broker_user.collector.credentials_file
-  operator_credentials_file = autopkgtest_broker_user.requester.credentials_file
-  broker                    = autopkgtest_rabbitmq_server.broker.broker
   storage_url               = autopkgtest_swift_server.store.store.storage_url
+  depends_on                = [autopkgtest_broker.broker]
+  %s
+}
+`, stack, directory, place, image, worker, web)
+}
+
+// What stackConfiguration says of the worker and of the website, and what both can be changed to without another one's change.
+const (
+	workerAtFirst = `
+  releases      = ["rel"]
+  architectures = ["amd64"]
+  drain_timeout = "1s"
+`
+	workerChanged = `
+  releases       = ["rel"]
+  architectures  = ["amd64"]
+  contexts       = ["ppa", "huge"]
+  drain_timeout  = "2s"
+  slots          = 3
+  spool_patience = "13h"
+  timeout        = "3h"
+`
+	webAtFirst = `
   releases                  = ["rel"]
   architectures             = ["amd64"]
-  depends_on                = [autopkgtest_broker.broker]
-}
-`, stack, directory, place, image, extra)
-}
+  operator_credentials_file = autopkgtest_broker_user.requester.credentials_file
+  broker                    = autopkgtest_rabbitmq_server.broker.broker
+`
+	webChanged = `
+  releases      = ["rel", "next"]
+  architectures = ["amd64", "i386"]
+  external_url  = "https://results.example"
+  listen        = "127.0.0.2"
+  port          = 28461
+`
+)
 
 const (
 	brokerServer = "autopkgtest_rabbitmq_server.broker"
@@ -161,7 +189,7 @@ func TestAccStack(t *testing.T) {
 	if err := os.WriteFile(testbed.InfoPath(image), proven, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	configuration := stackConfiguration("acc", directory, place, image, "")
+	configuration := stackConfiguration("acc", directory, place, image, workerAtFirst, webAtFirst)
 	kept := &remembered{directory: directory}
 
 	steps := []resource.TestStep{{
@@ -198,6 +226,12 @@ func TestAccStack(t *testing.T) {
 	damage("the worker's configuration is edited", []string{theWorker}, func() error {
 		return os.WriteFile(filepath.Join(directory, "services/worker/etc/worker.conf"), []byte("[amqp]\n"), 0o600)
 	})
+	damage("the website's configuration is edited", []string{theWeb}, func() error {
+		return os.WriteFile(filepath.Join(directory, "services/web/etc/collector.conf"), []byte("[amqp]\n"), 0o600)
+	})
+	damage("the operator's configuration is removed", []string{theWeb}, func() error {
+		return os.Remove(filepath.Join(directory, "services/web/etc/autopkgtest-cloud.conf"))
+	})
 	damage("there is a new worker", []string{theWorker}, func() error {
 		program := filepath.Join(place, "linux_"+runtime.GOARCH, workerName)
 		content, err := os.ReadFile(program)
@@ -219,20 +253,19 @@ func TestAccStack(t *testing.T) {
 	damage("the store is down", []string{storeServer}, stopProcess(directory, "swift-proxy"))
 	steps = append(steps,
 		resource.TestStep{
-			Config:      stackConfiguration("other", directory, place, image, ""),
+			Config:      stackConfiguration("other", directory, place, image, workerAtFirst, webAtFirst),
 			ExpectError: regexp.MustCompile(`the\s+stack\s+"other"|belongs\s+to`),
 		},
 		resource.TestStep{ // a change of what can be changed
-			Config: stackConfiguration("acc", directory, place, image, "slots = 3"),
+			Config: stackConfiguration("acc", directory, place, image, workerChanged, webChanged),
 			ConfigPlanChecks: resource.ConfigPlanChecks{
-				PreApply: []plancheck.PlanCheck{onlyUpdates{theWorker}},
+				PreApply:             []plancheck.PlanCheck{onlyUpdates{theWorker, theWeb}},
+				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
 			},
-			Check: resource.ComposeTestCheckFunc(kept.check, func(*terraform.State) error {
-				return contains(filepath.Join(directory, "services/worker/etc/worker.conf"), "slots = 3")
-			}),
+			Check: resource.ComposeTestCheckFunc(kept.check, changed(directory)),
 		},
 	)
-	configuration = stackConfiguration("acc", directory, place, image, "slots = 3")
+	configuration = stackConfiguration("acc", directory, place, image, workerChanged, webChanged)
 	for _, address := range []string{brokerServer, storeServer, theWorker, theWeb} {
 		steps = append(steps, resource.TestStep{
 			ResourceName: address, ImportState: true, ImportStateId: directory, ImportStateVerify: true,
@@ -248,6 +281,35 @@ func TestAccStack(t *testing.T) {
 	}
 	if pids := processes(directory, ""); len(pids) > 0 {
 		t.Errorf("the destroyed stack's processes %v still run", pids)
+	}
+}
+
+// changed looks whether the services run with what workerChanged and webChanged say.
+func changed(directory string) resource.TestCheckFunc {
+	return func(*terraform.State) error {
+		worker, err := config.LoadWorker(filepath.Join(directory, "services/worker/etc/worker.conf"))
+		if err != nil {
+			return err
+		}
+		got := []any{worker.Contexts, worker.DrainTimeout, worker.Slots, worker.SpoolPatience, worker.Timeout}
+		want := []any{[]string{"huge", "ppa"}, 2 * time.Second, 3, 13 * time.Hour, 3 * time.Hour}
+		if difference := cmp.Diff(want, got, cmpopts.SortSlices(strings.Compare)); difference != "" {
+			return fmt.Errorf("the worker's configuration: %s", difference)
+		}
+		site, err := config.LoadCollector(filepath.Join(directory, "services/web/etc/collector.conf"))
+		if err != nil {
+			return err
+		}
+		got = []any{site.Architectures, site.Releases, site.Listen, site.ExternalURL}
+		want = []any{[]string{"amd64", "i386"}, []string{"next", "rel"}, "127.0.0.2:28461", "https://results.example"}
+		if difference := cmp.Diff(want, got, cmpopts.SortSlices(strings.Compare)); difference != "" {
+			return fmt.Errorf("the website's configuration: %s", difference)
+		}
+		operator, err := config.LoadOperator(filepath.Join(directory, "services/web/etc/autopkgtest-cloud.conf"))
+		if err == nil && (operator.BrokerCredentials != "" || operator.ManagementURL != "") {
+			err = fmt.Errorf("the operator's configuration is that of before: %+v", operator)
+		}
+		return err
 	}
 }
 
