@@ -1,3 +1,7 @@
+//go:build !acceptance && !machine
+
+// The tests with Terraform run in an empty folder, and these read the files of all tests.
+
 package provider
 
 import (
