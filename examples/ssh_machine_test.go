@@ -68,53 +68,95 @@ func connect(t *testing.T, machines ...*machinetest.Machine) {
 	}
 }
 
-// TestSSH deploys the example to two machines, has it run a request, boots the machines anew, and removes it.
-func TestSSH(t *testing.T) {
-	directory := newStack(t)
-	broker, worker := newMachine(t), newMachine(t)
-	connect(t, broker, worker)
+// sshStack is the example on two machines, with a client that applies it from here.
+type sshStack struct {
+	*cli
+	directory      string // of the passwords
+	broker, worker *machinetest.Machine
+}
+
+func newSSHStack(t *testing.T, boot func(*testing.T) *machinetest.Machine, variables ...string) sshStack {
+	t.Helper()
+	s := sshStack{directory: newStack(t), broker: boot(t), worker: boot(t)}
+	connect(t, s.broker, s.worker)
 
 	// No archive can be reached from there. So a stub is what runs, in the worker's real namespaces.
 	stub := filepath.Join(t.TempDir(), "autopkgtest")
 	if out, err := exec.Command("go", "build", "-o", stub, "../scripts/bench/autopkgtest").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	worker.Copy(stub, "/usr/bin/autopkgtest")
+	s.worker.Copy(stub, "/usr/bin/autopkgtest")
 	image := filepath.Join(t.TempDir(), "bookworm-amd64.tar.zst")
 	proven := fmt.Appendf(nil, `{"canary": "passed", "proven": %q}`, time.Now().UTC().Format(time.RFC3339))
 	for name, content := range map[string][]byte{image: []byte("stands in"), testbed.InfoPath(image): proven} {
 		if err := os.WriteFile(name, content, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		worker.Run("mkdir", "-p", "/srv/images")
-		worker.Copy(name, "/srv/images/"+filepath.Base(name))
+		s.worker.Run("mkdir", "-p", "/srv/images")
+		s.worker.Copy(name, "/srv/images/"+filepath.Base(name))
 	}
+	s.cli = newCLI(t, append(variables, "-var=directory="+s.directory, "-var=results_may_go=true",
+		"-var=broker_machine="+variable(s.broker), "-var=worker_machine="+variable(s.worker),
+		`-var=images=["/srv/images/bookworm-amd64.tar.zst"]`)...)
+	s.copyExample("ssh")
+	return s
+}
 
-	c := newCLI(t, "-var=directory="+directory, "-var=results_may_go=true", "-var=broker_machine="+variable(broker),
-		"-var=worker_machine="+variable(worker), `-var=images=["/srv/images/bookworm-amd64.tar.zst"]`)
-	c.copyExample("ssh")
-	c.run("apply")
-	c.planIsEmpty()
-	runRequest(t, c, worker, "green/1")
+func (s sshStack) reboot(t *testing.T) {
+	t.Helper()
+	s.broker.Reboot()
+	s.worker.Reboot()
+	connect(t, s.broker, s.worker)
+}
 
-	broker.Reboot()
-	worker.Reboot()
-	connect(t, broker, worker)
-	if _, err := c.try("plan", "-detailed-exitcode"); err == nil {
-		t.Error("a plan after the reboot says that all runs, though nothing has started it")
-	}
-	c.run("apply")
-	c.planIsEmpty()
-	runRequest(t, c, worker, "green/2")
-
-	c.run("destroy")
-	nothingIsLeft(t, directory)
-	for _, m := range []*machinetest.Machine{broker, worker} {
-		if out := m.Run("sh", "-c", "ls -d /srv/autopkgtest 2>&1 || true; pgrep -u autopkgtest-cloud -a || true"); !strings.Contains(out, "No such file") ||
-			strings.Contains(out, "runsv") {
+// destroy removes all of it, and looks for what is left on the machines.
+func (s sshStack) destroy(t *testing.T) {
+	t.Helper()
+	s.run("destroy")
+	nothingIsLeft(t, s.directory)
+	for _, m := range []*machinetest.Machine{s.broker, s.worker} {
+		if out := m.Run("sh", "-c", `find /srv/autopkgtest /etc/systemd/system -path /srv/autopkgtest -o -name 'autopkgtest-*' 2>/dev/null
+			pgrep -u autopkgtest-cloud -a || true`); out != "" {
 			t.Errorf("left behind: %s", out)
 		}
 	}
+}
+
+// TestSSH deploys the example to two machines, has it run a request, boots the machines anew, and removes it.
+func TestSSH(t *testing.T) {
+	s := newSSHStack(t, newMachine)
+	s.run("apply")
+	s.planIsEmpty()
+	runRequest(t, s.cli, s.worker, "green/1")
+
+	s.reboot(t)
+	if _, err := s.try("plan", "-detailed-exitcode"); err == nil {
+		t.Error("a plan after the reboot says that all runs, though nothing has started it")
+	}
+	s.run("apply")
+	s.planIsEmpty()
+	runRequest(t, s.cli, s.worker, "green/2")
+	s.destroy(t)
+}
+
+// TestSSHSystemWide does the same with services that belong to the machines: those lack the account and a package at first, and
+// after the boot all is up without an apply.
+func TestSSHSystemWide(t *testing.T) {
+	s := newSSHStack(t, func(t *testing.T) *machinetest.Machine {
+		t.Helper()
+		return machinetest.Start(t)
+	}, "-var=system=true")
+	s.run("apply")
+	s.planIsEmpty()
+	runRequest(t, s.cli, s.worker, "green/1")
+
+	s.reboot(t)
+	await(t, "all is up again", func() bool {
+		_, err := s.try("plan", "-detailed-exitcode")
+		return err == nil
+	})
+	runRequest(t, s.cli, s.worker, "green/2")
+	s.destroy(t)
 }
 
 // runRequest requests a test as britney does, from this machine, and waits until the website shows its result.

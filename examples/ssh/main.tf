@@ -13,6 +13,7 @@ terraform {
 provider "autopkgtest" {
   stack     = var.stack
   directory = var.directory
+  system    = var.system
 }
 
 locals {

@@ -15,6 +15,12 @@ variable "machine_directory" {
   description = "Folder of the stack on each of the other machines."
 }
 
+variable "system" {
+  type        = bool
+  default     = false
+  description = "Put the services onto these machines as a whole: systemd runs them and starts them at boot, and what they need is installed."
+}
+
 variable "broker_machine" {
   type = object({
     address       = string

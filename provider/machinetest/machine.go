@@ -96,6 +96,7 @@ func (m *Machine) Command(ctx context.Context, output io.Writer, argv ...string)
 		"--set-var", "HOME=/root", "--set-var", "LANG=C.UTF-8", "--"}
 	cmd := exec.CommandContext(ctx, "lxc-attach", append(arguments, argv...)...)
 	cmd.Stdout, cmd.Stderr = output, output
+	cmd.WaitDelay = askLimit // what runs in there can hold the output open when lxc-attach has gone
 	return cmd
 }
 
@@ -142,9 +143,7 @@ func (m *Machine) awaitBoot(before string) {
 	defer cancel()
 	for {
 		if now := m.bootID(); now != "" && now != before {
-			var out bytes.Buffer
-			err := m.Command(ctx, &out, "systemctl", "is-system-running", "--wait").Run()
-			state := strings.TrimSpace(out.String())
+			state, err := m.state(ctx)
 			if err == nil {
 				return
 			}
@@ -161,6 +160,18 @@ func (m *Machine) awaitBoot(before string) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// askLimit bounds a question to a machine that boots: who is let in early is not always answered.
+const askLimit = 5 * time.Second
+
+// state is what systemd says of the machine; there is no error once all is up.
+func (m *Machine) state(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	var out bytes.Buffer
+	err := m.Command(ctx, &out, "systemctl", "is-system-running").Run()
+	return strings.TrimSpace(out.String()), err
 }
 
 // command runs one of lxc's tools on the container.
