@@ -38,8 +38,14 @@ lxc.net.0.script.up = %[3]s/up
 // uncoverProc takes away what LXC puts over a part of /proc: as long as anything does, accounts get no fresh one for their namespaces.
 const uncoverProc = "#!/bin/sh\numount /proc/sys/kernel/random/boot_id 2>/dev/null\nexit 0\n"
 
-// up gives this machine's end of the cable its address, at each boot: the cable is a new one then.
-const up = "#!/bin/sh\nexec ip address add %s/30 dev %s\n"
+// up gives this machine's end of the cable its address, and has machines reach each other by way of this one. It runs at each boot: the
+// cable is a new one then.
+const up = `#!/bin/sh
+set -e
+ip address add %[1]s/30 dev %[2]s
+echo 1 >/proc/sys/net/ipv4/conf/%[2]s/forwarding
+echo 0 >/proc/sys/net/ipv4/conf/%[2]s/rp_filter
+`
 
 // prepare writes what the container is made of.
 func (m *Machine) prepare(tree string) error {
