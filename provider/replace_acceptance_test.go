@@ -5,6 +5,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -197,4 +198,36 @@ func (h *holding) check(*terraform.State) error {
 		}
 	}
 	return nil
+}
+
+// TestAccDestroyOfABeginning: a broker whose creation was broken off before anybody could log in to it holds nothing. One that was
+// finished, and does not answer, may.
+func TestAccDestroyOfABeginning(t *testing.T) {
+	t.Parallel()
+	directory := newStack(t)
+	configuration := providerBlock("acc", directory) + `
+resource "autopkgtest_rabbitmq_server" "broker" {
+}
+`
+	silence := func() {
+		if err := stopProcess(directory, "rabbitmq")(); err != nil {
+			t.Error(err)
+		}
+	}
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{Config: configuration},
+		{PreConfig: silence, Config: configuration, Destroy: true, ExpectError: words("Whether requests wait in the broker is not known")},
+		{
+			PreConfig: func() {
+				marks, err := filepath.Glob(filepath.Join(directory, "services/rabbitmq/data/*/autopkgtest-cloud-incarnation"))
+				if err != nil || len(marks) != 1 {
+					t.Fatalf("marks of a finished broker: %q, %v", marks, err)
+				}
+				if err := os.Remove(marks[0]); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Config: configuration, Destroy: true,
+		},
+	}})
 }

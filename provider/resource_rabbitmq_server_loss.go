@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // keptBroker knows a broker that goes on with data that are there: what depends on it does not change. Where they cannot
@@ -40,12 +41,11 @@ func refuseMessageLoss(ctx context.Context, c *call[rabbitMQServerModel]) error 
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	const consequence = "Whoever sent them would wait for their results for ever. Let the workers finish them first."
-	client, err := c.broker(ctx, brokerOf(ctx, c.model.Broker))
-	if err != nil {
-		return held("Whether requests wait in the broker is not known", consequence, "allow_message_loss", err)
-	}
-	queues, err := client.Queues(ctx)
-	if err != nil {
+	queues, err := c.queuesOf(ctx, brokerOf(ctx, c.model.Broker))
+	switch {
+	case err != nil && rabbitmq.Begun(d):
+		return nil
+	case err != nil:
 		return held("Whether requests wait in the broker is not known", consequence, "allow_message_loss", err)
 	}
 	var full []string
@@ -59,4 +59,12 @@ func refuseMessageLoss(ctx context.Context, c *call[rabbitMQServerModel]) error 
 	}
 	slices.Sort(full)
 	return held("Messages stand in "+strings.Join(full, ", "), consequence, "allow_message_loss", nil)
+}
+
+func (s *settings) queuesOf(ctx context.Context, b brokerModel) (map[string]management.Queue, error) {
+	client, err := s.broker(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return client.Queues(ctx)
 }

@@ -40,10 +40,10 @@ func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 	if err := awaitReady(ctx, d, i); err != nil {
 		return Info{}, err
 	}
-	if i.Incarnation, err = markDatabase(d); err != nil {
+	if i.DeliveryTimeout, err = finish(ctx, d, n, i, password); err != nil {
 		return Info{}, err
 	}
-	if i.DeliveryTimeout, err = finish(ctx, d, n, i, password); err != nil {
+	if i.Incarnation, err = markDatabase(d); err != nil {
 		return Info{}, err
 	}
 	i.Present = true
@@ -223,6 +223,12 @@ func markDatabase(d *host.Directory) (string, error) {
 // nothing but the data themselves.
 func HoldsData(d *host.Directory) bool {
 	return d.Exists(serviceFile(databaseFolder + "/schema.DAT"))
+}
+
+// Begun says whether an Apply has begun the node and none has finished it: nobody could ever log in to it.
+func Begun(d *host.Directory) bool {
+	id, err := readIncarnation(d)
+	return err == nil && id == ""
 }
 
 // serviceFile is the name of one of the service's files, relative to the stack's folder.
