@@ -347,6 +347,9 @@ func (k *Lease) linger(ctx context.Context) Fate {
 	r := k.registry
 	k.mu.Lock()
 	certainly, session := time.Until(k.last.Add(certain)), k.session
+	if k.last.IsZero() { // a life that was resumed a moment ago, whose lease the process before this one has written
+		certainly = certain
+	}
 	k.mu.Unlock()
 	timer := time.NewTimer(certainly)
 	defer timer.Stop()

@@ -433,6 +433,42 @@ func TestSettledAndStopped(t *testing.T) {
 	}
 }
 
+// A life that was resumed, and settles its request before this process has written its lease once, leaves it for as long as others
+// do: somebody who was given the message before may not know yet that it was taken from him.
+func TestSettledAfterAStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		before := d.registry(t, "one")
+		k := before.New(life("a"), false)
+		k.Keep()
+		if standing, err := k.Write(t.Context()); err != nil || standing != Held {
+			t.Fatalf("%v, %v", standing, err)
+		}
+		k.End(Kept)
+		before.Close(5 * time.Second)
+
+		r := NewRegistry(before.store, "one", before.records, before.log)
+		d.leave(true) // the first beat fails
+		resumed := r.Resume(life("a"))
+		resumed.Keep()
+		time.Sleep(time.Second)
+		d.leave(false)
+		if standing, err := resumed.Standing(t.Context()); err != nil || standing != Held {
+			t.Fatalf("%v, %v", standing, err)
+		}
+		resumed.Publish("20261125_120000_aaaaa@")
+		resumed.Settle()
+		resumed.End(Settled)
+		time.Sleep(10 * time.Second)
+		only(t, d.registry(t, "two").New(life("b"), true).Watch())
+		time.Sleep(time.Minute)
+		if got := d.left(t); len(got) != 0 {
+			t.Errorf("left %v", got)
+		}
+	})
+}
+
 // A life whose worker was killed while it claimed goes on with a lease that others take for one that waits: it has to be written
 // before anything is published under it, or the next start of the worker would remove it, and leave a result without a lease.
 func TestResumedClaim(t *testing.T) {
