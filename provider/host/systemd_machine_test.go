@@ -25,7 +25,7 @@ const onMachineVariable = "HOST_TEST_ON_MACHINE"
 // TestSystemd runs the tests of this file on a machine that boots systemd: this very program, there.
 func TestSystemd(t *testing.T) {
 	if os.Getenv(onMachineVariable) != "" {
-		t.Skip("this is the machine")
+		t.Fatal("this is the machine already")
 	}
 	m := machinetest.Start(t)
 	self, err := os.Executable()
@@ -59,7 +59,7 @@ const machinePath = "/var/lib/" + DefaultAccount + "/test"
 func systemStack(t *testing.T, words map[string]string) (*Directory, Service) {
 	t.Helper()
 	if os.Getenv(onMachineVariable) == "" {
-		t.Skip("TestSystemd runs it on a machine of its own")
+		t.Fatal("TestSystemd runs it, on a machine of its own: make test-machine")
 	}
 	t.Cleanup(func() {
 		if err := Sweep(context.Background(), machinePath); err != nil {
@@ -391,7 +391,7 @@ func TestUnitsThatDie(t *testing.T) {
 
 func TestBeforeBoot(t *testing.T) {
 	if os.Getenv(onMachineVariable) == "" {
-		t.Skip("TestSystemd runs it on a machine of its own")
+		t.Fatal("TestSystemd runs it, on a machine of its own: make test-machine")
 	}
 	d, s := existingStack(t, map[string]string{"toy-a": "stay", "toy-b": "stay"})
 	converge(t, d, s)
@@ -413,7 +413,7 @@ func TestAfterBoot(t *testing.T) {
 // A machine that lacks a package and the account gets both, and nothing starts on it because of that.
 func TestFurnish(t *testing.T) {
 	if os.Getenv(onMachineVariable) == "" {
-		t.Skip("TestSystemd runs it on a machine of its own")
+		t.Fatal("TestSystemd runs it, on a machine of its own: make test-machine")
 	}
 	before := tool(t, "systemctl", "list-units", "--no-legend", "--state=active", "--type=service", "--plain")
 	archive := "/srv/archive/Packages"
