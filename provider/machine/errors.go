@@ -29,7 +29,7 @@ func (t Target) problem(kind error, cause string, err error, wayOut string) erro
 
 // failed is a problem with something that a machine was asked to do.
 func (t Target) failed(what string, err error) error {
-	return t.problem(ErrRemote, "does not "+what, err, "")
+	return t.problem(ErrRemote, "does not "+what, err, "Log in to it and see why; when that is mended, apply again")
 }
 
 func (t Target) lost(err error) error {

@@ -25,14 +25,19 @@ func (m *Client) Limits(ctx context.Context) (map[Limit]int, error) {
 		}
 		limits := map[Limit]int{}
 		for _, info := range infos {
-			for name, value := range info.Value {
-				if value >= 0 { // RabbitMQ takes less for none
-					limits[Limit(name)] = value
-				}
-			}
+			addLimits(limits, info.Value)
 		}
 		return limits, nil
 	})
+}
+
+// addLimits adds those that are limits: RabbitMQ takes a negative one for none.
+func addLimits(limits map[Limit]int, values map[string]int) {
+	for name, value := range values {
+		if value >= 0 {
+			limits[Limit(name)] = value
+		}
+	}
 }
 
 // SetLimit sets one limit of VHost.

@@ -63,11 +63,7 @@ func (m *Client) UserLimits(ctx context.Context, user string) (map[Limit]int, er
 		}
 		limits := map[Limit]int{}
 		for _, info := range infos {
-			for name, value := range info.Value {
-				if value >= 0 { // RabbitMQ takes less for none
-					limits[Limit(name)] = value
-				}
-			}
+			addLimits(limits, info.Value)
 		}
 		return limits, nil
 	})
