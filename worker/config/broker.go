@@ -21,6 +21,32 @@ type Broker struct {
 	VHost    string // empty means "/"
 	TLS      bool
 	CAFile   string // certificate of the authority to believe in, with TLS; empty means those that the machine knows
+	Others   Others // further addresses of the same broker, for when the first is not there
+}
+
+// Others are addresses HOST:PORT, separated by spaces: a text, so that accounts can be compared.
+type Others string
+
+// With adds an address.
+func (o Others) With(address string) Others {
+	return Others(strings.TrimSpace(string(o) + " " + address))
+}
+
+// Each is the account at each of its broker's addresses, in order.
+func (b Broker) Each() []Broker {
+	first := b
+	first.Others = ""
+	all := []Broker{first}
+	for _, address := range strings.Fields(string(b.Others)) {
+		host, port, err := net.SplitHostPort(address)
+		number, wrong := strconv.Atoi(port)
+		if err == nil && wrong == nil {
+			at := first
+			at.Host, at.Port = host, number
+			all = append(all, at)
+		}
+	}
+	return all
 }
 
 const (
@@ -90,14 +116,25 @@ const shellCAFile = "_CA_FILE"
 // ShellFile is the path of the file for a shell that lies beside a credentials file, where there is one.
 func ShellFile(path string) string { return path + ".sh" }
 
-// File is the content of a credentials file: a line KEY = URI, or with a ShellKey one for a shell, and one with the CAFile. It
-// holds the password: write it with mode 0600.
+// File is the content of a credentials file: a line KEY = URI, or with a ShellKey one for a shell, and one with the CAFile. Of a
+// broker with several addresses it has a line KEY = URI each, but for the gatekeeper and a shell, which know only one. It holds the
+// password: write it with mode 0600.
 func (b Broker) File(key string) []byte {
-	line, ca := b.Line(key), KeyCAFile+" = "+b.CAFile
-	if name, shell := strings.CutPrefix(key, shellWord); shell {
-		line, ca = b.Shell(name), shellLine(name+shellCAFile, b.CAFile)
+	name, shell := strings.CutPrefix(key, shellWord)
+	lines, ca := []Secret{b.Line(key)}, KeyCAFile+" = "+b.CAFile
+	switch {
+	case shell:
+		lines, ca = []Secret{b.Shell(name)}, shellLine(name+shellCAFile, b.CAFile)
+	case key != KeyGatekeeper:
+		lines = nil
+		for _, at := range b.Each() {
+			lines = append(lines, at.Line(key))
+		}
 	}
-	content := fmt.Appendf(nil, "# an account at the message broker: keep it readable by its owner alone\n%s\n", line.Reveal())
+	content := []byte("# an account at the message broker: keep it readable by its owner alone\n")
+	for _, line := range lines {
+		content = fmt.Appendln(content, line.Reveal())
+	}
 	if b.CAFile != "" {
 		content = fmt.Appendln(content, ca)
 	}
@@ -114,8 +151,8 @@ func shellLine(key, value string) string {
 	return shellWord + key + "='" + strings.ReplaceAll(value, "'", `'\''`) + "'"
 }
 
-// ReadBroker reads a broker's credentials file: one line KEY = URI, whatever the key, or the URI alone; and for TLS a line
-// ca_file = PATH.
+// ReadBroker reads a broker's credentials file: a line KEY = URI, whatever the key, or the URI alone; and for TLS a line
+// ca_file = PATH. Further lines KEY = URI are further addresses of the same broker, where all but host and port is the same.
 func ReadBroker(path string) (Broker, error) {
 	b, _, err := ReadBrokerKey(path)
 	return b, err
@@ -163,16 +200,22 @@ func decodeBroker(path string, content []byte) (b Broker, key string, err error)
 		case ok && namesAuthority(name):
 			authority, authorityLine = text, number
 			continue
-		case found != nil:
-			return Broker{}, "", wrong(number, "a second account; the file holds one")
-		case ok:
+		case ok && found == nil:
 			key = name
 		}
 		b, err := ParseBroker(text)
 		if err != nil {
 			return Broker{}, "", fmt.Errorf("%w: %s:%d: %w", ErrInvalid, path, number, err)
 		}
-		found = &b
+		if found == nil {
+			found = &b
+			continue
+		}
+		if !b.sameAccount(*found) {
+			return Broker{}, "", wrong(number, "a second account; further lines are further addresses of the first one, with the same "+
+				"user and password, virtual host and scheme")
+		}
+		found.Others = found.Others.With(b.Address())
 	}
 	switch {
 	case found == nil:
@@ -184,6 +227,11 @@ func decodeBroker(path string, content []byte) (b Broker, key string, err error)
 	}
 	found.CAFile = authority
 	return *found, key, nil
+}
+
+// sameAccount reports whether two addresses can be of one broker's account.
+func (b Broker) sameAccount(c Broker) bool {
+	return b.Username == c.Username && b.Password == c.Password && b.VHost == c.VHost && b.TLS == c.TLS
 }
 
 func namesAuthority(key string) bool {

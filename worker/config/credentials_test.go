@@ -90,17 +90,20 @@ func TestReadBrokerRefuses(t *testing.T) {
 		"ca_file = ca.pem\nuri = amqp://u:hunter2@host":       ":1: ca_file is for amqps://",
 		"uri = amqps://u:hunter2@host\nca_file =":             ":2: ca_file has no path",
 		"ca_file = a\nuri = amqps://u:hunter2@h\nca_file = b": ":3: a second ca_file",
-		"ca_file = ca.pem":                                 "no line KEY = amqp://",
-		"uri = amqp://host":                                "lacks USER:PASSWORD@",
-		"uri = amqp://hunter2@host":                        "lacks USER:PASSWORD@",
-		"uri = amqp://u:hunter2@":                          "lacks a host",
-		"uri = amqp://u:hunter2@host:0":                    "is not a port",
-		"uri = amqp://u:hunter2@host:70000":                "is not a port",
-		"uri = amqp://u:hunter2@host:x":                    "not a URL",
-		"uri = amqp://u:hunter2%zz@host":                   "not a URL",
-		"uri = amqp://u:hunter2@host/v?x=1":                "more than",
-		"uri = hunter2":                                    `scheme is ""`,
-		"a = amqp://u:hunter2@h\nb = amqp://u:hunter2@h\n": ":2: a second account",
+		"ca_file = ca.pem":                                   "no line KEY = amqp://",
+		"uri = amqp://host":                                  "lacks USER:PASSWORD@",
+		"uri = amqp://hunter2@host":                          "lacks USER:PASSWORD@",
+		"uri = amqp://u:hunter2@":                            "lacks a host",
+		"uri = amqp://u:hunter2@host:0":                      "is not a port",
+		"uri = amqp://u:hunter2@host:70000":                  "is not a port",
+		"uri = amqp://u:hunter2@host:x":                      "not a URL",
+		"uri = amqp://u:hunter2%zz@host":                     "not a URL",
+		"uri = amqp://u:hunter2@host/v?x=1":                  "more than",
+		"uri = hunter2":                                      `scheme is ""`,
+		"a = amqp://u:hunter2@h\nb = amqp://v:hunter2@h\n":   ":2: a second account",
+		"a = amqp://u:hunter2@h\na = amqp://u:hunter3@g\n":   ":2: a second account",
+		"a = amqp://u:hunter2@h\na = amqp://u:hunter2@h/v\n": ":2: a second account",
+		"a = amqp://u:hunter2@h\na = amqps://u:hunter2@g\n":  ":2: a second account",
 	} {
 		path := write(t, content)
 		_, err := ReadBroker(path)
@@ -143,6 +146,32 @@ func TestReadStoreRefuses(t *testing.T) {
 			continue
 		}
 		noSecret(t, name, err.Error())
+	}
+}
+
+// TestSeveralAddresses: a broker of several nodes has a line each, but where a reader knows only one.
+func TestSeveralAddresses(t *testing.T) {
+	t.Parallel()
+	broker := Broker{Username: "u", Password: "hunter2", Host: "10.0.0.1", Port: 5672, VHost: "v", TLS: true, CAFile: "/etc/ca.pem"}
+	broker.Others = "10.0.0.2:5672 [fd00::3]:5673"
+	got, key, err := ReadBrokerKey(write(t, string(broker.File(KeyURI))))
+	if err != nil || got != broker || key != KeyURI {
+		t.Errorf("read back as %+v with the key %q, %v", got, key, err)
+	}
+	var addresses []string
+	for _, at := range got.Each() {
+		addresses = append(addresses, at.Address())
+		if at.Username != "u" || at.Password != "hunter2" || at.VHost != "v" || !at.TLS || at.CAFile != "/etc/ca.pem" || at.Others != "" {
+			t.Errorf("at %s: %+v", at.Address(), at)
+		}
+	}
+	if text := strings.Join(addresses, " "); text != "10.0.0.1:5672 10.0.0.2:5672 [fd00::3]:5673" {
+		t.Errorf("addresses %s", text)
+	}
+	for _, key := range []string{KeyGatekeeper, ShellKey("X")} {
+		if got, err := ReadBroker(write(t, string(broker.File(key)))); err != nil || got.Address() != "10.0.0.1:5672" || got.Others != "" {
+			t.Errorf("for %s: %+v, %v; want the first address alone", key, got, err)
+		}
 	}
 }
 

@@ -36,13 +36,40 @@ type link struct {
 	left    bool          // no call may start any more
 }
 
-// dialLink connects and logs in. No URI is ever built: a password may hold any character.
+// dialAny tries one address after the other, all of them within the limit, and says which it was.
+func dialAny(ctx context.Context, broker config.Broker, name string, limit time.Duration) (*link, config.Broker, error) {
+	all := broker.Each()
+	ends := time.Now().Add(limit)
+	var failures []error
+	for i, at := range all {
+		// What an address leaves over is for those that follow.
+		l, err := dialLimited(ctx, at, name, limit, time.Until(ends)/time.Duration(len(all)-i))
+		if err == nil {
+			return l, at, nil
+		}
+		failures = append(failures, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(failures) == 1 {
+		return nil, config.Broker{}, failures[0]
+	}
+	return nil, config.Broker{}, errors.Join(failures...)
+}
+
+// dialLink is dialLimited with the same limit for the connecting and for what follows.
 func dialLink(ctx context.Context, broker config.Broker, name string, limit time.Duration) (*link, error) {
+	return dialLimited(ctx, broker, name, limit, limit)
+}
+
+// dialLimited connects and logs in. No URI is ever built: a password may hold any character.
+func dialLimited(ctx context.Context, broker config.Broker, name string, limit, connecting time.Duration) (*link, error) {
 	address := broker.Address()
 	failed := func(err error) error {
 		return fmt.Errorf("connect to the broker at %s as user %s: %w", address, broker.Username, err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, connecting, fmt.Errorf("no answer within %s", connecting.Round(time.Millisecond)))
 	defer cancel()
 	stream, err := broker.Connect(ctx)
 	if err != nil {

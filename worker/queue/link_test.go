@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,29 @@ func TestDialFails(t *testing.T) {
 				t.Errorf("Dial took %s", took)
 			}
 		})
+	}
+}
+
+// TestDialTriesEveryAddress: an address that says nothing does not use up the time of those behind it, and the error names all.
+func TestDialTriesEveryAddress(t *testing.T) {
+	t.Parallel()
+	reached := make(chan string, 2)
+	first := listen(t, func(c net.Conn) {
+		reached <- "first"
+		_, _ = io.Copy(io.Discard, c)
+	})
+	second := listen(t, func(net.Conn) { reached <- "second" })
+	first.Others = first.Others.With(second.Address())
+	began := time.Now()
+	_, err := Dial(t.Context(), first, WithLimit(200*time.Millisecond))
+	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), first.Address()) || !strings.Contains(err.Error(), second.Address()) {
+		t.Errorf("Dial: %v, want ErrUnreachable that names both addresses", err)
+	}
+	if got := []string{<-reached, <-reached}; got[0] != "first" || got[1] != "second" {
+		t.Errorf("reached %v", got)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("Dial took %s", took)
 	}
 }
 

@@ -84,13 +84,14 @@ func WithFollow(every time.Duration, current func() (config.Broker, error)) Opti
 }
 
 // Dial opens a session. It fails with ErrUnreachable when nobody answers in time and ErrRefused when the broker does not
-// accept the credentials or the virtual host.
+// accept the credentials or the virtual host. Of a broker with several addresses it is with the first that takes us: a session is
+// with one node, and ends with it.
 func Dial(ctx context.Context, broker config.Broker, with ...Option) (*Session, error) {
 	o := options{log: slog.Default(), name: "autopkgtest-cloud", limit: 30 * time.Second, recheck: 5 * time.Second}
 	for _, option := range with {
 		option(&o)
 	}
-	main, err := dialLink(ctx, broker, o.name, o.limit)
+	main, at, err := dialAny(ctx, broker, o.name, o.limit)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +105,7 @@ func Dial(ctx context.Context, broker config.Broker, with ...Option) (*Session, 
 		done:    make(chan error, 1),
 	}
 	s.out = newPublisher(o.limit, func(ctx context.Context) (*link, error) {
-		return dialLink(ctx, broker, o.name+" (publisher)", o.limit)
+		return dialLink(ctx, at, o.name+" (publisher)", o.limit)
 	})
 	s.tasks.Add(1)
 	go func() {
