@@ -34,6 +34,8 @@ func TestPolicies(t *testing.T) {
 	for _, p := range []Policy{
 		{Name: "a", Pattern: "^a$", Operator: true, MaxBytes: 64 << 20},
 		{Name: "a", Pattern: "^b$", Priority: 10, MaxBytes: 1 << 40, RefuseAtLimit: true},
+		{Name: "b", Pattern: "^b$", Priority: 10, MaxBytes: 1 << 40, RefuseAtLimit: true, Mirrors: Mirrors{Nodes: 2}},
+		{Name: "c", Pattern: "^b$", MaxBytes: 1 << 20, Mirrors: Mirrors{All: true}},
 	} {
 		if _, err := m.PolicyIs(ctx, p); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%+v before: %v", p, err)
@@ -49,6 +51,7 @@ func TestPolicies(t *testing.T) {
 			"bytes":    func(p *Policy) { p.MaxBytes++ },
 			"overflow": func(p *Policy) { p.RefuseAtLimit = !p.RefuseAtLimit },
 			"priority": func(p *Policy) { p.Priority++ },
+			"mirrors":  func(p *Policy) { p.Mirrors = Mirrors{Nodes: p.Mirrors.Nodes + 3} },
 		} {
 			other := p
 			change(&other)

@@ -9,8 +9,8 @@ import (
 	rabbithole "github.com/michaelklishin/rabbit-hole/v2"
 )
 
-// Policy bounds queues of VHost from outside: their clients declare them without arguments, and would be refused if they had
-// some.
+// Policy bounds or mirrors queues of VHost from outside: their clients declare them without arguments, and would be refused if
+// they had some.
 type Policy struct {
 	Name    string
 	Pattern string // of the queues' names
@@ -22,13 +22,40 @@ type Policy struct {
 	MaxBytes uint64
 	// RefuseAtLimit refuses further messages; otherwise the oldest go. An operator's policy cannot say this.
 	RefuseAtLimit bool
+	// Mirrors are the copies of a queue on other nodes. An operator's policy cannot have them.
+	Mirrors Mirrors
 }
 
+// Mirrors is on how many nodes of a cluster a queue is kept. The zero value is one.
+type Mirrors struct {
+	All   bool
+	Nodes int // with its leader; counts unless All
+}
+
+func (m Mirrors) wanted() bool { return m.All || m.Nodes > 0 }
+
+// Empty says whether the policy says nothing, and so should not be there.
+func (p Policy) Empty() bool { return p.MaxBytes == 0 && !p.Mirrors.wanted() }
+
 func (p Policy) definition() map[string]any {
-	definition := map[string]any{"max-length-bytes": p.MaxBytes}
-	if p.RefuseAtLimit {
-		definition["overflow"] = "reject-publish"
+	definition := map[string]any{}
+	if p.MaxBytes != 0 {
+		definition["max-length-bytes"] = p.MaxBytes
+		if p.RefuseAtLimit {
+			definition["overflow"] = "reject-publish"
+		}
 	}
+	if !p.Mirrors.wanted() {
+		return definition
+	}
+	definition["ha-mode"] = "all"
+	if !p.Mirrors.All {
+		definition["ha-mode"], definition["ha-params"] = "exactly", uint64(p.Mirrors.Nodes)
+	}
+	// A copy that was begun is made whole by itself, and one that is not whole never takes the leader's place: what the queue has
+	// confirmed would be gone. Without a whole one the queue waits for its leader.
+	definition["ha-sync-mode"] = "automatic"
+	definition["ha-promote-on-failure"], definition["ha-promote-on-shutdown"] = "when-synced", "when-synced"
 	return definition
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	rabbithole "github.com/michaelklishin/rabbit-hole/v2"
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,21 @@ type Queue struct {
 	Plain    bool // durable, shared, kept, without arguments: what the clients declare
 	Messages int  // waiting and being worked on
 	Running  int  // of these, being worked on: delivered and not acknowledged
+
+	// Where it is, in a broker of several nodes.
+	Leader  string   // the node that has it
+	Copies  []string // the nodes that have a copy (a mirror)
+	Whole   []string // of these, those whose copy is whole
+	Policy  string   // the ordinary policy that it has
+	Stopped bool     // its leader is down, and no other node may take its place
+}
+
+// SafeWithout says whether nothing of the queue is lost with a node, as long as the nodes that run do. The broker tells late of copies
+// that are not whole any more.
+func (q Queue) SafeWithout(node string, running []string) bool {
+	return slices.ContainsFunc(append([]string{q.Leader}, q.Whole...), func(name string) bool {
+		return name != node && slices.Contains(running, name)
+	})
 }
 
 // queueInfo is a queue in a listing. Counts that the broker does not tell are nil, not zero.
@@ -28,6 +44,11 @@ type queueInfo struct {
 	Arguments  map[string]any `json:"arguments"`
 	Messages   *int           `json:"messages"`
 	Unacked    *int           `json:"messages_unacknowledged"`
+	Node       string         `json:"node"`
+	Copies     []string       `json:"slave_nodes"`
+	Whole      []string       `json:"synchronised_slave_nodes"`
+	Policy     string         `json:"policy"`
+	State      string         `json:"state"`
 }
 
 // leanListing asks for no statistics, which cost the broker a lookup for each queue and lag behind by seconds, but for the
@@ -54,8 +75,9 @@ func (m *Client) listQueues(ctx context.Context, query url.Values) (queues map[s
 	queues, counted = make(map[string]Queue, len(infos)), true
 	for _, info := range infos {
 		q := Queue{
-			Name:  info.Name,
-			Plain: info.Durable && !info.AutoDelete && !info.Exclusive && plainArguments(info.Arguments),
+			Name: info.Name, Leader: info.Node, Copies: info.Copies, Whole: info.Whole, Policy: info.Policy,
+			Stopped: info.State == "down" || info.State == "stopped" || info.State == "crashed",
+			Plain:   info.Durable && !info.AutoDelete && !info.Exclusive && plainArguments(info.Arguments),
 		}
 		if info.Messages == nil || info.Unacked == nil {
 			counted = false
