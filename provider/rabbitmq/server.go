@@ -2,8 +2,9 @@
 // account, that listen on loopback unless told otherwise and keep everything below services/rabbitmq. Start reading at
 // [Apply].
 //
-// The package knows nothing of Terraform. What lives in a broker, whoever installed it, is set up with worker/management. It
-// does not make clusters.
+// Several such nodes, each in a folder of its own and normally on a machine of its own, can be a [Cluster].
+//
+// The package knows nothing of Terraform. What lives in a broker, whoever installed it, is set up with worker/management.
 package rabbitmq
 
 import (
@@ -49,6 +50,8 @@ type Settings struct {
 	Reserve uint64
 	// Log bounds what is kept of the node's log. Zero means host's default.
 	Log host.LogLimit
+	// Cluster is nil for a node alone. A node that has data is never made a member, or one alone.
+	Cluster *Cluster
 }
 
 // CheckDeliveryTimeout refuses what a node cannot be told, or takes for something else.
@@ -76,6 +79,16 @@ func (s Settings) filled() (Settings, error) {
 	if s.TLS != nil {
 		filled := s.TLS.filled()
 		s.TLS = &filled
+	}
+	if s.Cluster != nil {
+		filled := s.Cluster.filled()
+		s.Cluster = &filled
+		if err := filled.Check(); err != nil {
+			return s, err
+		}
+		if len(s.Listen) == 0 {
+			s.Listen = []string{filled.Address}
+		}
 	}
 	if err := CheckListen(s.Listen); err != nil {
 		return s, err
@@ -113,6 +126,8 @@ type Info struct {
 	// CredentialsFile is the path of the administrator's credentials, for config.ReadBroker; readable by the stack's
 	// account alone.
 	CredentialsFile string
+	// Administrator is the user in that file.
+	Administrator string
 	// DeliveryTimeout is the one that the node runs with. Apply has asked the node itself.
 	DeliveryTimeout time.Duration
 	// Incarnation names this set of data. Another one means that all users and queues, and the requests in these, are
@@ -125,8 +140,9 @@ func info(d *host.Directory, s Settings) Info {
 	address, port, standard := d.AMQP()
 	i := Info{
 		Host: address, Port: port,
-		ManagementURL:   "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(d.Port(host.RoleManagement))),
+		ManagementURL:   managementURL(d),
 		CredentialsFile: d.Path(administratorFile),
+		Administrator:   s.administrator(),
 	}
 	if len(s.Listen) > 0 {
 		i.Host, i.Port, standard = reachable(d, s.Listen[0]), host.AMQPPort, true
@@ -150,4 +166,9 @@ func info(d *host.Directory, s Settings) Info {
 			"clients that ignore the port of a broker's address, as britney does, cannot reach it", host.AMQPPort, port)
 	}
 	return i
+}
+
+// managementURL is on loopback, whoever the clients are.
+func managementURL(d *host.Directory) string {
+	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(d.Port(host.RoleManagement)))
 }

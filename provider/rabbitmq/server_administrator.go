@@ -15,21 +15,18 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
-// administratorName is the user that a node in a stack's folder has from the start. guest is never made.
-const administratorName = "admin"
-
 // administratorFile is relative to the stack's folder.
 const administratorFile = "credentials/rabbitmq-admin"
 
 // readAdministrator reads the password from the administrator's credentials file. Where that is lost or worthless the
 // password is empty and the sentence says why: the next apply makes a new one. A file that others could read is
 // worthless.
-func readAdministrator(d *host.Directory) (config.Secret, string, error) {
-	const rotation = "an apply writes it again, with a new password for " + administratorName
+func readAdministrator(d *host.Directory, name string) (config.Secret, string, error) {
+	rotation := "an apply writes it again, with a new password for " + name
 	path := d.Path(administratorFile)
 	kept, err := config.ReadBroker(path)
 	switch {
-	case err == nil && kept.Username == administratorName:
+	case err == nil && kept.Username == name:
 		return kept.Password, "", nil
 	case err == nil:
 		return "", "the credentials file " + path + " is for another user; " + rotation, nil
@@ -45,7 +42,7 @@ func readAdministrator(d *host.Directory) (config.Secret, string, error) {
 
 // administratorServes says whether the administrator can log in and may do management.Everything.
 func administratorServes(ctx context.Context, i Info, password config.Secret) (bool, error) {
-	m, err := management.New(i.ManagementURL, administratorName, password)
+	m, err := management.New(i.ManagementURL, i.Administrator, password)
 	if err != nil {
 		return false, err
 	}
@@ -56,7 +53,7 @@ func administratorServes(ctx context.Context, i Info, password config.Secret) (b
 	if err != nil {
 		return false, err
 	}
-	may, err := m.Permissions(ctx, administratorName)
+	may, err := m.Permissions(ctx, i.Administrator)
 	if errors.Is(err, management.ErrNotFound) {
 		return false, nil
 	}
@@ -66,25 +63,25 @@ func administratorServes(ctx context.Context, i Info, password config.Secret) (b
 // putAdministrator makes the administrator, or sets its password, tags and permissions, and touches nothing else.
 // Definitions are used because rabbitmqctl takes them from stdin, with a hash instead of the password.
 func putAdministrator(ctx context.Context, d *host.Directory, n node, password config.Secret) error {
-	text, err := administratorDefinitions(password)
+	text, err := administratorDefinitions(n.Administrator, password)
 	if err == nil {
 		_, err = control(ctx, d, n, bytes.NewReader(text), "import_definitions")
 	}
 	if err != nil {
-		return fmt.Errorf("make the broker's user %s: %w", administratorName, err)
+		return fmt.Errorf("make the broker's user %s: %w", n.Administrator, err)
 	}
 	return nil
 }
 
-func administratorDefinitions(password config.Secret) ([]byte, error) {
+func administratorDefinitions(name string, password config.Secret) ([]byte, error) {
 	type object = map[string]any
 	return json.Marshal(object{
 		"users": []object{{
-			"name": administratorName, "password_hash": management.HashPassword(password),
+			"name": name, "password_hash": management.HashPassword(password),
 			"hashing_algorithm": "rabbit_password_hashing_sha256", "tags": []string{"administrator"},
 		}},
 		"permissions": []object{{
-			"user": administratorName, "vhost": management.VHost,
+			"user": name, "vhost": management.VHost,
 			"configure": management.Everything.Configure, "write": management.Everything.Write, "read": management.Everything.Read,
 		}},
 	})
@@ -102,7 +99,7 @@ func ensureAdministrator(ctx context.Context, d *host.Directory, n node, i Info,
 		return err
 	}
 	// The import goes on after rabbitmqctl has ended.
-	what := "the login of the broker's user " + administratorName
+	what := "the login of the broker's user " + i.Administrator
 	if err := d.WaitReady(ctx, what, "rabbitmq", administratorLimit, func(ctx context.Context) error {
 		ok, err := administratorServes(ctx, i, password)
 		if err == nil && !ok {

@@ -33,21 +33,63 @@ func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 		return Info{}, err
 	}
 	i := info(d, s)
+	// A member that serves may be restarted: one after the other. One that does not may be just what the others wait for.
+	if s.Cluster != nil && answers(ctx, i) == nil {
+		release, err := s.Turn(ctx)
+		if err != nil {
+			return Info{}, err
+		}
+		defer release()
+	}
 	password, n, err := converge(ctx, d, s, i)
 	if err != nil {
 		return Info{}, err
 	}
-	if err := awaitReady(ctx, d, i); err != nil {
+	if err := n.awaitReady(ctx, d, i); err != nil {
 		return Info{}, err
 	}
 	if i.DeliveryTimeout, err = finish(ctx, d, n, i, password); err != nil {
 		return Info{}, err
 	}
-	if i.Incarnation, err = markDatabase(d); err != nil {
+	if n.Cluster == nil {
+		i.Incarnation, err = markDatabase(d)
+	} else {
+		i.Incarnation, err = finishMember(ctx, d, n)
+	}
+	if err != nil {
 		return Info{}, err
 	}
 	i.Present = true
 	return i, nil
+}
+
+// finishMember makes the node a full member, and returns the cluster's incarnation.
+func finishMember(ctx context.Context, d *host.Directory, n node) (incarnation string, err error) {
+	if incarnation, err = n.settle(ctx, d); err != nil {
+		return "", err
+	}
+	if n.Founds {
+		// If it loses its data later, it shall not begin another cluster.
+		n.Founds = false
+		if err := put(ctx, d, n); err != nil {
+			return "", err
+		}
+	}
+	return incarnation, n.awaitSynchronised(ctx, d)
+}
+
+// put puts files and processes in place, under the stack's lock.
+func put(ctx context.Context, d *host.Directory, n node) error {
+	unlock, err := d.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	definition, err := definition(n)
+	if err == nil {
+		_, err = d.Converge(ctx, definition)
+	}
+	return err
 }
 
 // finish does what takes a node that runs: the administrator, the certificate, and reading back the delivery timeout. All go through
@@ -117,6 +159,14 @@ func converge(ctx context.Context, d *host.Directory, s Settings, i Info) (confi
 	if err != nil {
 		return "", node{}, err
 	}
+	if err := n.checkData(d); err != nil {
+		return "", node{}, err
+	}
+	if n.Cluster != nil {
+		if n.Founds, err = n.prepare(ctx, d); err != nil {
+			return "", node{}, err
+		}
+	}
 	// A node whose database was taken away while it ran goes on in memory, as if nothing had happened, and loses all of
 	// it at its end. It is stopped, so that it begins anew at once.
 	if !HoldsData(d) {
@@ -139,14 +189,14 @@ func converge(ctx context.Context, d *host.Directory, s Settings, i Info) (confi
 // remembered says what runs where, with the secrets that earlier calls made up, and makes up those that are missing.
 // A new password is written before the node learns it: had we been interrupted in between, the next call would read it.
 func remembered(d *host.Directory, s Settings, i Info) (config.Secret, node, error) {
-	password, _, err := readAdministrator(d)
+	password, _, err := readAdministrator(d, i.Administrator)
 	if err != nil {
 		return "", node{}, err
 	}
 	if password == "" {
 		password = config.NewSecret()
 	}
-	file := config.Broker{Username: administratorName, Password: password, Host: i.Host, Port: i.Port, VHost: management.VHost}
+	file := config.Broker{Username: i.Administrator, Password: password, Host: i.Host, Port: i.Port, VHost: management.VHost}
 	if _, err := d.WriteFile(administratorFile, file.File(config.KeyURI), 0o600); err != nil {
 		return "", node{}, err
 	}
@@ -159,10 +209,33 @@ func remembered(d *host.Directory, s Settings, i Info) (config.Secret, node, err
 	if n.Cookie, err = readCookie(d); err != nil {
 		return "", node{}, err
 	}
+	if s.Cluster != nil {
+		if known, err := readIncarnation(d); err != nil || known == "" {
+			n.Cookie = "" // of a node that was never a member
+		}
+		n.Cookie, err = agreeOnCookie(s.Cluster.CookieFile, n.Cookie)
+		return password, n, err
+	}
 	if n.Cookie == "" {
 		n.Cookie = config.NewSecret()
 	}
 	return password, n, nil
+}
+
+// checkData refuses data that were written by a node of another name: it would not start with them.
+func (n node) checkData(d *host.Directory) error {
+	content, err := d.ReadFile(serviceFile(databaseFolder + "/cluster_nodes.config"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || strings.Contains(string(content), n.Name) {
+		return err
+	}
+	return &ClusterError{ClusterAddress, &host.Problem{
+		Kind: host.ErrInvalid, Thing: "the broker in " + n.Folder, Cause: "has data, and they are not those of " + n.Name,
+		WayOut: "A broker that was alone does not become a member of a cluster, nor a member one alone, and none gets another address: " +
+			"make the new ones in other folders, let the requests here be finished, and destroy this one",
+	}}
 }
 
 // where says what the folder and the settings decide.
@@ -173,6 +246,9 @@ func where(d *host.Directory, s Settings, i Info) node {
 	}
 	n := node{
 		Folder:          d.ServicePath(Service),
+		Name:            nodeName,
+		Administrator:   s.administrator(),
+		Cluster:         s.Cluster,
 		Plain:           endpoints(addresses, i.Port),
 		Management:      d.Port(host.RoleManagement),
 		Distribution:    d.Port(host.RoleDistribution),
@@ -181,6 +257,9 @@ func where(d *host.Directory, s Settings, i Info) node {
 		Memory:          s.Memory,
 		Reserve:         s.Reserve,
 		Log:             s.Log,
+	}
+	if s.Cluster != nil {
+		n.Name = NodeName(s.Cluster.Address)
 	}
 	if s.TLS != nil {
 		n.Secure = endpoints(addresses, s.TLS.Port)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,8 +29,52 @@ func Configured(d *host.Directory) (Settings, error) {
 	if s.Port == port {
 		s.Port = 0
 	}
+	if s.Cluster, err = configuredCluster(d); err != nil {
+		return Settings{}, err
+	}
+	if s.Cluster != nil && slices.Equal(s.Listen, []string{s.Cluster.Address}) {
+		s.Listen = nil
+	}
 	s.Log, err = d.LogLimit("rabbitmq")
 	return s, err
+}
+
+var (
+	memberName = regexp.MustCompile(`(?m)^NODENAME=rabbit@([0-9.]+)$`)
+	memberPort = regexp.MustCompile(`(?m)^# the port of the distribution: ([0-9]+)$`)
+	memberList = regexp.MustCompile(`(?m)nodes\.[0-9]+ = rabbit@([0-9.]+)$`)
+)
+
+// configuredCluster is nil for a node alone. Where the cookie came from it does not tell.
+func configuredCluster(d *host.Directory) (*Cluster, error) {
+	own, err := d.ReadFile(serviceFile(environmentFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	name, port := memberName.FindSubmatch(own), memberPort.FindSubmatch(own)
+	if name == nil || port == nil {
+		return nil, nil
+	}
+	c := &Cluster{Address: string(name[1])}
+	c.Port, _ = strconv.Atoi(string(port[1])) // digits
+	members, err := d.ReadFile(serviceFile(membersFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, match := range memberList.FindAllSubmatch(members, -1) {
+		c.Members = append(c.Members, string(match[1]))
+	}
+	return c, nil
+}
+
+// configuredNode is enough of the node for rabbitmqctl.
+func configuredNode(d *host.Directory) (node, error) {
+	c, err := configuredCluster(d)
+	if err != nil {
+		return node{}, err
+	}
+	s := Settings{Cluster: c}
+	return where(d, s, info(d, s)), nil
 }
 
 func parseConfiguration(content []byte) (s Settings) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"text/template"
 	"time"
 
@@ -26,10 +27,11 @@ const (
 	epmdProgram    = "/usr/bin/epmd"
 )
 
-// nodeName does not depend on the name of the host, which may change; the data folder is called after the node.
+// nodeName is that of a node alone. It does not depend on the name of the host, which may change.
 const nodeName = "rabbit@localhost"
 
-// dataFolder and, in it, what mnesia keeps; relative to the service's folder.
+// dataFolder and, in it, what mnesia keeps; relative to the service's folder. It is called after the node alone, and the same for a
+// member of a cluster.
 const (
 	dataFolder     = "data"
 	databaseFolder = dataFolder + "/" + nodeName
@@ -44,17 +46,31 @@ const definitions = `{"vhosts":[{"name":"` + management.VHost + `"}]}` + "\n"
 //go:embed files/rabbitmq.conf
 var nodeConfigurationText string
 
-var nodeConfiguration = template.Must(template.New("rabbitmq.conf").Funcs(template.FuncMap{
-	"add": func(n int) int { return n + 1 }, // the configuration counts from one
-}).Parse(nodeConfigurationText))
+//go:embed files/members.conf
+var memberConfigurationText string
+
+var (
+	nodeConfiguration   = configurationTemplate("rabbitmq.conf", nodeConfigurationText)
+	memberConfiguration = configurationTemplate("members.conf", memberConfigurationText)
+)
+
+func configurationTemplate(name, text string) *template.Template {
+	return template.Must(template.New(name).Funcs(template.FuncMap{
+		"add": func(n int) int { return n + 1 }, // the configuration counts from one
+	}).Parse(text))
+}
 
 // node is where and with which secrets a node runs: all that definition needs. The template reads it.
 type node struct {
 	Folder          string // of the service, absolute
+	Name            string
+	Administrator   string
+	Cluster         *Cluster // nil for a node alone
+	Founds          bool     // whether the next start without data begins the cluster
 	Plain           []endpoint
 	Secure          []endpoint // over TLS; needs Material
 	Management      int        // ports on 127.0.0.1
-	Distribution    int
+	Distribution    int        // of a node alone
 	EPMD            int
 	Cookie          config.Secret // what lets other Erlang nodes in, among them rabbitmqctl
 	DeliveryTimeout time.Duration
@@ -85,7 +101,7 @@ func definition(n node) (host.Service, error) {
 	}
 	files := []host.File{
 		{Name: "etc/rabbitmq.conf", Content: text.Bytes()},
-		{Name: "etc/rabbitmq-env.conf"},
+		{Name: environmentFile, Content: n.environmentConf()},
 		{Name: "etc/enabled_plugins", Content: []byte("[rabbitmq_management].\n")},
 		{Name: "etc/definitions.json", Content: []byte(definitions)},
 		{Name: cookieFile, Content: []byte(n.Cookie.Reveal()), Perm: 0o400, Secret: true},
@@ -97,6 +113,14 @@ func definition(n node) (host.Service, error) {
 	if len(n.Secure) > 0 {
 		files = append(files, n.Material.files()...)
 	}
+	if n.Cluster != nil {
+		var members bytes.Buffer
+		if err := memberConfiguration.Execute(&members, n); err != nil {
+			return host.Service{}, fmt.Errorf("write members.conf: %w", err)
+		}
+		// Read by a node without data alone: nobody is restarted because there is another member.
+		files = append(files, host.File{Name: membersFile, Content: members.Bytes()})
+	}
 	return host.Service{
 		Name:    Service,
 		Format:  nodeFormat,
@@ -107,7 +131,7 @@ func definition(n node) (host.Service, error) {
 			{
 				// Left to Erlang, epmd is a daemon that outlives the node, so it is a process of its own.
 				Name:   "rabbitmq-epmd",
-				Argv:   []string{epmdProgram, "-port", strconv.Itoa(n.EPMD), "-address", "127.0.0.1"},
+				Argv:   []string{epmdProgram, "-port", strconv.Itoa(n.EPMD), "-address", n.distributionAddress()},
 				Reads:  []string{},
 				Listen: []string{loopback(n.EPMD)},
 			},
@@ -127,7 +151,7 @@ func definition(n node) (host.Service, error) {
 
 // listens are all addresses of the node.
 func (n node) listens() []string {
-	all := append(addressesOf(n.Plain), loopback(n.Management), loopback(n.Distribution))
+	all := append(addressesOf(n.Plain), loopback(n.Management), n.distribution().String())
 	all = append(all, addressesOf(n.Secure)...)
 	if n.SecureManagement != nil {
 		all = append(all, n.SecureManagement.String())
@@ -137,23 +161,57 @@ func (n node) listens() []string {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
+// distributionAddress is where the node talks with other nodes, and with rabbitmqctl.
+func (n node) distributionAddress() string {
+	if n.Cluster != nil {
+		return n.Cluster.Address
+	}
+	return "127.0.0.1"
+}
+
+func (n node) distribution() endpoint {
+	if n.Cluster != nil {
+		return endpoint{n.Cluster.Address, n.Cluster.Port}
+	}
+	return endpoint{n.distributionAddress(), n.Distribution}
+}
+
+// MemberNames are what the template writes.
+func (n node) MemberNames() []string {
+	var names []string
+	for _, address := range n.Cluster.Members {
+		names = append(names, NodeName(address))
+	}
+	return names
+}
+
 // erlangFlags are for every Erlang VM: the node, rabbitmqctl, and one that the node starts for a moment to see that epmd
 // runs. Each of them would listen on all addresses, and start an epmd of its own that stays when ours is late.
-const erlangFlags = "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+func (n node) erlangFlags() string {
+	address := "{" + strings.ReplaceAll(n.distributionAddress(), ".", ",") + "}"
+	flags := "-start_epmd false -kernel inet_dist_use_interface " + address
+	if n.Cluster != nil {
+		// Members know each other by address and port, and mistake clients for members where these are the same.
+		flags += " inet_dist_connect_options [{ip," + address + "}]"
+	}
+	return flags
+}
 
 // environment is the same for the node and for rabbitmqctl. Every file that RabbitMQ would look for in /etc/rabbitmq is
 // named here, or it would mix the machine's configuration with ours.
 func (n node) environment() []string {
-	return []string{
+	all := []string{
 		"HOME=" + n.Folder, // the cookie's place
 		"ERL_EPMD_PORT=" + strconv.Itoa(n.EPMD),
-		"ERL_EPMD_ADDRESS=127.0.0.1",
-		"ERL_FLAGS=" + erlangFlags,
+		"ERL_EPMD_ADDRESS=" + n.distributionAddress(),
+		"ERL_FLAGS=" + n.erlangFlags(),
 		// A dump of a large node would keep it down for longer than its restart takes.
 		"ERL_CRASH_DUMP_SECONDS=0",
-		"RABBITMQ_NODENAME=" + nodeName,
+		"RABBITMQ_NODENAME=" + n.Name,
+		// Of a member, only looked at before a start, whether anybody listens there on any address of the machine. Its real one may
+		// well be taken on the address of another member.
 		"RABBITMQ_DIST_PORT=" + strconv.Itoa(n.Distribution),
-		"RABBITMQ_CONF_ENV_FILE=" + n.path("etc/rabbitmq-env.conf"),
+		"RABBITMQ_CONF_ENV_FILE=" + n.path(environmentFile),
 		"RABBITMQ_CONFIG_FILE=" + n.path("etc/rabbitmq.conf"),
 		"RABBITMQ_CONFIG_FILES=" + n.path("etc/conf.d/*.conf"),
 		"RABBITMQ_ADVANCED_CONFIG_FILE=" + n.path("etc/advanced.config"),
@@ -164,4 +222,29 @@ func (n node) environment() []string {
 		// Makes the script become the node. A shell between the two would leave the node behind when it is killed.
 		"RUNNING_UNDER_SYSTEMD=true",
 	}
+	if n.Cluster == nil {
+		return all
+	}
+	port := fmt.Sprintf("-erl_epmd_port %d", n.Cluster.Port)
+	return append(all,
+		"RABBITMQ_USE_LONGNAME=true", // a name with an address in it
+		"RABBITMQ_MNESIA_DIR="+n.path(databaseFolder),
+		// All members have the same port, and nobody asks another machine's epmd for it.
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+port,
+		"RABBITMQ_CTL_ERL_ARGS="+port+" -dist_listen false",
+	)
+}
+
+// Files of a member, relative to the service's folder.
+const (
+	environmentFile = "etc/rabbitmq-env.conf"
+	membersFile     = "etc/conf.d/members.conf"
+)
+
+// environmentConf says once more who a member is, for people who read it and for configuredNode.
+func (n node) environmentConf() []byte {
+	if n.Cluster == nil {
+		return nil
+	}
+	return fmt.Appendf(nil, "NODENAME=%s\nUSE_LONGNAME=true\n# the port of the distribution: %d\n", n.Name, n.Cluster.Port)
 }

@@ -16,7 +16,7 @@ import (
 
 func exampleNode() node {
 	return node{
-		Folder: "/srv/stack/services/rabbitmq", Plain: []endpoint{{"127.77.0.30", 5672}}, Management: 20481, Distribution: 20482, EPMD: 20483,
+		Folder: "/srv/stack/services/rabbitmq", Name: nodeName, Administrator: "admin", Plain: []endpoint{{"127.77.0.30", 5672}}, Management: 20481, Distribution: 20482, EPMD: 20483,
 		Cookie: "GENERATEDCOOKIE", DeliveryTimeout: 48 * time.Hour, Memory: DefaultWatermark, Reserve: DefaultReserve,
 	}
 }

@@ -54,7 +54,7 @@ func problem(ctx context.Context, d *host.Directory, s Settings, i Info, found h
 		return "the broker's database in " + d.ServicePath(Service, "data") + " is gone or new, and with it all users and " +
 			"queues and the requests in them; an apply begins with an empty broker", nil
 	}
-	password, lost, err := readAdministrator(d)
+	password, lost, err := readAdministrator(d, i.Administrator)
 	if err != nil || lost != "" {
 		return lost, err
 	}
@@ -80,6 +80,9 @@ func problem(ctx context.Context, d *host.Directory, s Settings, i Info, found h
 			"its reserve", d.ServicePath(Service), free>>20, s.Reserve>>20), nil
 	}
 	text := unserved(ctx, d, n, i, password)
+	if n.Cluster != nil && ctx.Err() == nil {
+		text = n.memberProblem(ctx, d, text)
+	}
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
@@ -99,10 +102,10 @@ func unserved(ctx context.Context, d *host.Directory, n node, i Info, password c
 	case err != nil:
 		return "the broker does not serve: " + err.Error()
 	case !serves:
-		return "the broker's user " + administratorName + " cannot do its work with the password in " + i.CredentialsFile +
+		return "the broker's user " + i.Administrator + " cannot do its work with the password in " + i.CredentialsFile +
 			"; an apply sets it again"
 	}
-	m, err := management.New(i.ManagementURL, administratorName, password)
+	m, err := management.New(i.ManagementURL, i.Administrator, password)
 	if err == nil {
 		err = m.Alarms(ctx)
 	}

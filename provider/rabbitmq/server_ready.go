@@ -24,14 +24,19 @@ const (
 	answerLimit = 5 * time.Second
 )
 
-func awaitReady(ctx context.Context, d *host.Directory, i Info) error {
-	return d.WaitReady(ctx, "the broker", "rabbitmq", startLimit, func(ctx context.Context) error {
-		if err := answersHTTP(ctx, i.ManagementURL); err != nil {
-			return err
-		}
-		// Opened last, after the definitions have been loaded.
-		return answersAMQP(ctx, net.JoinHostPort(i.Host, fmt.Sprint(i.Port)))
-	})
+func (n node) awaitReady(ctx context.Context, d *host.Directory, i Info) error {
+	if n.Cluster != nil {
+		return n.awaitMember(ctx, d, i)
+	}
+	return d.WaitReady(ctx, "the broker", "rabbitmq", startLimit, func(ctx context.Context) error { return answers(ctx, i) })
+}
+
+func answers(ctx context.Context, i Info) error {
+	if err := answersHTTP(ctx, i.ManagementURL); err != nil {
+		return err
+	}
+	// Opened last, after the definitions have been loaded.
+	return answersAMQP(ctx, net.JoinHostPort(i.Host, fmt.Sprint(i.Port)))
 }
 
 // ensureCertificate has a node that runs show the certificate that lies in its folder, without a restart. It keeps those that it

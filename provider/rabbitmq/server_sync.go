@@ -18,7 +18,11 @@ const syncExpression = "case mnesia:system_info(is_running) of yes -> mnesia:dum
 // another process for which nobody waits, and it may stay in memory for two seconds. A node that is killed in that time
 // takes the change for one that was given up: the queue is gone, whatever was confirmed to be in it.
 func Sync(ctx context.Context, d *host.Directory) error {
-	answer, err := control(ctx, d, where(d, Settings{}, info(d, Settings{})), nil, "eval", syncExpression)
+	n, err := configuredNode(d)
+	if err != nil {
+		return err
+	}
+	answer, err := control(ctx, d, n, nil, "eval", syncExpression)
 	if err == nil && answer != "dumped" {
 		err = fmt.Errorf("rabbitmqctl answers %q", answer)
 	}

@@ -53,7 +53,7 @@ func TestSettings(t *testing.T) {
 func TestAdministratorIsImportedWithAHash(t *testing.T) {
 	t.Parallel()
 	const password = "THEPASSWORD"
-	text, err := administratorDefinitions(password)
+	text, err := administratorDefinitions("admin", password)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,3 +92,12 @@ func checkInstalledVersion(folders []string) error {
 		WayOut: "Install the package rabbitmq-server of Debian 12, or a newer version of this provider",
 	}
 }
+
+// installedVersion is that of the node which a start here would make; empty where nothing tells.
+func installedVersion() string {
+	found, err := filepath.Glob(installedPattern)
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	return strings.TrimPrefix(filepath.Base(found[len(found)-1]), "rabbitmq_server-")
+}
