@@ -33,6 +33,7 @@ type brokerModel struct {
 	Port            types.Int64  `tfsdk:"port"`
 	Incarnation     types.String `tfsdk:"incarnation"`
 	CAFile          types.String `tfsdk:"ca_file"`
+	Hosts           types.List   `tfsdk:"hosts"`
 }
 
 var brokerTypes = map[string]attr.Type{
@@ -42,6 +43,7 @@ var brokerTypes = map[string]attr.Type{
 	"port":             types.Int64Type,
 	"incarnation":      types.StringType,
 	"ca_file":          types.StringType,
+	"hosts":            types.ListType{ElemType: types.StringType},
 }
 
 const (
@@ -51,6 +53,8 @@ const (
 	brokerHostText  = "Host that speaks AMQP."
 	brokerPortText  = "Port of AMQP. Requesters' tools ignore any but 5672."
 	brokerCAText    = "Path of the certificate, in PEM form, of the authority that vouches for an `https` management API."
+	brokerHostsText = "Hosts of a cluster, all of which speak AMQP on `port`; `host` is one of them. Workers, collectors and " +
+		"`autopkgtest-cloud` go on with another when theirs is lost; britney knows `host` alone."
 	incarnationText = "Name of this set of data. When it changes, everything that was there is gone, and what refers to it is made again."
 )
 
@@ -73,6 +77,9 @@ func brokerAttribute() schema.Attribute {
 			"ca_file": schema.StringAttribute{
 				Optional: true, MarkdownDescription: brokerCAText + " Default: those that this machine knows.",
 			},
+			"hosts": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType, MarkdownDescription: brokerHostsText + " Default: `host` alone.",
+			},
 		},
 	}
 }
@@ -86,6 +93,9 @@ func computedBroker() map[string]schema.Attribute {
 		"port":             schema.Int64Attribute{Computed: true, MarkdownDescription: brokerPortText},
 		"incarnation":      schema.StringAttribute{Computed: true, MarkdownDescription: incarnationText},
 		"ca_file":          schema.StringAttribute{Computed: true, MarkdownDescription: brokerCAText},
+		"hosts": schema.ListAttribute{
+			Computed: true, ElementType: types.StringType, MarkdownDescription: brokerHostsText + " Null without a cluster.",
+		},
 	}
 }
 

@@ -33,6 +33,7 @@ type brokerResourceModel struct {
 	AbsentUsers    types.Set    `tfsdk:"absent_users"`
 	ListenerLimit  types.String `tfsdk:"listener_limit"`
 	RejectedLimit  types.String `tfsdk:"rejected_limit"`
+	Mirrors        types.String `tfsdk:"mirrors"`
 	MaxConnections types.Int64  `tfsdk:"max_connections"`
 	MaxQueues      types.Int64  `tfsdk:"max_queues"`
 }
@@ -85,6 +86,7 @@ func (brokerKind) schema(ctx context.Context) schema.Schema {
 			"all its queues and messages, is made again, empty.\n" +
 			"- The user `guest` is gone (`absent_users`).\n" +
 			"- Queues that nobody reads are bounded (`listener_limit`, `rejected_limit`), and connections and queues if you like.\n" +
+			"- Requests are kept on several nodes of a cluster if you like (`mirrors`).\n" +
 			"- The exchanges for status and completion messages are there, declared as all clients declare them.\n" +
 			"- The exchanges `autopkgtest.control` and `autopkgtest.answers` are there, through which operators command workers " +
 			"(`autopkgtest-cloud cancel` and `requeue`).\n" +
@@ -106,6 +108,9 @@ func (brokerKind) ensure(ctx context.Context, c *call[brokerResourceModel]) erro
 	if err := checkProtocol(ctx, client, c.model.RequireAMQP08.ValueBool()); err != nil {
 		return err
 	}
+	if err := checkMirrors(ctx, c.model, client); err != nil {
+		return err
+	}
 	if err := notOurselves(c.model.AbsentUsers, client.Username(), b); err != nil {
 		return err
 	}
@@ -122,6 +127,9 @@ func (brokerKind) ensure(ctx context.Context, c *call[brokerResourceModel]) erro
 		if err := client.RemoveUser(ctx, name); err != nil {
 			return err
 		}
+	}
+	if err := warnOfFewNodes(ctx, c, client); err != nil {
+		return err
 	}
 	return client.Sync(ctx)
 }

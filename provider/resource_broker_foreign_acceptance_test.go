@@ -200,7 +200,7 @@ func hardensForeign(t *testing.T, b *foreignBroker) {
 			}
 			for _, policy := range policies {
 				right, err := b.management.PolicyIs(ctx, policy)
-				if policy.MaxBytes == 0 && !errors.Is(err, management.ErrNotFound) || policy.MaxBytes != 0 && !right {
+				if policy.Empty() && !errors.Is(err, management.ErrNotFound) || !policy.Empty() && !right {
 					return fmt.Errorf("policy %s: right=%t, %w", policy.Name, right, err)
 				}
 			}

@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
@@ -45,6 +51,18 @@ func brokerLimitAttributes() map[string]schema.Attribute {
 		"rejected_limit": queueLimit(defaultRejectedLimit, "What may wait in the queue `rejected-requests`. At the limit the broker "+
 			"refuses more, and workers keep them in their folders until there is room: nothing goes. A policy; another one of a higher "+
 			"priority than 10 for this queue takes its place."),
+		"mirrors": schema.StringAttribute{
+			Optional: true,
+			MarkdownDescription: "On how many nodes of a cluster request queues, `rejected-requests` and `complete-listener` are kept: " +
+				"`all`, or a number from 2, which counts the node that leads. A copy that is not whole never takes the leader's place, so " +
+				"nothing that was confirmed is lost with a node; without a whole copy a queue waits for its leader. An ordinary policy " +
+				"of priority 10; another one of a higher priority takes its place, and a plan says so. Not with RabbitMQ 4, which " +
+				"mirrors no queues. Default: one node, without a copy.",
+			Validators: []validator.String{check{"a number of nodes", func(s string) error {
+				_, err := parseMirrors(s)
+				return err
+			}}},
+		},
 		"max_connections": vhostLimit("How many connections the virtual host has at most."),
 		"max_queues":      vhostLimit("How many queues the virtual host has at most."),
 	}
@@ -61,7 +79,28 @@ func checkQueueLimit(text string) error {
 	return nil
 }
 
-// queuePolicies are those that shall be there; their limits are zero for those that shall not.
+// parseMirrors reads all, or a number of nodes.
+func parseMirrors(text string) (management.Mirrors, error) {
+	if text == "all" {
+		return management.Mirrors{All: true}, nil
+	}
+	nodes, err := strconv.Atoi(text)
+	if err != nil || nodes < 2 || nodes > 100 {
+		return management.Mirrors{}, fmt.Errorf("%q: write all, or the number of nodes that keep a queue, from 2", text)
+	}
+	return management.Mirrors{Nodes: nodes}, nil
+}
+
+// mirrors are none unless the configuration has some.
+func (m *brokerResourceModel) mirrors() (mirrors management.Mirrors) {
+	if !m.Mirrors.IsNull() && !m.Mirrors.IsUnknown() {
+		mirrors, _ = parseMirrors(m.Mirrors.ValueString()) // its validator has accepted it
+	}
+	return mirrors
+}
+
+// queuePolicies are those that shall be there; those that say nothing shall not. A queue has one ordinary policy, so whatever is
+// to hold for it is in that one; an operator's policy has but limits, and comes in addition.
 func (m *brokerResourceModel) queuePolicies() []management.Policy {
 	limit := func(text types.String) uint64 {
 		size, _ := config.ParseSize(text.ValueString())
@@ -75,7 +114,10 @@ func (m *brokerResourceModel) queuePolicies() []management.Policy {
 		},
 		{
 			Name: "autopkgtest-rejected", Pattern: "^" + management.RejectedQueue + "$", Priority: 10,
-			MaxBytes: limit(m.RejectedLimit), RefuseAtLimit: true,
+			MaxBytes: limit(m.RejectedLimit), RefuseAtLimit: true, Mirrors: m.mirrors(),
+		},
+		{
+			Name: "autopkgtest-mirrors", Pattern: `^(debci-.*|complete-listener)$`, Priority: 10, Mirrors: m.mirrors(),
 		},
 	}
 }
@@ -113,7 +155,7 @@ func ensureBrokerLimits(ctx context.Context, c *call[brokerResourceModel], clien
 }
 
 func ensurePolicy(ctx context.Context, client *management.Client, policy management.Policy) error {
-	if policy.MaxBytes == 0 {
+	if policy.Empty() {
 		return client.DeletePolicy(ctx, policy)
 	}
 	right, err := client.PolicyIs(ctx, policy)
@@ -134,13 +176,16 @@ func brokerLimitsProblem(ctx context.Context, m *brokerResourceModel, client *ma
 		switch {
 		case err != nil && !missing:
 			return "", err
-		case policy.MaxBytes == 0 && !missing:
+		case policy.Empty() && !missing:
 			return "there is a policy " + policy.Name + ", and there should be none", nil
-		case policy.MaxBytes != 0 && missing:
+		case !policy.Empty() && missing:
 			return "the policy " + policy.Name + " is missing", nil
-		case policy.MaxBytes != 0 && !right:
+		case !policy.Empty() && !right:
 			return "the policy " + policy.Name + " says something else than it should", nil
 		}
+	}
+	if problem, err := mirrorsProblem(ctx, m, client); err != nil || problem != "" {
+		return problem, err
 	}
 	there, err := client.Limits(ctx)
 	if err != nil {
@@ -157,6 +202,63 @@ func brokerLimitsProblem(ctx context.Context, m *brokerResourceModel, client *ma
 		}
 	}
 	return "", nil
+}
+
+// mirrorsProblem says which queue another policy keeps from being mirrored; empty if none.
+func mirrorsProblem(ctx context.Context, m *brokerResourceModel, client *management.Client) (string, error) {
+	if m.Mirrors.IsNull() {
+		return "", nil
+	}
+	queues, err := client.Queues(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, policy := range m.queuePolicies() {
+		pattern, err := regexp.Compile(policy.Pattern)
+		if err != nil || policy.Operator {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(queues)) {
+			if got := queues[name].Policy; pattern.MatchString(name) && got != "" && got != policy.Name {
+				return fmt.Sprintf("the queue %s is not mirrored: the policy %s takes the place of %s, which has the priority %d", name, got,
+					policy.Name, policy.Priority), nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// checkMirrors refuses mirrors where the broker has none.
+func checkMirrors(ctx context.Context, m *brokerResourceModel, client *management.Client) error {
+	if m.Mirrors.IsNull() || m.Mirrors.IsUnknown() {
+		return nil
+	}
+	version, err := client.Version(ctx)
+	if err != nil {
+		return err
+	}
+	if v, err := rabbitmq.ParseVersion(version); err != nil || v.Major < 4 {
+		return nil //nolint:nilerr // a version that is not known is refused elsewhere
+	}
+	return at(path.Root("mirrors"), &problem{
+		title: fmt.Sprintf("RabbitMQ %s mirrors no queues", version),
+		detail: "It has quorum queues instead, which their clients would have to declare as such, and those of a test cloud do not. Use " +
+			"RabbitMQ 3.x, or take mirrors out.",
+	})
+}
+
+// warnOfFewNodes says at an apply that there are not so many nodes.
+func warnOfFewNodes(ctx context.Context, c *call[brokerResourceModel], client *management.Client) error {
+	mirrors := c.model.mirrors()
+	if mirrors == (management.Mirrors{}) {
+		return nil
+	}
+	running, err := client.RunningNodes(ctx)
+	if err == nil && len(running) < max(mirrors.Nodes, 2) {
+		c.diags.AddAttributeWarning(path.Root("mirrors"), "The broker has too few nodes",
+			fmt.Sprintf("Of its nodes %d run: queues have no more copies than that until there are more.", len(running)))
+	}
+	return err
 }
 
 func removeBrokerLimits(ctx context.Context, m *brokerResourceModel, client *management.Client) error {

@@ -64,6 +64,9 @@ func (brokerKind) plan(ctx context.Context, p *planning[brokerResourceModel]) {
 	if err := checkProtocol(ctx, client, p.model.RequireAMQP08.ValueBool()); err != nil {
 		explain(p.diags, "The broker cannot be used", err)
 	}
+	if err := checkMirrors(ctx, p.model, client); err != nil && !errors.Is(err, management.ErrUnavailable) {
+		explain(p.diags, "The broker cannot be used", err)
+	}
 }
 
 // knownObject says whether nothing in it comes later.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
@@ -73,6 +74,41 @@ func TestWarnOfExposure(t *testing.T) {
 		warnOfExposure(&diags, rabbitmq.Settings{Listen: tc.listen})
 		if (len(diags) > 0) != (tc.warns != "") || tc.warns != "" && !strings.Contains(diags[0].Detail(), tc.warns) {
 			t.Errorf("%s: %v", name, diags)
+		}
+	}
+}
+
+func TestMirrorsAreMergedIntoPolicies(t *testing.T) {
+	t.Parallel()
+	m := &brokerResourceModel{RejectedLimit: types.StringValue("256M"), ListenerLimit: types.StringValue("64M")}
+	policies := func() map[string]management.Policy {
+		all := map[string]management.Policy{}
+		for _, policy := range m.queuePolicies() {
+			all[policy.Name] = policy
+		}
+		return all
+	}
+	if !policies()["autopkgtest-mirrors"].Empty() {
+		t.Error("queues are mirrored without mirrors")
+	}
+	for text, want := range map[string]management.Mirrors{"all": {All: true}, "3": {Nodes: 3}} {
+		m.Mirrors = types.StringValue(text)
+		got := policies()
+		rejected := got["autopkgtest-rejected"]
+		if got["autopkgtest-mirrors"].Mirrors != want || rejected.Mirrors != want || rejected.MaxBytes != 256<<20 || !rejected.RefuseAtLimit {
+			t.Errorf("mirrors = %s: %+v", text, got)
+		}
+		if got["autopkgtest-listeners"].Mirrors != (management.Mirrors{}) {
+			t.Error("an operator's policy cannot mirror")
+		}
+	}
+	m.RejectedLimit = types.StringValue("0")
+	if policies()["autopkgtest-rejected"].Empty() {
+		t.Error("without a limit rejected requests are not mirrored")
+	}
+	for _, text := range []string{"", "1", "0", "-2", "two", "All"} {
+		if _, err := parseMirrors(text); err == nil {
+			t.Errorf("%q mirrors", text)
 		}
 	}
 }

@@ -72,21 +72,24 @@ type endpointModel struct {
 
 // leading is an account with the place where this user shall connect.
 func (m *brokerUserModel) leading(ctx context.Context, account brokerAccount) brokerAccount {
+	b := brokerOf(ctx, m.Broker)
 	account.TLS, account.CAFile = !m.TLSEndpoint.IsNull(), ""
 	if !account.TLS {
-		account.Host, account.Port = brokerOf(ctx, m.Broker).amqp()
+		account.Host, account.Port = b.amqp()
+		account.Others = b.others(m.rights(ctx).key, account)
 		return account
 	}
 	var e endpointModel
 	_ = m.TLSEndpoint.As(ctx, &e, basetypes.ObjectAsOptions{})            // the schema has the same attributes
 	account.Host, account.Port, _ = splitAddress(e.Address.ValueString()) // the validator has accepted it
 	account.CAFile = e.CAFile.ValueString()
+	account.Others = b.others(m.rights(ctx).key, account)
 	return account
 }
 
 // sameEnd says whether two accounts lead to the same place in the same way.
 func sameEnd(a, b brokerAccount) bool {
-	return a.Address() == b.Address() && a.TLS == b.TLS && a.CAFile == b.CAFile
+	return a.Address() == b.Address() && a.TLS == b.TLS && a.CAFile == b.CAFile && a.Others == b.Others
 }
 
 // warnOfTLS says in a plan whom it keeps out.

@@ -78,6 +78,7 @@ func (m *brokerUserModel) shellProblem(account brokerAccount) (string, error) {
 	if file == "" {
 		return "", nil
 	}
+	account.Others = "" // a shell knows one place
 	there, err := config.ReadBroker(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

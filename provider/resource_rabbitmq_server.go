@@ -27,6 +27,7 @@ type rabbitMQServerModel struct {
 	Port            types.Int64  `tfsdk:"port"`
 	TLS             types.Object `tfsdk:"tls"`
 	TLSEndpoint     types.Object `tfsdk:"tls_endpoint"`
+	Cluster         types.Object `tfsdk:"cluster"`
 	MemoryWatermark types.String `tfsdk:"memory_watermark"`
 	DiskFreeLimit   types.String `tfsdk:"disk_free_limit"`
 	LogSize         types.String `tfsdk:"log_size"`
@@ -70,6 +71,7 @@ func (rabbitMQServerKind) schema(ctx context.Context) schema.Schema {
 		MarkdownDescription: "Let a destroy remove a broker that still holds requests. Default: `false`. A replacement " +
 			"(`-replace`) goes on with users, queues and requests in any case.",
 	}
+	attributes["cluster"] = clusterAttribute()
 	maps.Copy(attributes, listenAttributes())
 	maps.Copy(attributes, limitAttributes())
 	return schema.Schema{
@@ -111,14 +113,17 @@ func (rabbitMQServerKind) plan(ctx context.Context, p *planning[rabbitMQServerMo
 		}
 		return
 	}
-	if !hasIncarnation(p.state.Broker) {
+	if !hasIncarnation(p.state.Broker) || p.state.beginsAnew(p.model) {
 		p.model.Broker = p.newIncarnation(p.state.Broker, p.state.path())
 		p.warnOfLoss(ctx, p.state.Broker, "the broker in "+p.state.path(),
 			"The apply begins with an empty broker: users come back with the passwords in their files, queues come back empty.")
 	}
 	moved := !p.state.Port.Equal(p.model.Port) || !p.state.Listen.Equal(p.model.Listen)
-	if moved {
+	switch {
+	case moved:
 		p.model.Broker = types.ObjectUnknown(brokerTypes)
+	case !p.model.Cluster.IsNull():
+		p.model.Broker = p.memberBroker(p.model.Broker, p.state.path(), p.model.settings(ctx))
 	}
 	if !p.model.TLS.IsNull() && (moved || !p.state.TLS.Equal(p.model.TLS)) {
 		p.model.TLSEndpoint = types.ObjectUnknown(tlsEndpointTypes)
@@ -132,7 +137,9 @@ func (rabbitMQServerKind) ensure(ctx context.Context, c *call[rabbitMQServerMode
 	}
 	// What holds data was not begun by us, whatever became of its manifest.
 	begun := began(d, rabbitmq.Service) && !rabbitmq.HoldsData(d)
-	info, err := rabbitmq.Apply(ctx, d, c.brokerSettings(ctx, c.model))
+	s := c.brokerSettings(ctx, c.model)
+	mayFound(ctx, c, s)
+	info, err := rabbitmq.Apply(ctx, d, s)
 	if err != nil {
 		return c.undo(ctx, d, atSetting(err), begun, func(ctx context.Context) error { return rabbitmq.Withdraw(ctx, d) })
 	}
@@ -142,11 +149,12 @@ func (rabbitMQServerKind) ensure(ctx context.Context, c *call[rabbitMQServerMode
 	if info.Warning != "" {
 		c.diags.AddAttributeWarning(path.Root("port"), "Not every client can reach the broker", info.Warning+".")
 	}
-	c.model.Broker, c.model.TLSEndpoint = c.brokerObject(info), c.tlsEndpoint(info)
+	markMember(ctx, c, s)
+	c.model.Broker, c.model.TLSEndpoint = c.brokerObject(info, s), c.tlsEndpoint(info)
 	return nil
 }
 
-func (s *settings) brokerObject(info rabbitmq.Info) types.Object {
+func (s *settings) brokerObject(info rabbitmq.Info, wanted rabbitmq.Settings) types.Object {
 	incarnation := types.StringNull()
 	if info.Incarnation != "" {
 		incarnation = types.StringValue(info.Incarnation)
@@ -158,6 +166,7 @@ func (s *settings) brokerObject(info rabbitmq.Info) types.Object {
 		"port":             types.Int64Value(int64(info.Port)),
 		"incarnation":      incarnation,
 		"ca_file":          types.StringNull(), // ours is plain, on loopback
+		"hosts":            clusterHosts(wanted),
 	})
 }
 
@@ -167,7 +176,7 @@ func (rabbitMQServerKind) inspect(ctx context.Context, c *call[rabbitMQServerMod
 		return finding{}, err
 	}
 	if d == nil {
-		c.model.Broker = withoutIncarnation(c.model.Broker)
+		c.model.Broker = c.model.withoutData(c.model.Broker)
 		return absentFolder(c.model.path()), nil
 	}
 	info, err := rabbitmq.Inspect(ctx, d, c.brokerSettings(ctx, c.model))
@@ -175,10 +184,14 @@ func (rabbitMQServerKind) inspect(ctx context.Context, c *call[rabbitMQServerMod
 		return finding{}, err
 	}
 	if !info.Present {
-		c.model.Broker = withoutIncarnation(c.model.Broker)
+		c.model.Broker = c.model.withoutData(c.model.Broker)
 		return absentService("broker", d.ServicePath(rabbitmq.Service)), nil
 	}
-	c.model.Broker, c.model.TLSEndpoint = c.brokerObject(info), c.tlsEndpoint(info)
+	known := c.model.Broker
+	c.model.Broker, c.model.TLSEndpoint = c.brokerObject(info, c.model.settings(ctx)), c.tlsEndpoint(info)
+	if info.Incarnation == "" {
+		c.model.Broker = c.model.withoutData(known)
+	}
 	if info.Problem != "" {
 		return finding{Problem: info.Problem}, nil
 	}
@@ -222,10 +235,9 @@ func (rabbitMQServerKind) remove(ctx context.Context, c *call[rabbitMQServerMode
 			return errors.Join(d.Withdraw(ctx, expireService), rabbitmq.Unload(ctx, d))
 		})
 	}
-	if err := refuseMessageLoss(ctx, c); err != nil {
-		return err
-	}
-	return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return withdrawBroker(ctx, d) })
+	return leave(ctx, c, func() error {
+		return c.withdraw(ctx, c.model.path(), func(d *host.Directory) error { return withdrawBroker(ctx, d) })
+	})
 }
 
 // withdrawBroker removes the node with the job beside it.
@@ -238,6 +250,7 @@ func withdrawBroker(ctx context.Context, d *host.Directory) error {
 func (rabbitMQServerKind) imported(_ context.Context, c *call[rabbitMQServerModel]) error {
 	c.model.TLS = types.ObjectNull(tlsTypes())
 	c.model.TLSEndpoint = types.ObjectNull(tlsEndpointTypes)
+	c.model.Cluster = types.ObjectNull(clusterTypes())
 	d, err := c.open(c.model.path())
 	if d == nil || err != nil {
 		return err
@@ -256,11 +269,20 @@ func (rabbitMQServerKind) imported(_ context.Context, c *call[rabbitMQServerMode
 	c.model.DiskFreeLimit = types.StringValue(config.Size(s.Reserve).String())
 	c.model.LogSize = types.StringValue(config.Size(s.Log.Bytes).String())
 	c.model.LogFiles = types.Int64Value(int64(s.Log.Files))
+	if s.Cluster != nil {
+		c.model.Cluster = object(clusterTypes(), values{
+			"address": types.StringValue(s.Cluster.Address), "port": types.Int64Null(), "members": stringList(s.Cluster.Members),
+			"cookie_file": types.StringValue(d.ServicePath(rabbitmq.Service, ".erlang.cookie")),
+		})
+	}
 	return nil
 }
 
 // atSetting says which attribute an error of an apply concerns.
 func atSetting(err error) error {
+	if placed := atCluster(err); placed != nil {
+		return placed
+	}
 	var field *rabbitmq.FieldError
 	switch {
 	case errors.As(err, &field):

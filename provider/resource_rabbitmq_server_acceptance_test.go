@@ -38,6 +38,9 @@ func TestAccRabbitMQServerRefuses(t *testing.T) {
 	given := func(certificate, key, ca string) string {
 		return fmt.Sprintf("tls = {\n certificate_file = %q\n key_file = %q\n ca_file = %q\n}", certificate, key, ca)
 	}
+	cluster := func(address, members, cookie string) string {
+		return fmt.Sprintf("cluster = {\n address = %q\n members = [\"%s\"]\n cookie_file = %q\n}", address, members, cookie)
+	}
 	for name, tc := range map[string]struct{ attributes, want string }{
 		"a timeout that is none":         {`delivery_timeout = "long"`, `delivery_timeout(.|\n)*"long" is not a duration`},
 		"a timeout below a tick":         {`delivery_timeout = "10s"`, `delivery_timeout(.|\n)*Use 1m0s to`},
@@ -63,6 +66,12 @@ func TestAccRabbitMQServerRefuses(t *testing.T) {
 		"memory in other words":         {`memory_watermark = "much"`, `memory_watermark(.|\n)*"much" is not a size`},
 		"no room on the disk":           {`disk_free_limit = "1000T"`, `MiB left(.|\n)*disk_free_limit(.|\n)*choose a folder on another disk`},
 		"no reserve":                    {`disk_free_limit = "1M"`, `disk_free_limit(.|\n)*at least 64M`},
+		"a member that is not one":      {cluster("127.0.0.9", "127.0.0.8", "/nonexistent/x"), `cluster(.|\n)*"127.0.0.9" is not among the members`},
+		"a member twice":                {cluster("127.0.0.9", `127.0.0.9", "127.0.0.9`, "/nonexistent/x"), `members(.|\n)*is there twice`},
+		"a member by name":              {cluster("127.0.0.9", `127.0.0.9", "broker`, "/nonexistent/x"), `"broker": write an address`},
+		"a member for everybody":        {cluster("127.0.0.9", `127.0.0.9", "203.0.113.7`, "/nonexistent/x"), `is a public address(.|\n)*WireGuard`},
+		"a member elsewhere":            {cluster("192.0.2.77", "192.0.2.77", "/nonexistent/x"), `is a public address|cannot be listened on`},
+		"a cookie for everybody":        {cluster("127.0.0.9", "127.0.0.9", key), `cookie_file(.|\n)*can be read by other accounts`},
 		"no log":                        {`log_size = "1K"`, `log_size(.|\n)*64K to 1G`},
 		"no files of the log":           {`log_files = 0`, `log_files(.|\n)*between 1 and 1000`},
 	} {

@@ -2,14 +2,11 @@ package provider
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
 // keptBroker knows a broker that goes on with data that are there: what depends on it does not change. Where they cannot
@@ -20,7 +17,7 @@ func (p *planning[M]) keptBroker(directory string, s rabbitmq.Settings) (types.O
 		return types.ObjectNull(brokerTypes), false
 	}
 	info, kept, err := rabbitmq.Kept(d, s)
-	return p.brokerObject(info), kept && err == nil
+	return p.brokerObject(info, s), kept && err == nil
 }
 
 func (rabbitMQServerKind) planRemoval(ctx context.Context, c *call[rabbitMQServerModel]) {
@@ -41,30 +38,25 @@ func refuseMessageLoss(ctx context.Context, c *call[rabbitMQServerModel]) error 
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	const consequence = "Whoever sent them would wait for their results for ever. Let the workers finish them first."
-	queues, err := c.queuesOf(ctx, brokerOf(ctx, c.model.Broker))
+	cluster := c.model.cluster(ctx)
+	full, err := c.heldIn(ctx, brokerOf(ctx, c.model.Broker), cluster)
 	switch {
-	case err != nil && rabbitmq.Begun(d):
+	case err != nil && cluster == nil && rabbitmq.Begun(d):
 		return nil
 	case err != nil:
 		return held("Whether requests wait in the broker is not known", consequence, "allow_message_loss", err)
 	}
-	var full []string
-	for _, queue := range queues {
-		if queue.Messages > 0 {
-			full = append(full, fmt.Sprintf("%s (%d)", queue.Name, queue.Messages))
-		}
-	}
 	if len(full) == 0 {
 		return nil
 	}
-	slices.Sort(full)
 	return held("Messages stand in "+strings.Join(full, ", "), consequence, "allow_message_loss", nil)
 }
 
-func (s *settings) queuesOf(ctx context.Context, b brokerModel) (map[string]management.Queue, error) {
+// heldIn is what a broker holds that would be lost with a server of it.
+func (s *settings) heldIn(ctx context.Context, b brokerModel, cluster *rabbitmq.Cluster) ([]string, error) {
 	client, err := s.broker(ctx, b)
 	if err != nil {
 		return nil, err
 	}
-	return client.Queues(ctx)
+	return heldBy(ctx, client, cluster)
 }

@@ -227,6 +227,7 @@ func (m *rabbitMQServerModel) settings(ctx context.Context) rabbitmq.Settings {
 	s.Reserve, _ = rabbitmq.ParseReserve(m.DiskFreeLimit.ValueString())
 	s.Log.Bytes, _ = parseLogSize(m.LogSize.ValueString())
 	s.Log.Files = int(m.LogFiles.ValueInt64())
+	s.Cluster = m.cluster(ctx)
 	if m.TLS.IsNull() || m.TLS.IsUnknown() {
 		return s
 	}
@@ -261,7 +262,7 @@ func (s *settings) brokerSettings(ctx context.Context, m *rabbitMQServerModel) r
 // known says whether nothing that settings needs comes later.
 func (m *rabbitMQServerModel) known() bool {
 	if _, known := listOf(m.Listen); !known || m.Port.IsUnknown() || m.TLS.IsUnknown() || m.MemoryWatermark.IsUnknown() ||
-		m.DiskFreeLimit.IsUnknown() {
+		m.DiskFreeLimit.IsUnknown() || !m.clusterKnown() {
 		return false
 	}
 	for _, value := range m.TLS.Attributes() {
@@ -282,6 +283,7 @@ func (m *rabbitMQServerModel) planSettings(ctx context.Context, p *planning[rabb
 		return
 	}
 	s := p.brokerSettings(ctx, m)
+	m.planCluster(p, s)
 	list := path.Root("listen")
 	if err := rabbitmq.CheckListen(s.Listen); err != nil {
 		explain(p.diags, "The broker cannot listen like this", at(list, err))
@@ -304,7 +306,7 @@ func (m *rabbitMQServerModel) planSettings(ctx context.Context, p *planning[rabb
 	if s.TLS != nil {
 		planTLS(p.diags, s)
 	}
-	if p.state == nil || !p.state.Listen.Equal(m.Listen) || !p.state.TLS.Equal(m.TLS) {
+	if p.state == nil || !p.state.Listen.Equal(m.Listen) || !p.state.TLS.Equal(m.TLS) || !p.state.Cluster.Equal(m.Cluster) {
 		warnOfExposure(p.diags, s)
 	}
 }
@@ -353,6 +355,9 @@ func orElse(port, otherwise int) int {
 }
 
 func warnOfExposure(diags *diag.Diagnostics, s rabbitmq.Settings) {
+	if s.Cluster != nil && len(s.Listen) == 0 {
+		s.Listen = []string{s.Cluster.Address}
+	}
 	if beyond := rabbitmq.Beyond(s.Listen); len(beyond) > 0 {
 		diags.AddAttributeWarning(path.Root("listen"), "Other machines will reach the broker",
 			"AMQP will be spoken on "+strings.Join(beyond, ", ")+", as the configuration says. Without TLS, as britney speaks it, "+
