@@ -155,11 +155,11 @@ func converge(ctx context.Context, d *host.Directory, s Settings, i Info) (confi
 	if err := checkRoom(d, s); err != nil {
 		return "", node{}, err
 	}
-	password, n, err := remembered(d, s, i)
-	if err != nil {
+	if err := where(d, s, i).checkData(d); err != nil {
 		return "", node{}, err
 	}
-	if err := n.checkData(d); err != nil {
+	password, n, err := remembered(d, s, i)
+	if err != nil {
 		return "", node{}, err
 	}
 	if n.Cluster != nil {
