@@ -130,6 +130,7 @@ const attributesTable = `
 resource autopkgtest_rabbitmq_server import=AccRabbitMQServerChanges disappeared=AccStack replaced=AccReplace
 allow_message_loss  AccReplace AccReplace -conf -any
 broker              AccRabbitMQServerChanges AccRabbitMQServerChanges -part -set
+cluster             examples.TestCluster examples.TestCluster examples.TestCluster AccRabbitMQServerRefuses
 delivery_timeout    AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 directory           AccRabbitMQServerChanges ? -part InvalidValues
 disk_free_limit     AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
@@ -160,6 +161,7 @@ broker              AccForeignBroker AccForeignBroker AccForeignBroker AccForeig
 listener_limit      AccForeignBroker AccForeignBroker AccForeignBroker AccForeignBroker
 max_connections     AccForeignBroker AccForeignBroker AccForeignBroker AccForeignBroker
 max_queues          AccForeignBroker AccForeignBroker AccForeignBroker AccForeignBroker
+mirrors             AccForeignBroker AccForeignBroker AccForeignBroker AccForeignBroker
 rejected_limit      AccForeignBroker AccForeignBroker AccForeignBroker AccForeignBroker
 require_amqp_0_8    AccForeignBroker AccForeignBroker -conf AccForeignBroker
 status              AccBroker AccBroker AccBroker -set

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
 // configured takes what Configure of the provider handed over; nil before the provider is configured.
@@ -35,6 +36,9 @@ func brokerToLookAt(required bool) schema.Attribute {
 			"incarnation": schema.StringAttribute{Optional: true, MarkdownDescription: incarnationText},
 			"ca_file": schema.StringAttribute{
 				Optional: true, MarkdownDescription: brokerCAText + " Default: those that this machine knows.",
+			},
+			"hosts": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType, MarkdownDescription: brokerHostsText + " Default: `host` alone.",
 			},
 		},
 	}

@@ -142,6 +142,7 @@ func refusesForeign(t *testing.T, b *foreignBroker) {
 			`/nonexistent/ca`, ""},
 		"a limit that is none":     {b.configuration(b.info.ManagementURL, good, `listener_limit = "lots"`), `"lots" is not a size`, "listener_limit"},
 		"a limit that is too low":  {b.configuration(b.info.ManagementURL, good, `rejected_limit = "1K"`), `at least 1M`, "rejected_limit"},
+		"a mirror of itself":       {b.configuration(b.info.ManagementURL, good, `mirrors = "1"`), `"1": write all, or the number of nodes`, "mirrors"},
 		"no connections":           {b.configuration(b.info.ManagementURL, good, `max_connections = 0`), `between 10 and`, "max_connections"},
 		"no queues":                {b.configuration(b.info.ManagementURL, good, `max_queues = -1`), `between 10 and`, "max_queues"},
 		"a user without a name":    {b.configuration(b.info.ManagementURL, good, `absent_users = [""]`), `length must be between`, "absent_users"},
@@ -182,14 +183,15 @@ func hardensForeign(t *testing.T, b *foreignBroker) {
   absent_users    = ["guest", "rabbitmq-admin"]
   max_connections = 500
   max_queues      = 2000
+  mirrors         = "all"
 `)
 	administrator := func(name string) {
 		must(b.management.PutUser(ctx, management.User{Name: name, PasswordHash: management.HashPassword("x"), Tags: []string{"administrator"}}))
 	}
 	administrator(guest)
 	administrator("rabbitmq-admin")
-	policies := func(listeners, rejected string) []management.Policy {
-		m := brokerResourceModel{ListenerLimit: textOrNull(listeners), RejectedLimit: textOrNull(rejected)}
+	policies := func(listeners, rejected, mirrors string) []management.Policy {
+		m := brokerResourceModel{ListenerLimit: textOrNull(listeners), RejectedLimit: textOrNull(rejected), Mirrors: textOrNull(mirrors)}
 		return m.queuePolicies()
 	}
 	hardened := func(connections, queues int, policies []management.Policy, absent ...string) resource.TestCheckFunc {
@@ -212,17 +214,19 @@ func hardensForeign(t *testing.T, b *foreignBroker) {
 			return nil
 		}
 	}
-	steps := []resource.TestStep{{Config: first, Check: hardened(500, 2000, policies("64M", "256M"), guest, "rabbitmq-admin")}}
+	steps := []resource.TestStep{{Config: first, Check: hardened(500, 2000, policies("64M", "256M", "all"), guest, "rabbitmq-admin")}}
 	drift := func(reason string, damage func()) {
 		added := repaired(address, reason, first, damage)
-		added[1].Check = hardened(500, 2000, policies("64M", "256M"), guest, "rabbitmq-admin")
+		added[1].Check = hardened(500, 2000, policies("64M", "256M", "all"), guest, "rabbitmq-admin")
 		steps = append(steps, added...)
 	}
 	put := func(path, body string) { must(b.call(http.MethodPut, path, body)) }
 	drift("the user rabbitmq-admin is there", func() { administrator("rabbitmq-admin") })
-	drift("the policy autopkgtest-listeners is missing", func() { must(b.management.DeletePolicy(ctx, policies("1M", "1M")[0])) })
-	drift("the policy autopkgtest-rejected is missing", func() { must(b.management.DeletePolicy(ctx, policies("1M", "1M")[1])) })
-	drift("the policy autopkgtest-listeners says something else", func() { must(b.management.PutPolicy(ctx, policies("1M", "1M")[0])) })
+	drift("the policy autopkgtest-listeners is missing", func() { must(b.management.DeletePolicy(ctx, policies("1M", "1M", "2")[0])) })
+	drift("the policy autopkgtest-rejected is missing", func() { must(b.management.DeletePolicy(ctx, policies("1M", "1M", "2")[1])) })
+	drift("the policy autopkgtest-mirrors is missing", func() { must(b.management.DeletePolicy(ctx, policies("1M", "1M", "2")[2])) })
+	drift("the policy autopkgtest-mirrors says something else", func() { must(b.management.PutPolicy(ctx, policies("1M", "1M", "2")[2])) })
+	drift("the policy autopkgtest-listeners says something else", func() { must(b.management.PutPolicy(ctx, policies("1M", "1M", "2")[0])) })
 	drift("the policy autopkgtest-rejected says something else", func() {
 		put("policies/%2F/autopkgtest-rejected", `{"pattern":"^rejected-requests$","apply-to":"queues","priority":10,"definition":{"max-length":1}}`)
 	})
@@ -249,9 +253,9 @@ func hardensForeign(t *testing.T, b *foreignBroker) {
 			},
 		})
 	}
-	update(second, hardened(0, 300, policies("0", "2M")), nil)
+	update(second, hardened(0, 300, policies("0", "2M", "")), nil)
 	// A broker that starts while the apply waits, as on a machine that has just booted.
-	update(first, hardened(500, 2000, policies("64M", "256M")), func() {
+	update(first, hardened(500, 2000, policies("64M", "256M", "all")), func() {
 		must(b.d.Stop(ctx, rabbitmq.Service))
 		started := make(chan error, 1)
 		go func() {
@@ -269,7 +273,7 @@ func hardensForeign(t *testing.T, b *foreignBroker) {
 	steps = append(steps, resource.TestStep{
 		ResourceName: address, ImportState: true, ImportStateId: b.info.ManagementURL, ExpectError: words("not imported but adopted"),
 	}, resource.TestStep{
-		Config: first, Taint: []string{address}, Check: hardened(500, 2000, policies("64M", "256M")),
+		Config: first, Taint: []string{address}, Check: hardened(500, 2000, policies("64M", "256M", "all")),
 		ConfigPlanChecks: resource.ConfigPlanChecks{
 			PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(address, plancheck.ResourceActionDestroyBeforeCreate)},
 		},
