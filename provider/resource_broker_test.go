@@ -1,16 +1,19 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
@@ -75,6 +78,48 @@ func TestWarnOfExposure(t *testing.T) {
 		if (len(diags) > 0) != (tc.warns != "") || tc.warns != "" && !strings.Contains(diags[0].Detail(), tc.warns) {
 			t.Errorf("%s: %v", name, diags)
 		}
+	}
+}
+
+// TestMembersTakeTurns: members of one cluster on several machines are changed one after the other, if they are well.
+func TestMembersTakeTurns(t *testing.T) {
+	t.Parallel()
+	text := tftypes.String
+	state := func(status, cookie any) tftypes.Value {
+		cluster := tftypes.Object{AttributeTypes: map[string]tftypes.Type{"cookie_file": text}}
+		var inner any
+		if cookie != nil {
+			inner = map[string]tftypes.Value{"cookie_file": tftypes.NewValue(text, cookie)}
+		}
+		return tftypes.NewValue(tftypes.Object{AttributeTypes: map[string]tftypes.Type{"status": text, "cluster": cluster}},
+			map[string]tftypes.Value{"status": tftypes.NewValue(text, status), "cluster": tftypes.NewValue(cluster, inner)})
+	}
+	const server = "autopkgtest_rabbitmq_server"
+	over, err := memberTurn(t.Context(), server, state(running, t.Name()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := memberTurn(soon, server, state(running, t.Name())); err == nil {
+		t.Error("two members at a time")
+	}
+	for name, one := range map[string]struct {
+		kind  string
+		prior tftypes.Value
+	}{
+		"one that is down":    {server, state("the broker is down", t.Name())},
+		"another cluster":     {server, state(running, t.Name()+"2")},
+		"one without cluster": {server, state(running, nil)},
+		"another resource":    {"autopkgtest_worker", state(running, t.Name())},
+	} {
+		if _, err := memberTurn(t.Context(), one.kind, one.prior); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	over()
+	if _, err := memberTurn(t.Context(), server, state(running, t.Name())); err != nil {
+		t.Error(err)
 	}
 }
 

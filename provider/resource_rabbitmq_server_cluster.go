@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
@@ -59,8 +60,9 @@ func clusterAttribute() schema.SingleNestedAttribute {
 			},
 			"cookie_file": schema.StringAttribute{
 				Required: true, Validators: []validator.String{absolutePath()},
-				MarkdownDescription: "Path of a 0600 file on this machine with the secret (Erlang's cookie) that all members share. One " +
-					"that is not there is made. Whoever knows it commands the brokers.",
+				MarkdownDescription: "Path of a 0600 file on the machine where Terraform runs, with the secret (Erlang's cookie) that all " +
+					"members share. One that is not there is made, but for members on other machines (`host`). Whoever knows it " +
+					"commands the brokers.",
 			},
 		},
 	}
@@ -129,7 +131,7 @@ func (m *rabbitMQServerModel) planCluster(p *planning[rabbitMQServerModel], s ra
 		return
 	}
 	checkOwnAddress(p.diags, where.AtName("address"), s.Cluster.Address)
-	if _, err := rabbitmq.ReadCookie(s.Cluster.CookieFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := s.Cluster.ReadCookie(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		explain(p.diags, "The members have no secret", atSetting(err))
 	}
 	if p.state != nil && p.state.Cluster.Equal(m.Cluster) {
@@ -199,6 +201,39 @@ func leave(ctx context.Context, c *call[rabbitMQServerModel], withdraw func() er
 		return err
 	}
 	return withdraw()
+}
+
+// memberTurn is a member's turn where members are on several machines: with one cookie they are one cluster. A member that is not
+// well does not wait; it may be just what another one waits for.
+func memberTurn(ctx context.Context, typeName string, prior tftypes.Value) (over func(), err error) {
+	none := func() {}
+	if typeName != "autopkgtest_"+(rabbitMQServerKind{}).typeName() {
+		return none, nil
+	}
+	var member struct{ status, cookie string }
+	var server, cluster map[string]tftypes.Value
+	for _, step := range []func() error{
+		func() error { return prior.As(&server) },
+		func() error { return textOf(server["status"], &member.status) },
+		func() error { return server["cluster"].As(&cluster) },
+		func() error { return textOf(cluster["cookie_file"], &member.cookie) },
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	if member.cookie == "" || member.status != running {
+		return none, nil
+	}
+	return rabbitmq.Settings{Cluster: &rabbitmq.Cluster{CookieFile: member.cookie}}.Turn(ctx)
+}
+
+// textOf reads a text, empty if there is none.
+func textOf(value tftypes.Value, into *string) error {
+	if value.IsNull() || !value.IsKnown() {
+		return nil
+	}
+	return value.As(into)
 }
 
 // refuseOnly asks the node itself, which knows better than the management API.

@@ -242,19 +242,27 @@ func (m *rabbitMQServerModel) settings(ctx context.Context) rabbitmq.Settings {
 	return s
 }
 
-// brokerSettings are the model's, with the given files of TLS wherever they are.
+// brokerSettings are the model's, with the given files wherever they are.
 func (s *settings) brokerSettings(ctx context.Context, m *rabbitMQServerModel) rabbitmq.Settings {
 	wanted := m.settings(ctx)
-	if wanted.TLS == nil {
-		return wanted
-	}
-	wanted.TLS.Read = func(name string) ([]byte, fs.FileMode, error) {
+	read := func(name string) ([]byte, fs.FileMode, error) {
 		if path, ok := s.files.here(name); ok {
 			file, err := readHere(path)
 			return file.Content, file.Mode, err
 		}
 		file, err := s.files.fetch(ctx, name)
 		return file.Content, file.Mode, err
+	}
+	if wanted.TLS != nil {
+		wanted.TLS.Read = read
+	}
+	if wanted.Cluster != nil {
+		path, here := s.files.here(wanted.Cluster.CookieFile)
+		if here {
+			wanted.Cluster.CookieFile = path
+		} else {
+			wanted.Cluster.Read = read
+		}
 	}
 	return wanted
 }

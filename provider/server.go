@@ -41,7 +41,7 @@ func NewServer(version string, o Options) *forward.Server {
 	programs := func(architecture string) (string, []machine.Program, error) {
 		return p.programs(architecture, o.Program)
 	}
-	return forward.New(providerserver.NewProtocol6(p)(), o.Pool, programs, files.fetch)
+	return forward.New(providerserver.NewProtocol6(p)(), o.Pool, programs, files.fetch, memberTurn)
 }
 
 // ServeAgent is the provider at the other end of an ssh session, whose standard input and output are its connection: it ends

@@ -26,6 +26,10 @@ const (
 // provider needs.
 type Programs func(architecture string) (provider string, all []machine.Program, err error)
 
+// Turn waits until nothing speaks against a change of a resource that is there, and says so when it is over. The providers at the
+// other ends know nothing of each other.
+type Turn func(ctx context.Context, typeName string, prior tftypes.Value) (over func(), err error)
+
 // Server is a provider that works where its resources are.
 type Server struct {
 	tfprotov6.ProviderServer // for this machine; what it does not share with other machines is its own business
@@ -33,6 +37,7 @@ type Server struct {
 	pool     *machine.Pool
 	programs Programs
 	fetch    Fetch
+	turn     Turn
 	types    types
 
 	mu         sync.Mutex
@@ -43,9 +48,9 @@ type Server struct {
 var _ tfprotov6.ProviderServer = (*Server)(nil)
 
 // New puts a server before a provider of this machine. Fetch answers what the other ends ask back.
-func New(here tfprotov6.ProviderServer, pool *machine.Pool, programs Programs, fetch Fetch) *Server {
+func New(here tfprotov6.ProviderServer, pool *machine.Pool, programs Programs, fetch Fetch, turn Turn) *Server {
 	return &Server{
-		ProviderServer: here, pool: pool, programs: programs, fetch: fetch,
+		ProviderServer: here, pool: pool, programs: programs, fetch: fetch, turn: turn,
 		types: types{server: here}, ends: map[machine.Target]*farEnd{},
 	}
 }
@@ -175,7 +180,12 @@ func (s *Server) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyRe
 		return s.ProviderServer.ApplyResourceChange(ctx, req)
 	}
 	var answer applyAnswer
-	if err := s.call(ctx, at.target, workPatience, callApply, req, &answer); err != nil {
+	over, err := s.await(ctx, req.TypeName, req.PriorState)
+	if err == nil {
+		defer over()
+		err = s.call(ctx, at.target, workPatience, callApply, req, &answer)
+	}
+	if err != nil {
 		return &tfprotov6.ApplyResourceChangeResponse{
 			NewState: req.PriorState, Private: req.PlannedPrivate, NewIdentity: req.PlannedIdentity,
 			Diagnostics: failed("Could not apply "+req.TypeName, err, "Apply again: what was begun is found and finished."),
@@ -184,6 +194,22 @@ func (s *Server) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyRe
 	resp := answer.ApplyResourceChangeResponse
 	resp.Diagnostics = answer.Diagnostics.unwired()
 	return resp, nil
+}
+
+// await waits for the turn of a resource that is there.
+func (s *Server) await(ctx context.Context, typeName string, prior *tfprotov6.DynamicValue) (over func(), err error) {
+	if prior == nil {
+		return func() {}, nil
+	}
+	kind, err := s.types.resource(ctx, typeName)
+	if err != nil {
+		return nil, err
+	}
+	value, err := prior.Unmarshal(kind)
+	if err != nil || value.IsNull() {
+		return func() {}, err
+	}
+	return s.turn(ctx, typeName, value)
 }
 
 // ImportResourceState implements tfprotov6.ProviderServer. The id of a resource on another machine begins with ssh://.

@@ -176,7 +176,7 @@ func clusterMade(t *testing.T, c *clusterTest) {
 			t.Errorf("member %s knows %v, %v", m.name(), running, err)
 		}
 	}
-	cookie, err := ReadCookie(c.cookie)
+	cookie, err := (Cluster{CookieFile: c.cookie}).ReadCookie()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +421,7 @@ func clusterRefuses(t *testing.T, c *clusterTest) {
 		if !errors.As(err, &wrong) || wrong.Field != field || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v\nwant an error at %s that says %q", err, field, says)
 		}
-		if cookie, _ := ReadCookie(c.cookie); err != nil && strings.Contains(err.Error(), cookie.Reveal()) {
+		if cookie, _ := (Cluster{CookieFile: c.cookie}).ReadCookie(); err != nil && strings.Contains(err.Error(), cookie.Reveal()) {
 			t.Error("the error shows the cookie")
 		}
 	}

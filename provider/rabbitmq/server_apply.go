@@ -213,7 +213,7 @@ func remembered(d *host.Directory, s Settings, i Info) (config.Secret, node, err
 		if known, err := readIncarnation(d); err != nil || known == "" {
 			n.Cookie = "" // of a node that was never a member
 		}
-		n.Cookie, err = agreeOnCookie(s.Cluster.CookieFile, n.Cookie)
+		n.Cookie, err = s.Cluster.agreeOnCookie(n.Cookie)
 		return password, n, err
 	}
 	if n.Cookie == "" {

@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
@@ -24,8 +25,10 @@ type Cluster struct {
 	Port int
 	// Members are the addresses of all members, this one among them. The first founds the cluster.
 	Members []string
-	// CookieFile is the path, on this machine, of the secret that all members share. A file that is not there is made.
+	// CookieFile is the path of the secret that all members share. A file that is not there is made, unless there is a Read.
 	CookieFile string
+	// Read reads a CookieFile that need not be one of this machine. Nil reads this machine's.
+	Read func(name string) ([]byte, fs.FileMode, error)
 	// Found lets the first member found the cluster where no other one answers. It must not be set for a member that was
 	// there before: it would begin anew, empty, beside members that are only down.
 	Found bool

@@ -83,7 +83,7 @@ func TestCookieIsAgreedOn(t *testing.T) {
 	var together sync.WaitGroup
 	for range 20 {
 		together.Go(func() {
-			cookie, err := agreeOnCookie(path, "")
+			cookie, err := Cluster{CookieFile: path}.agreeOnCookie("")
 			if err != nil {
 				t.Error(err)
 			}
@@ -96,7 +96,7 @@ func TestCookieIsAgreedOn(t *testing.T) {
 	if count != 1 {
 		t.Errorf("%d cookies for one cluster", count)
 	}
-	cookie, err := ReadCookie(path)
+	cookie, err := Cluster{CookieFile: path}.ReadCookie()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,10 +110,10 @@ func TestCookieIsAgreedOn(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := agreeOnCookie(path, cookie); err != nil || again != cookie {
+	if again, err := (Cluster{CookieFile: path}).agreeOnCookie(cookie); err != nil || again != cookie {
 		t.Errorf("after a loss: the same: %v, %v", again == cookie, err)
 	}
-	if _, err := agreeOnCookie(path, "ANOTHERCOOKIEOFTWENTYTWO"); err == nil || strings.Contains(err.Error(), cookie.Reveal()) {
+	if _, err := (Cluster{CookieFile: path}).agreeOnCookie("ANOTHERCOOKIEOFTWENTYTWO"); err == nil || strings.Contains(err.Error(), cookie.Reveal()) {
 		t.Errorf("another cookie: %v", err)
 	}
 }
@@ -134,13 +134,21 @@ func TestReadCookieRefuses(t *testing.T) {
 		if err := os.WriteFile(path, []byte(tc.content), tc.mode); err != nil {
 			t.Fatal(err)
 		}
-		_, err := ReadCookie(path)
+		_, err := Cluster{CookieFile: path}.ReadCookie()
 		if err == nil || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), tc.content) {
 			t.Errorf("%s: %v, want %q", name, err, tc.says)
 		}
 	}
-	if _, err := ReadCookie(filepath.Join(folder, "none")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := (Cluster{CookieFile: filepath.Join(folder, "none")}).ReadCookie(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+	far := Cluster{CookieFile: "/far", Read: func(string) ([]byte, fs.FileMode, error) { return nil, 0, fs.ErrNotExist }}
+	if _, err := far.agreeOnCookie(""); err == nil || !strings.Contains(err.Error(), "/far is not there") {
+		t.Errorf("none on Terraform's machine: %v", err)
+	}
+	far.Read = func(name string) ([]byte, fs.FileMode, error) { return []byte(strings.Repeat("A", 30)), 0o600, nil }
+	if cookie, err := far.agreeOnCookie(""); err != nil || cookie.Reveal() != strings.Repeat("A", 30) {
+		t.Errorf("one on Terraform's machine: %v", err)
 	}
 	if text := fmt.Sprint(config.Secret("x")); text != "***" {
 		t.Errorf("a cookie prints as %s", text)
