@@ -27,7 +27,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 )
 
-var clusterSeed = flag.Uint64("cluster.seed", 0, "when a node is killed, and how long it stays away; 0 for the two of every run")
+var clusterSeed = flag.Uint64("cluster.seed", 0, "when a node is killed, and how long it stays away; 0 for those of every run")
 
 // clusterTest is three nodes, each in a stack of its own, whose address is the member's.
 type clusterTest struct {
@@ -134,22 +134,34 @@ func (c *clusterTest) account(m *member, user string, password config.Secret) co
 	return account
 }
 
-// TestCluster is the life of a cluster, in order: starts take seconds, so the parts share it.
+// TestCluster is the life of a cluster, in order: starts take seconds, so the parts share it. TestClusterLong has more of it.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3)
-	for _, part := range []struct {
-		name string
-		test func(*testing.T, *clusterTest)
-	}{
+	live(t, append(clusterBeginning(1), clusterEnd))
+}
+
+// clusterPart is a part of a cluster's life, which goes on where the one before has ended.
+type clusterPart struct {
+	name string
+	test func(*testing.T, *clusterTest)
+}
+
+func clusterBeginning(seeds ...uint64) []clusterPart {
+	return []clusterPart{
 		{"is made in one go", clusterMade},
-		{"loses nothing that was confirmed", clusterKeeps},
+		{"loses nothing that was confirmed", func(t *testing.T, c *clusterTest) { clusterKeeps(t, c, seeds) }},
 		{"does nothing when nothing is wrong", clusterIdempotent},
 		{"refuses who does not belong to it", clusterRefuses},
 		{"takes a member back whose disk is lost", clusterLostDisk},
-		{"starts in any order after all were down", clusterAllDown},
-		{"lets members go, and forgets the dead", clusterShrinks},
-	} {
+	}
+}
+
+var clusterEnd = clusterPart{"lets members go, and forgets the dead", clusterShrinks}
+
+func live(t *testing.T, parts []clusterPart) {
+	t.Helper()
+	c := newCluster(t, 3)
+	for _, part := range parts {
 		if !t.Run(part.name, func(t *testing.T) { part.test(t, c) }) {
 			t.FailNow()
 		}
@@ -237,8 +249,7 @@ func (l *load) missing() (missing []string) {
 
 // clusterKeeps kills the node that has the queues while publishers and consumers work, as ours do it: with package queue, whose
 // sessions end with their node and go on with another.
-func clusterKeeps(t *testing.T, c *clusterTest) {
-	seeds := []uint64{1, 2}
+func clusterKeeps(t *testing.T, c *clusterTest, seeds []uint64) {
 	if *clusterSeed != 0 {
 		seeds = []uint64{*clusterSeed}
 	}
@@ -497,31 +508,6 @@ func clusterLostDisk(t *testing.T, c *clusterTest) {
 	if behind := first.behind(t); len(behind) > 0 {
 		t.Errorf("the member is behind in %v after its apply", behind)
 	}
-}
-
-// clusterAllDown brings the members down one after the other, and starts that first which knows least.
-func clusterAllDown(t *testing.T, c *clusterTest) {
-	c.members[0].loseDisk(t)
-	if _, err := Apply(t.Context(), c.members[0].d, c.withoutOthers(t)); err == nil || !strings.Contains(err.Error(), "has lost its data") {
-		t.Errorf("a member without data and without others: %v", err)
-	}
-	c.apply(t, c.members[2])
-	c.apply(t, c.members[1], c.members[0])
-	for _, m := range c.members {
-		m.holds(t, clusterKept)
-	}
-	c.well(t)
-}
-
-// withoutOthers ends the other members, the last of them last, and returns the settings of the first.
-func (c *clusterTest) withoutOthers(t *testing.T) Settings {
-	t.Helper()
-	for _, m := range c.members[1:] {
-		if err := m.d.Stop(t.Context(), Service); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return c.members[0].settings
 }
 
 // clusterShrinks: one member is lost for good, and no longer among the members; one leaves, as by a destroy.
