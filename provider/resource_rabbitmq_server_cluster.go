@@ -49,7 +49,8 @@ func clusterAttribute() schema.SingleNestedAttribute {
 			},
 			"members": schema.ListAttribute{
 				Required: true, ElementType: types.StringType,
-				MarkdownDescription: "The addresses of all members, this one's among them. The first founds the cluster when there is none.",
+				MarkdownDescription: "The addresses of all members, this one's among them. The first founds the cluster when there is " +
+					"none.",
 				Validators: []validator.List{
 					listvalidator.SizeAtLeast(1), listvalidator.NoNullValues(), listvalidator.ValueStringsAre(ipAddress()),
 				},
@@ -60,8 +61,8 @@ func clusterAttribute() schema.SingleNestedAttribute {
 			},
 			"cookie_file": schema.StringAttribute{
 				Required: true, Validators: []validator.String{absolutePath()},
-				MarkdownDescription: "Path of a 0600 file on the machine where Terraform runs, with the secret (Erlang's cookie) that all " +
-					"members share. One that is not there is made, but for members on other machines (`host`). Whoever knows it " +
+				MarkdownDescription: "Path of a 0600 file on the machine where Terraform runs, with the secret (Erlang's cookie) that " +
+					"all members share. One that is not there is made, but for members on other machines (`host`). Whoever knows it " +
 					"commands the brokers.",
 			},
 		},

@@ -77,7 +77,8 @@ func (c Cluster) agreeOnCookie(own config.Secret) (config.Secret, error) {
 	case missing && c.Read != nil:
 		return "", &ClusterError{ClusterCookie, &host.Problem{
 			Kind: host.ErrInvalid, Thing: "the cookie " + path, Cause: "is not there, and the members on several machines make none",
-			WayOut: fmt.Sprintf("Make it where Terraform runs: a line of %d to %d letters and digits, with chmod 0600", shortestCookie, longestCookie),
+			WayOut: fmt.Sprintf("Make it where Terraform runs: a line of %d to %d letters and digits, with chmod 0600",
+				shortestCookie, longestCookie),
 		}}
 	case missing:
 		if cookie = own; cookie == "" {

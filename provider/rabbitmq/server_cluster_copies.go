@@ -78,7 +78,8 @@ func parseCopies(answer string) (all []copies, err error) {
 			return nil, fmt.Errorf("ask the broker where its queues are: %w", err)
 		}
 		all = append(all, copies{
-			Name: string(name), Messages: messages, Leader: fields[2], All: strings.Split(fields[3], ",")[1:], Whole: strings.Split(fields[4], ",")[1:],
+			Name: string(name), Messages: messages, Leader: fields[2],
+			All: strings.Split(fields[3], ",")[1:], Whole: strings.Split(fields[4], ",")[1:],
 		})
 	}
 	return all, nil

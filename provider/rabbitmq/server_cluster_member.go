@@ -99,7 +99,8 @@ func (n node) settle(ctx context.Context, d *host.Directory) (incarnation string
 	}
 	if incarnation == "" {
 		return "", &ClusterError{ClusterMembers, &host.Problem{
-			Kind: host.ErrNotReady, Thing: n.Name, Cause: "runs apart from its cluster", WayOut: "Somebody has reset it. Apply again: it joins anew",
+			Kind: host.ErrNotReady, Thing: n.Name, Cause: "runs apart from its cluster",
+			WayOut: "Somebody has reset it. Apply again: it joins anew",
 		}}
 	}
 	if _, err := d.WriteFile(serviceFile(incarnationFile), []byte(incarnation+"\n"), 0o600); err != nil {
@@ -154,7 +155,8 @@ func (n node) forgettable(ctx context.Context, m *management.Client, nodes []man
 	}
 	slices.Sort(only)
 	return &ClusterError{ClusterMembers, &host.Problem{
-		Kind: host.ErrInvalid, Thing: name, Cause: "is down, no longer among the members, and the only one with what is in " + strings.Join(only, ", "),
+		Kind: host.ErrInvalid, Thing: name,
+		Cause:  "is down, no longer among the members, and the only one with what is in " + strings.Join(only, ", "),
 		WayOut: "Start it once more, as a member. If it is lost, and these requests with it: rabbitmqctl forget_cluster_node " + name,
 	}}
 }

@@ -99,9 +99,11 @@ func (n node) trouble(ctx context.Context, d *host.Directory) (text string, last
 		switch {
 		case p.Err == nil && HoldsData(d) && !slices.Contains(p.Members, own) && len(p.Members) > 0 && p.founded():
 			return "", wrong(ClusterMembers, own, "was a member, and "+name+" has forgotten it",
-				"What it holds is of the time before. Remove "+n.path(dataFolder)+" when nothing in it is needed, and apply again: it joins anew")
+				"What it holds is of the time before. Remove "+n.path(dataFolder)+" when nothing in it is needed, and apply again: "+
+					"it joins anew")
 		case p.Err == nil && !sameSeries(p.Versions[name], installedVersion()):
-			return "", wrong(ClusterMembers, name, fmt.Sprintf("runs RabbitMQ %s, and %s is installed here", p.Versions[name], installedVersion()),
+			return "", wrong(ClusterMembers, name,
+				fmt.Sprintf("runs RabbitMQ %s, and %s is installed here", p.Versions[name], installedVersion()),
 				"Members have the same version but for its last part: install that here")
 		case p.Err != nil && n.listensThere(ctx, p.Address) && n.refused(ctx, d, p.Address):
 			return "", wrong(ClusterCookie, name, "answers and does not take the cookie of "+n.Cluster.CookieFile,
@@ -113,8 +115,8 @@ func (n node) trouble(ctx context.Context, d *host.Directory) (text string, last
 	if len(silent) == 0 {
 		return "", nil
 	}
-	return strings.Join(silent, " and ") + " " + isOrAre(silent) + " not up: a member serves when most of them are, and after all were down " +
-		"it waits for the one that was up last; start the others, or see the manual if one is lost", nil
+	return strings.Join(silent, " and ") + " " + isOrAre(silent) + " not up: a member serves when most of them are, and after all were " +
+		"down it waits for the one that was up last; start the others, or see the manual if one is lost", nil
 }
 
 func isOrAre(names []string) string {
