@@ -15,11 +15,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
-// TestAccHostCluster makes a cluster of a member here and one on another machine, which have the cookie that lies here.
+// TestAccHostCluster makes a cluster of two members here and one on another machine, which have the cookie that lies here.
 func TestAccHostCluster(t *testing.T) {
 	t.Parallel()
 	m := newOtherMachine(t)
-	here, there := newStack(t), newStack(t)
+	here, beside, there := newStack(t), newStack(t), newStack(t)
 	cookie := filepath.Join(t.TempDir(), "cookie")
 	secret := strings.Repeat("Cookie7", 4)
 	if err := os.WriteFile(cookie, []byte(secret+"\n"), 0o600); err != nil {
@@ -34,15 +34,16 @@ resource "autopkgtest_rabbitmq_server" %q {
   delivery_timeout = %q
   cluster = {
     address     = %q
-    members     = [%q, %q]
+    members     = [%q, %q, %q]
     cookie_file = %q
   }
 }
-`, name, place, directory, timeout, address(number), address(1), address(2), cookie)
+`, name, place, directory, timeout, address(number), address(1), address(2), address(3), cookie)
 	}
 	configuration := func(timeout string) string {
 		return fmt.Sprintf("provider \"autopkgtest\" {\n stack = \"cluster\"\n binaries = %q\n}\n", programs) +
-			member("here", "", here, 1, timeout) + member("there", hostBlock(m.Target), there, 2, timeout)
+			member("here", "", here, 1, timeout) + member("beside", "", beside, 2, timeout) +
+			member("there", hostBlock(m.Target), there, 3, timeout)
 	}
 	const one, other = "autopkgtest_rabbitmq_server.here", "autopkgtest_rabbitmq_server.there"
 	empty := resource.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
@@ -52,7 +53,7 @@ resource "autopkgtest_rabbitmq_server" %q {
 			Check: resource.ComposeTestCheckFunc(
 				resource.TestCheckResourceAttrPair(one, "broker.incarnation", other, "broker.incarnation"),
 				resource.TestCheckResourceAttrPair(one, "broker.host", other, "broker.hosts.1"),
-				resource.TestCheckResourceAttrPair(other, "broker.host", one, "broker.hosts.1"),
+				resource.TestCheckResourceAttrPair(other, "broker.host", one, "broker.hosts.2"),
 				func(state *terraform.State) error {
 					got, err := os.ReadFile(filepath.Join(there, "services/rabbitmq/.erlang.cookie"))
 					if err == nil && strings.TrimSpace(string(got)) != secret {
@@ -65,12 +66,12 @@ resource "autopkgtest_rabbitmq_server" %q {
 				},
 			),
 		},
-		{ // both restart, one after the other: neither could serve alone
+		{ // all restart, one after the other: one could not serve alone
 			Config: configuration("72h"), ConfigPlanChecks: empty,
 			Check: resource.TestCheckResourceAttrPair(one, "broker.incarnation", other, "broker.incarnation"),
 		},
 	}})
-	for _, folder := range []string{here, there} {
+	for _, folder := range []string{here, beside, there} {
 		if _, err := os.Lstat(folder); err == nil {
 			t.Errorf("%s is left behind", folder)
 		}

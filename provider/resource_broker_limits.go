@@ -55,8 +55,8 @@ func brokerLimitAttributes() map[string]schema.Attribute {
 			Optional: true,
 			MarkdownDescription: "On how many nodes of a cluster request queues, `rejected-requests` and `complete-listener` are kept: " +
 				"`all`, or a number from 2, which counts the node that leads. A copy that is not whole never takes the leader's place, " +
-				"so nothing that was confirmed is lost with a node; without a whole copy a queue waits for its leader. An ordinary policy " +
-				"of priority 10; another one of a higher priority takes its place, and a plan says so. Not with RabbitMQ 4, which " +
+				"so nothing that was confirmed is lost with a node; without a whole copy a queue waits for its leader. An ordinary " +
+				"policy of priority 10; another one of a higher priority takes its place, and a plan says so. Not with RabbitMQ 4, which " +
 				"mirrors no queues. Default: one node, without a copy.",
 			Validators: []validator.String{check{"a number of nodes", func(s string) error {
 				_, err := parseMirrors(s)

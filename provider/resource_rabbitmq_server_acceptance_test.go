@@ -68,6 +68,7 @@ func TestAccRabbitMQServerRefuses(t *testing.T) {
 		"no reserve":                    {`disk_free_limit = "1M"`, `disk_free_limit(.|\n)*at least 64M`},
 		"a member that is not one":      {cluster("127.0.0.9", "127.0.0.8", "/nonexistent/x"), `the address "127.0.0.9" is not among the members`},
 		"a member twice":                {cluster("127.0.0.9", `127.0.0.9", "127.0.0.9`, "/nonexistent/x"), `the member "127.0.0.9" is there twice`},
+		"two members":                   {cluster("127.0.0.9", `127.0.0.9", "127.0.0.8`, "/nonexistent/x"), `Two members are less than one(.|\n)*Make three`},
 		"a member by name":              {cluster("127.0.0.9", `127.0.0.9", "broker`, "/nonexistent/x"), `"broker": write an address`},
 		"a member for everybody":        {cluster("127.0.0.9", `127.0.0.9", "203.0.113.7`, "/nonexistent/x"), `is a public address(.|\n)*WireGuard`},
 		"a member elsewhere":            {cluster("192.0.2.77", "192.0.2.77", "/nonexistent/x"), `is a public address|cannot be listened on`},

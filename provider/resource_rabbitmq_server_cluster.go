@@ -37,10 +37,10 @@ func clusterAttribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "Makes the server one of several that share users and queues; each has this, with an `address` of its own " +
-			"and the rest the same. Queues are kept on several of them with `mirrors` of `autopkgtest_broker`. Three or more: with " +
-			"less than half of them up, none serves. A new one joins those that are there, one whose disk is lost as well; one that is " +
-			"destroyed leaves, and one that is no longer among `members` and down is forgotten. A server alone that has data does not " +
-			"become a member.",
+			"and the rest the same. Queues are kept on several of them with `mirrors` of `autopkgtest_broker`. Make three or more: with " +
+			"half of them down none serves, so two are refused. A new one joins those that are there, one whose disk is lost as well; " +
+			"one that is destroyed leaves, and one that is no longer among `members` and down is forgotten. A server alone that has " +
+			"data does not become a member.",
 		Attributes: map[string]schema.Attribute{
 			"address": schema.StringAttribute{
 				Required: true, Validators: []validator.String{ipAddress()},
@@ -139,8 +139,13 @@ func (m *rabbitMQServerModel) planCluster(p *planning[rabbitMQServerModel], s ra
 		return
 	}
 	if len(s.Cluster.Members) == 2 {
-		p.diags.AddAttributeWarning(where.AtName("members"), "Two members are less than one",
-			"When one is down the other does not serve: it cannot tell whether the first goes on without it. Make three.")
+		const title, detail = "Two members are less than one", "When one is down the other does not serve: it cannot tell whether the " +
+			"first goes on without it. Make three."
+		if p.state == nil {
+			p.diags.AddAttributeError(where.AtName("members"), title, detail)
+		} else { // one of three may have been lost for good
+			p.diags.AddAttributeWarning(where.AtName("members"), title, detail)
+		}
 	}
 	if address, err := netip.ParseAddr(s.Cluster.Address); err == nil && !address.IsLoopback() {
 		p.diags.AddAttributeWarning(where.AtName("address"), "Other machines will reach the cluster's own port",
