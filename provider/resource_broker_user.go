@@ -110,6 +110,7 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 
 func (brokerUserKind) plan(ctx context.Context, p *planning[brokerUserModel]) {
 	p.model.warnOfPatterns(ctx, p.diags)
+	p.model.warnOfGrace(p.diags)
 	if p.state == nil || !p.state.TLSEndpoint.Equal(p.model.TLSEndpoint) {
 		p.model.warnOfTLS(p.diags)
 	}

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
@@ -40,7 +42,9 @@ func graceAttribute() schema.Attribute {
 		Optional: true,
 		MarkdownDescription: "How long the old user works on after a rotation. Its end is kept in the broker and never put off: a longer " +
 			"grace is for the next rotation, a shorter one also for old users that are there. With `0s` they go at once, and their " +
-			"connections are closed: for a password that has leaked. Default: `1h`.",
+			"connections are closed: for a password that has leaked. Default: `1h`, for the role `upstream-worker` a `grace_idle` of " +
+			"`1h`: it holds one connection while tests run, and an end by the clock would take them away. Our own worker goes on with " +
+			"the new user within 15 s, and its tests with it.",
 		Validators: []validator.String{durationAtLeast(0)},
 	}
 }
@@ -62,7 +66,19 @@ func (m *brokerUserModel) grace() management.Grace {
 	case !m.Grace.IsNull():
 		return management.Grace{For: durationOf(m.Grace)}
 	}
-	return management.Grace{For: management.DefaultGrace}
+	return management.Role(m.Role.ValueString()).Grace()
+}
+
+// warnOfGrace says in a plan what an end by the clock costs a worker that does not know of rotations.
+func (m *brokerUserModel) warnOfGrace(diags *diag.Diagnostics) {
+	grace := durationOf(m.Grace)
+	if management.Role(m.Role.ValueString()) != management.UpstreamWorker || grace <= 0 || grace >= rabbitmq.DefaultDeliveryTimeout {
+		return
+	}
+	diags.AddAttributeWarning(path.Root("grace"), "The old user may go while its tests run",
+		fmt.Sprintf("The upstream worker holds one connection from its start to its end. A rotation closes it after %s, and the requests "+
+			"that it has then are given out again, after how much of their tests whatsoever.\n\nLeave grace out, or use grace_idle, and "+
+			"restart the worker when no test runs: the old user goes when it is no longer used.", config.DurationText(grace)))
 }
 
 // heldAccount is the account in the credentials file; none where there is no file that could be used.

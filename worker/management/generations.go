@@ -165,6 +165,10 @@ type Grace struct {
 	Idle bool          // count from when somebody was last seen using it
 }
 
+// Grace is how long a user of the role works on after a rotation where nobody says otherwise. The upstream worker reads its
+// credentials when it starts, and its connection holds the requests whose tests run: an end by the clock would take them away.
+func (r Role) Grace() Grace { return Grace{For: DefaultGrace, Idle: r == UpstreamWorker} }
+
 // Ended is the generation with the end that a grace gives it at a time. An end that it has already is never put off: whoever
 // lost his notes, and asks again, must not prolong a leaked password's life.
 func (g Generation) Ended(now time.Time, grace Grace) Generation {

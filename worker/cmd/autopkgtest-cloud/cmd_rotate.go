@@ -121,12 +121,15 @@ credentials file or be root.
 				wanted = management.Grace{}
 			case set("grace-idle"):
 				wanted = management.Grace{For: idle, Idle: true}
+			case !set("grace"):
+				return a.rotate(command.Context(), as, args[0], nil)
 			}
-			return a.rotate(command.Context(), as, args[0], wanted)
+			return a.rotate(command.Context(), as, args[0], &wanted)
 		},
 	}
 	command.Flags().BoolVar(&revoke, "revoke-now", false, "remove the old user at once and close its connections")
-	command.Flags().DurationVar(&grace, "grace", management.DefaultGrace, "how long the old user works on")
+	command.Flags().DurationVar(&grace, "grace", management.DefaultGrace,
+		"how long the old user works on;\nan upstream worker's: until it was not used for so long")
 	command.Flags().DurationVar(&idle, "grace-idle", 0, "the old user works on until nobody was seen using it for so long")
 	command.Flags().StringVar(&a.credentials, "credentials", "",
 		"the user's credentials `FILE`; default: the one of its name beside the administrator's")
@@ -149,7 +152,8 @@ type oldUser struct {
 	Removed bool      `json:"removed"`
 }
 
-func (a *app) rotate(ctx context.Context, as administrator, name string, grace management.Grace) error {
+// rotate gives a user new credentials. Without a grace the old one has that of its role.
+func (a *app) rotate(ctx context.Context, as administrator, name string, grace *management.Grace) error {
 	client, beside, err := a.administration(as)
 	if err != nil {
 		return err
@@ -177,6 +181,13 @@ func (a *app) rotate(ctx context.Context, as administrator, name string, grace m
 	if err != nil {
 		return err
 	}
+	if grace == nil {
+		usual, err := usualGrace(ctx, client, before.Name())
+		if err != nil {
+			return err
+		}
+		grace = &usual
+	}
 	next := family.Next(before.Rotation)
 	account.Username, account.Password = next.Name(), config.NewSecret()
 	if err := client.Succeed(ctx, next, before, management.HashPassword(account.Password)); err != nil {
@@ -195,7 +206,7 @@ func (a *app) rotate(ctx context.Context, as administrator, name string, grace m
 		}
 	}
 	old := family.Members
-	removed, err := client.Retire(ctx, old, grace)
+	removed, err := client.Retire(ctx, old, *grace)
 	if err != nil {
 		return fmt.Errorf("%s has the new credentials, and the old user could not be given an end; a terraform apply does that: %w",
 			file, err)
@@ -248,6 +259,17 @@ func current(family management.Family, held, file string) (management.Member, er
 		what += "; the one that stays is " + strings.Join(others, ", ")
 	}
 	return m, fmt.Errorf("%w: %s holds the credentials of %s, which %s. A terraform apply mends that", errNotRotated, file, held, what)
+}
+
+// usualGrace is that of a user's role, which one can tell by what the user may do.
+func usualGrace(ctx context.Context, client *management.Client, user string) (management.Grace, error) {
+	may, err := client.Permissions(ctx, user)
+	for _, role := range management.Roles {
+		if err == nil && may == role.Permissions() {
+			return role.Grace(), nil
+		}
+	}
+	return management.Grace{For: management.DefaultGrace}, err
 }
 
 // proveLogin tries credentials before anybody is given them.

@@ -120,6 +120,19 @@ func TestRotateGivesAnEnd(t *testing.T) {
 	}
 }
 
+// TestRotateOfAnUpstreamWorker: it holds its connection while tests run, so its old user goes by the clock only if one says so.
+func TestRotateOfAnUpstreamWorker(t *testing.T) {
+	t.Parallel()
+	r := newRotatable(t)
+	if err := r.client.PutPermissions(t.Context(), r.account.Username, management.UpstreamWorker.Permissions()); err != nil {
+		t.Fatal(err)
+	}
+	r.rotate(t, 0)
+	contains(t, "the output", r.out.String(), r.account.Username+" goes when nobody has used it for 1h0m0s.")
+	r.rotate(t, 0, "--grace", "2h")
+	contains(t, "the output", r.out.String(), r.account.Username+"~1 goes at ")
+}
+
 func TestRotateRefusesStrangers(t *testing.T) {
 	t.Parallel()
 	r := newRotatable(t)
