@@ -32,7 +32,7 @@ func TestCluster(t *testing.T) {
 		}
 		return "-var=members={" + text.String() + "}"
 	}
-	c.args = []string{"-var=cookie_file=" + cookie, members(names...)}
+	c.args = []string{"-var=cookie_file=" + cookie, members(names...), "-var=directory=" + t.TempDir()}
 	c.run("apply")
 	c.planIsEmpty()
 	account, err := config.ReadBroker(c.output("worker_credentials_file"))

@@ -35,6 +35,7 @@ type Machine struct {
 	folder  string // everything of it: configuration, changes, key
 	name    string
 	address string
+	cable   string // this machine's end of its network interface
 }
 
 // Start boots a machine. It ends with the test.
@@ -122,6 +123,39 @@ func (m *Machine) Reboot() {
 	before := m.bootID()
 	_, _ = m.Try("systemctl", "reboot") // the command may be killed with everything else
 	m.awaitBoot(before)
+}
+
+// Kill ends it as a power cut would, which leaves whoever is connected without a word. Boot starts it again.
+func (m *Machine) Kill() {
+	m.t.Helper()
+	m.command("lxc-stop", "--kill")
+}
+
+// Boot starts a machine that was killed, and waits until it is up. Its disk is what stays.
+func (m *Machine) Boot() {
+	m.t.Helper()
+	m.command("lxc-start", "--daemon")
+	m.awaitBoot("")
+}
+
+// Cut takes the machine off the network, and Mend brings it back. What runs there goes on meanwhile.
+func (m *Machine) Cut() {
+	m.t.Helper()
+	m.wire("down")
+}
+
+// Mend brings a machine back that was taken off the network.
+func (m *Machine) Mend() {
+	m.t.Helper()
+	m.wire("up")
+}
+
+// wire changes this machine's end of the cable.
+func (m *Machine) wire(state string) {
+	m.t.Helper()
+	if out, err := exec.CommandContext(m.t.Context(), "ip", "link", "set", m.cable, state).CombinedOutput(); err != nil {
+		m.t.Fatalf("the cable %s: %v\n%s", state, err, out)
+	}
 }
 
 // bootID is another one after each boot. The kernel's is of no use: it is that of the machine outside.

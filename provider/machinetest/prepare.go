@@ -55,7 +55,7 @@ func (m *Machine) prepare(tree string) error {
 	}
 	m.address = theirs.String()
 	// The kernel takes names of up to 15 letters.
-	cable := "mt" + fmt.Sprintf("%x", os.Getpid()) + theirs.String()[strings.LastIndexByte(theirs.String(), '.')+1:]
+	m.cable = "mt" + fmt.Sprintf("%x", os.Getpid()) + theirs.String()[strings.LastIndexByte(theirs.String(), '.')+1:]
 	key := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", m.Key())
 	if out, err := key.CombinedOutput(); err != nil {
 		return fmt.Errorf("make a key: %w\n%s", err, out)
@@ -75,8 +75,8 @@ func (m *Machine) prepare(tree string) error {
 	write("changes/etc/hosts", "127.0.0.1 localhost\n127.0.1.1 "+m.name+"\n", 0o644)
 	write("changes/etc/resolv.conf", "", 0o644)
 	write("changes/uncover-proc", uncoverProc, 0o755)
-	write("up", fmt.Sprintf(up, ours, cable), 0o700)
-	write(filepath.Join(m.name, "config"), fmt.Sprintf(configuration, m.name, tree, m.folder, cable, ours, theirs), 0o644)
+	write("up", fmt.Sprintf(up, ours, m.cable), 0o700)
+	write(filepath.Join(m.name, "config"), fmt.Sprintf(configuration, m.name, tree, m.folder, m.cable, ours, theirs), 0o644)
 	for _, closed := range []string{"changes/root", "changes/root/.ssh"} {
 		errs = append(errs, os.Chmod(filepath.Join(m.folder, closed), 0o700))
 	}

@@ -104,12 +104,16 @@ func (c Cluster) Check() error {
 	return nil
 }
 
-// sharedNetwork is what carriers use behind their own address translation.
-var sharedNetwork = netip.MustParsePrefix("100.64.0.0/10")
+// unrouted are networks that are nobody's in the internet, besides the private ones (RFC 6598, RFC 2544).
+var unrouted = []netip.Prefix{
+	netip.MustParsePrefix("100.64.0.0/10"), // behind the address translation of carriers
+	netip.MustParsePrefix("198.18.0.0/15"), // trials between machines
+}
 
 // public says whether an address is one of the whole internet.
 func public(address netip.Addr) bool {
-	return address.IsGlobalUnicast() && !address.IsPrivate() && !sharedNetwork.Contains(address)
+	return address.IsGlobalUnicast() && !address.IsPrivate() &&
+		!slices.ContainsFunc(unrouted, func(network netip.Prefix) bool { return network.Contains(address) })
 }
 
 // Hosts are the addresses at which clients reach the members, this one first; nil without a cluster.

@@ -27,6 +27,7 @@ func TestClusterRefuses(t *testing.T) {
 	}{
 		"right":              {func(*Cluster) {}, "", ""},
 		"behind a carrier":   {func(c *Cluster) { c.Members[0] = "100.64.0.1" }, "", ""},
+		"in a trial":         {func(c *Cluster) { c.Members[0] = "198.18.0.1" }, "", ""},
 		"a name":             {func(c *Cluster) { c.Members[0] = "broker" }, ClusterMembers, `"broker" is not the address of a machine`},
 		"IPv6":               {func(c *Cluster) { c.Members[0] = "fd00::1" }, ClusterMembers, "IPv4"},
 		"all":                {func(c *Cluster) { c.Members[0] = "0.0.0.0" }, ClusterMembers, "is not the address of a machine"},
