@@ -67,16 +67,22 @@ func (r *Registry) endDead(ctx context.Context, handle string) error {
 			return err
 		}
 	default:
-		content.Ended, content.Doubtful = true, old.Doubtful
-		if old.Published != "" {
-			content.Published = old.Published
-		}
+		content = old.supplement(content)
+		content.Ended = true
 		if err := put(ctx, r.store, old.Object, content); err != nil {
 			return err
 		}
 		r.log.Info("ended the lease of a dead worker's run", content.attributes()...)
 	}
 	return old.remove()
+}
+
+// recall is what is known of a lease of the worker before this one, which may not have come to tell the store all of it.
+func (r *Registry) recall(c Content) Content {
+	if old, err := readRecord(r.record(c.Handle)); err == nil {
+		return old.supplement(c)
+	}
+	return c // EndDead has told the store
 }
 
 // Sweeping: leases that nobody writes are looked at twice, with at least this time between.

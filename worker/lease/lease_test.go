@@ -469,6 +469,45 @@ func TestSettledAfterAStart(t *testing.T) {
 	})
 }
 
+// A worker that is killed a moment after an acknowledgement has noted down what it had not told the store yet. The next one knows that
+// before it can tell the store: whoever gets the message again must not take a result that readers have seen for one that they may
+// have passed over.
+func TestRecordOfADeadWorkerCounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		before := d.registry(t, "one")
+		k := before.New(life("a"), false)
+		k.Keep()
+		synctest.Wait()
+		if standing, err := k.Write(t.Context()); err != nil || standing != Held {
+			t.Fatalf("%v, %v", standing, err)
+		}
+		k.Publish("20261125_120000_aaaaa@")
+		k.Settle()
+		k.End(Settled)
+		time.Sleep(time.Second)
+
+		after := NewRegistry(before.store, "one", before.records, before.log)
+		again := after.New(life("b"), true)
+		again.Keep()
+		other := only(t, again.Watch())
+		if !other.Dead || other.Published != "20261125_120000_aaaaa@" || !other.Doubtful {
+			t.Errorf("the next worker knows %+v", other)
+		}
+		if taken, err := again.Take(t.Context(), other); err != nil || !taken {
+			t.Errorf("taken: %t, %v", taken, err)
+		}
+		got, err := get(t.Context(), d, requested.folder()+"a")
+		if err != nil || got.Published != "20261125_120000_aaaaa@" || got.Handle != "b" {
+			t.Errorf("the lease says %+v, %v", got, err)
+		}
+		again.End(Over)
+		after.Close(5 * time.Second)
+		before.Close(5 * time.Second)
+	})
+}
+
 // A life whose worker was killed while it claimed goes on with a lease that others take for one that waits: it has to be written
 // before anything is published under it, or the next start of the worker would remove it, and leave a result without a lease.
 func TestResumedClaim(t *testing.T) {

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,12 @@ func readRecord(path string) (record, error) {
 	r := record{path: path}
 	_ = json.Unmarshal(content, &r) // one that is damaged names no lease
 	return r, nil
+}
+
+// supplement is what a lease in the store says, with what was noted down since.
+func (r record) supplement(c Content) Content {
+	c.Doubtful, c.Published = r.Doubtful, cmp.Or(r.Published, c.Published)
+	return c
 }
 
 // draft is where the record is written before it takes the file's place. No handle begins with a dot.

@@ -80,7 +80,9 @@ func (w *Watch) judge(object string, c Content) Other {
 	case c.Handle == w.lease.handle(): // from a try to take it over whose end was not seen
 		other.Dead = true
 	case c.Worker == registry.worker: // this process knows better, and the one before it is dead
-		other.Dead = !registry.keeps(c.Handle)
+		if other.Dead = !registry.keeps(c.Handle); other.Dead {
+			other.Content = registry.recall(c)
+		}
 	default:
 		other.Dead = time.Since(before.since) >= Lifetime
 	}
