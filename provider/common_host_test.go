@@ -114,6 +114,65 @@ func TestFilesOfOthers(t *testing.T) {
 	}
 }
 
+// TestRenewedCredentials: what a plan is going to write anew is known to whoever asks back for it, and whose copy will be of old says so.
+func TestRenewedCredentials(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "account")
+	p := &autopkgtestProvider{files: terraformsFiles{}, settings: &settings{renewed: map[string]bool{}}}
+	copied := given{"broker_credentials_file", types.StringValue(path), "etc/broker"}
+	for _, mode := range []fs.FileMode{0o600, 0o644} { // that others can read it may be why
+		if err := errors.Join(os.WriteFile(path, []byte("x"), mode), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		p.settings.renewed = map[string]bool{}
+		before, err := p.fetch(t.Context(), path)
+		p.settings.renew(path)
+		after, failed := p.fetch(t.Context(), path)
+		if err != nil || failed != nil || before.Renewed || !after.Renewed {
+			t.Errorf("mode %v: %v, then %v: %v, %v", mode, before.Renewed, after.Renewed, err, failed)
+		}
+		s := other(map[string]forward.File{path: after})
+		if found := s.copyFinding(t.Context(), nil, workerService, copied); !strings.Contains(found.Problem, "are about to change") {
+			t.Errorf("mode %v: %+v", mode, found)
+		}
+	}
+	if found := (&settings{files: terraformsFiles{}}).copyFinding(t.Context(), nil, workerService, copied); found != (finding{}) {
+		t.Errorf("a service of Terraform's machine reads the file itself, and there is %+v", found)
+	}
+}
+
+// TestRenewals: which plans of a user may end in other credentials. Each one updates the services that have a copy of them.
+func TestRenewals(t *testing.T) {
+	t.Parallel()
+	state := brokerUserModel{
+		baseModel: baseModel{Status: types.StringValue(inPlace)}, Name: types.StringValue("user"), Role: types.StringValue("worker"),
+		Rotation: types.StringValue("2026-11"), Broker: types.ObjectNull(brokerTypes), TLSEndpoint: types.ObjectNull(nil),
+	}
+	for name, test := range map[string]struct {
+		change func(plan, state *brokerUserModel)
+		want   bool
+	}{
+		"nothing":             {func(_, _ *brokerUserModel) {}, false},
+		"a longer grace":      {func(m, _ *brokerUserModel) { m.Grace = types.StringValue("2h") }, false},
+		"a limit":             {func(m, _ *brokerUserModel) { m.MaxChannels = types.Int64Value(7) }, false},
+		"a rotation":          {func(m, _ *brokerUserModel) { m.Rotation = types.StringValue("2026-12") }, true},
+		"another key":         {func(m, _ *brokerUserModel) { m.Role = types.StringValue("requester") }, true},
+		"another broker":      {func(m, _ *brokerUserModel) { m.Broker = types.ObjectUnknown(brokerTypes) }, true},
+		"TLS":                 {func(m, _ *brokerUserModel) { m.TLSEndpoint = types.ObjectUnknown(nil) }, true},
+		"another user's file": {func(m, _ *brokerUserModel) { m.Name = types.StringValue("other") }, true},
+		"a repair":            {func(_, s *brokerUserModel) { s.Status = types.StringValue("the user is missing in the broker") }, true},
+	} {
+		plan, state := state, state
+		test.change(&plan, &state)
+		if got := plan.renews(&state); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+	if !state.renews(nil) {
+		t.Error("a creation leaves a file as it is")
+	}
+}
+
 // TestGivenCertificates: the files of tls are Terraform's as well.
 func TestGivenCertificates(t *testing.T) {
 	t.Parallel()

@@ -34,6 +34,7 @@ type settings struct {
 	mu      sync.Mutex
 	clients map[clientKey]*management.Client
 	hashes  map[string]host.Binary
+	renewed map[string]bool // files; see renew
 }
 
 // newSettings checks what a plan cannot do without. Addresses and folders may be unknown; names may not.
@@ -60,6 +61,7 @@ func newSettings(model providerModel, files files) (*settings, diag.Diagnostics)
 		files:     files,
 		clients:   make(map[clientKey]*management.Client),
 		hashes:    make(map[string]host.Binary),
+		renewed:   make(map[string]bool),
 	}
 	if stack := model.Stack.ValueString(); stack != "" {
 		s.stack = stack

@@ -21,6 +21,8 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine/sshdtest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
@@ -88,9 +90,46 @@ func TestAccHost(t *testing.T) {
 		"resource \"autopkgtest_rabbitmq_server\" \"broker\" {\n}")
 	plain = strings.ReplaceAll(plain, `resource "autopkgtest_swift_server" "store" {}`, "resource \"autopkgtest_swift_server\" \"store\" {\n}")
 	configuration := onHost(plain, m.Target, there)
-	kept := filepath.Join(there, "services/worker/etc/broker")
-	var workers []int
+	// Where a user's credentials are made, and what a service keeps of them.
+	kept := map[string]string{
+		filepath.Join(here, "credentials/the-worker"):    filepath.Join(there, "services/worker/etc/broker"),
+		filepath.Join(here, "credentials/the-collector"): filepath.Join(there, "services/web/etc/broker"),
+	}
+	var services []int // their processes
+	look := func() []int { return slices.Concat(processes(there, "worker"), processes(there, "web")) }
 	empty := resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
+	// The apply that makes a password brings it to the other machine, where nothing is restarted, and leaves nothing to the next one.
+	carried := func(changes ...string) resource.TestStep {
+		return resource.TestStep{
+			ConfigPlanChecks: resource.ConfigPlanChecks{
+				PreApply:             []plancheck.PlanCheck{onlyUpdates(changes)},
+				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+			},
+			Check: func(state *terraform.State) (err error) {
+				if now := look(); !slices.Equal(now, services) {
+					err = fmt.Errorf("services were restarted: %v, then %v", services, now)
+				}
+				for file, copied := range kept {
+					err = errors.Join(err, arrived(t, state, there, file, copied))
+				}
+				return err
+			},
+		}
+	}
+	lost := carried(theWorker, "autopkgtest_broker_user.worker")
+	lost.Config, lost.PreConfig = configuration, func() {
+		if err := os.Remove(filepath.Join(here, "credentials/the-worker")); err != nil {
+			t.Error(err)
+		}
+	}
+	exposed := carried(theWorker, "autopkgtest_broker_user.worker")
+	exposed.Config, exposed.PreConfig = configuration, func() {
+		if err := os.Chmod(filepath.Join(here, "credentials/the-worker"), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+	rotation := carried(theWorker, theWeb, "autopkgtest_broker_user.worker", "autopkgtest_broker_user.collector")
+	rotation.Config = regexp.MustCompile(`role += "(worker|collector)"`).ReplaceAllString(configuration, "$0\n  rotation = \"2026-11\"")
 
 	foreign, stranger := m.Target, m.Target
 	foreign.HostKey = strings.TrimSpace(fileContent(t, m.Key("other")+".pub"))
@@ -102,12 +141,12 @@ func TestAccHost(t *testing.T) {
 				resource.TestMatchResourceAttr(brokerServer, "broker.credentials_file", regexp.MustCompile(
 					fmt.Sprintf(`^ssh://[a-z]+@127\.0\.0\.1:%d%s/`, m.Target.Port, regexp.QuoteMeta(there)))),
 				func(*terraform.State) error {
-					workers = processes(there, "worker")
-					info, err := os.Stat(kept)
-					if err == nil && (info.Mode().Perm() != 0o600 || len(workers) == 0) {
-						err = fmt.Errorf("the worker's copy has mode %v, the worker is %v", info.Mode(), workers)
+					for _, copied := range kept {
+						if info, err := os.Stat(copied); err != nil || info.Mode().Perm() != 0o600 {
+							return fmt.Errorf("the copy %s is %v, %w", copied, info, err)
+						}
 					}
-					return err
+					return nil
 				}),
 		},
 		{
@@ -118,27 +157,13 @@ func TestAccHost(t *testing.T) {
 			},
 			Config:           configuration,
 			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{onlyUpdates{theWeb}}},
-		},
-		{ // a password that is gone is replaced, and the worker on the other machine gets the new one without a restart
-			PreConfig: func() {
-				if err := os.Remove(filepath.Join(here, "credentials/the-worker")); err != nil {
-					t.Error(err)
-				}
-			},
-			Config:           configuration,
-			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{onlyUpdates{theWorker, "autopkgtest_broker_user.worker"}}},
 			Check: func(*terraform.State) error {
-				if now := processes(there, "worker"); !slices.Equal(now, workers) {
-					return fmt.Errorf("the worker was restarted: %v, then %v", workers, now)
-				}
-				want, err := os.ReadFile(filepath.Join(here, "credentials/the-worker"))
-				got, failed := os.ReadFile(kept)
-				if err = errors.Join(err, failed); err == nil && string(want) != string(got) {
-					err = errors.New("the worker's copy is not what it should be")
-				}
-				return err
+				services = look()
+				return nil
 			},
 		},
+		lost,
+		exposed,
 		{
 			PreConfig:   m.Stop,
 			Config:      configuration,
@@ -148,6 +173,7 @@ func TestAccHost(t *testing.T) {
 		{Config: onHost(plain, foreign, there), ExpectError: regexp.MustCompile(`(?s)shows\s+another\s+key`)},
 		{Config: onHost(plain, stranger, there), ExpectError: regexp.MustCompile(`(?s)accepts\s+no\s+key\s+of\s+yours`)},
 		{Config: configuration, ConfigPlanChecks: empty},
+		rotation,
 	}
 	for _, address := range []string{brokerServer, storeServer, theWorker, theWeb} {
 		steps = append(steps, resource.TestStep{
@@ -165,6 +191,36 @@ func TestAccHost(t *testing.T) {
 	}
 	if left := processes(there, ""); len(left) > 0 {
 		t.Errorf("the processes %v are left behind", left)
+	}
+}
+
+// arrived says whether a service on another machine has the credentials that are in a file, and is connected with them.
+func arrived(t *testing.T, state *terraform.State, stack, file, copied string) error {
+	t.Helper()
+	if want, got := fileContent(t, file), fileContent(t, copied); want != got {
+		return fmt.Errorf("%s is not what is in %s", copied, file)
+	}
+	account, err := config.ReadBroker(file)
+	if err != nil {
+		return err
+	}
+	administrator, err := config.ReadBroker(filepath.Join(stack, "credentials/rabbitmq-admin"))
+	if err != nil {
+		return err
+	}
+	address := state.RootModule().Resources[brokerServer].Primary.Attributes["broker.management_url"]
+	client, err := management.New(address, administrator.Username, administrator.Password)
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		connected, err := client.Connected(t.Context(), account.Username)
+		if err != nil || connected {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("nobody is connected as %s", account.Username)
+		}
 	}
 }
 

@@ -132,6 +132,9 @@ func (brokerUserKind) plan(ctx context.Context, p *planning[brokerUserModel]) {
 		}
 	}
 	p.model.planShellFile()
+	if p.model.renews(p.state) {
+		p.renew(p.model.files()...)
+	}
 }
 
 func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) error {

@@ -27,7 +27,9 @@ func rotationAttribute() schema.Attribute {
 		Optional: true,
 		MarkdownDescription: "Any word, `2026-11` say. When it changes, the user gets new credentials without a gap: a second user " +
 			"`NAME-ROTATION` is made in the broker with the same rights, then the credentials file is replaced in one step, and the old " +
-			"user goes on for its grace. Setting it for the first time, and leaving it out again, are rotations, too.",
+			"user goes on for its grace. Services read the new file while they run; those of other machines that refer to " +
+			"`credentials_file` get their copy in the same apply. Setting it for the first time, and leaving it out again, are " +
+			"rotations, too.",
 		Validators: []validator.String{check{"a word for a rotation", func(s string) error {
 			if !rotationPattern.MatchString(s) {
 				return fmt.Errorf("%q: it becomes part of a user's name: at most 32 letters, digits, dots, underscores and dashes", s)
@@ -79,6 +81,12 @@ func (m *brokerUserModel) warnOfGrace(diags *diag.Diagnostics) {
 		fmt.Sprintf("The upstream worker holds one connection from its start to its end. A rotation closes it after %s, and the requests "+
 			"that it has then are given out again, after how much of their tests whatsoever.\n\nLeave grace out, or use grace_idle, and "+
 			"restart the worker when no test runs: the old user goes when it is no longer used.", config.DurationText(grace)))
+}
+
+// renews says whether an apply may put other credentials into the files than those of the state.
+func (m *brokerUserModel) renews(state *brokerUserModel) bool {
+	return state == nil || state.Status.ValueString() != inPlace || !m.Name.Equal(state.Name) || !m.Rotation.Equal(state.Rotation) ||
+		!m.Role.Equal(state.Role) || !m.Broker.Equal(state.Broker) || !m.TLSEndpoint.Equal(state.TLSEndpoint)
 }
 
 // heldAccount is the account in the credentials file; none where there is no file that could be used.

@@ -41,7 +41,14 @@ func NewServer(version string, o Options) *forward.Server {
 	programs := func(architecture string) (string, []machine.Program, error) {
 		return p.programs(architecture, o.Program)
 	}
-	return forward.New(providerserver.NewProtocol6(p)(), o.Pool, programs, files.fetch, memberTurn)
+	return forward.New(providerserver.NewProtocol6(p)(), o.Pool, programs, p.fetch, memberTurn)
+}
+
+// fetch reads a file for a provider at another end, and says what is going to become of it.
+func (p *autopkgtestProvider) fetch(ctx context.Context, name string) (forward.File, error) {
+	file, err := p.files.fetch(ctx, name)
+	file.Renewed = p.settings.renews(name)
+	return file, err
 }
 
 // ServeAgent is the provider at the other end of an ssh session, whose standard input and output are its connection: it ends

@@ -11,6 +11,8 @@ import (
 type File struct {
 	Content []byte
 	Mode    fs.FileMode
+	// Renewed: Terraform is making a plan by which it will be written anew.
+	Renewed bool `json:",omitempty"`
 }
 
 // Fetch reads a file by its name: a path of the machine where Terraform runs, or ssh://... for one of any other.
