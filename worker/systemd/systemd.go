@@ -1,6 +1,7 @@
-// Package systemd tells the service manager how a service does, as sd_notify(3) describes it: that it has become of use, in
-// a line of words what it does, that it reads its configuration again or stops, and that its main loop comes round. A service
-// that nobody asked to tell (there is no NOTIFY_SOCKET) tells nothing. How units are written is in docs/systemd.md.
+// Package systemd tells the service manager how a service does, as sd_notify(3) describes it: that its start is over, in a line
+// of words what it does and misses, that it reads its configuration again or stops, and that its main loop comes round. Whether what
+// it needs of others is there is nothing that a start waits for: the boot of a machine would wait, too. A service that nobody asked
+// to tell (there is no NOTIFY_SOCKET) tells nothing. How units are written is in docs/systemd.md.
 package systemd
 
 import (
@@ -16,10 +17,11 @@ import (
 
 // Service is what is told about.
 type Service struct {
-	// State says whether the service is of use, and in one line what it does or misses. It is called every few seconds, by
-	// one goroutine, and should return soon.
-	State func(ctx context.Context) (ready bool, words string)
-	// Alive returns nil when the service's main loop has come round once more, and an error when the context ended first.
+	// Words says in one line what the service does or misses. It is called every few seconds, by one goroutine, and should
+	// return soon.
+	Words func() string
+	// Alive returns nil when the service's main loop has come round once more, and an error when the context ended first. The
+	// first time is the end of the start.
 	Alive func(ctx context.Context) error
 }
 
@@ -29,9 +31,8 @@ const (
 	stateInterval = 10 * time.Second
 )
 
-// patience is asked for with every message of a service that starts or stops: with a broker that is away, or tests that are
-// to be finished, both can take hours, and the manager's own limits are a minute and a half. A service that stands still asks
-// for nothing and is killed.
+// patience is asked for with every message of a service that starts or stops: with testbeds to be removed that a killed worker left,
+// or tests that are to be finished, both can take longer than the manager's own limits of a minute and a half.
 const patience = 60 * time.Second
 
 // Manager is the service manager. Its methods may be called from several goroutines.
@@ -67,7 +68,7 @@ func (m *Manager) Keep(ctx context.Context, s Service) {
 	}
 	for {
 		pause := stateInterval
-		if ready, words := s.State(ctx); !m.state(ctx, s, ready, words) {
+		if !m.state(ctx, s) {
 			pause = startInterval
 		}
 		timer := time.NewTimer(pause)
@@ -80,12 +81,14 @@ func (m *Manager) Keep(ctx context.Context, s Service) {
 	}
 }
 
-// state tells what has changed, and reports whether the start is over.
-func (m *Manager) state(ctx context.Context, s Service, ready bool, words string) (started bool) {
+// state tells what has changed, and reports whether the start was over before: much changes in the first second after it.
+func (m *Manager) state(ctx context.Context, s Service) (started bool) {
+	words := s.Words()
 	m.mu.Lock()
-	first := ready && !m.ready && !m.stopping
+	started = m.ready || m.stopping
 	m.mu.Unlock()
-	if first {
+	first := false
+	if !started {
 		within, cancel := context.WithTimeout(ctx, startInterval)
 		first = s.Alive(within) == nil
 		cancel()
@@ -105,7 +108,7 @@ func (m *Manager) state(ctx context.Context, s Service, ready bool, words string
 		lines = append(lines, fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", patience.Microseconds()))
 	}
 	m.tell(lines...)
-	return m.ready || m.stopping
+	return started
 }
 
 // Reload tells that the configuration is read again while f does that.

@@ -19,16 +19,15 @@ import (
 
 // service is one whose state a test sets.
 type service struct {
-	ready    atomic.Bool
 	standing atomic.Bool
 	words    atomic.Value
 }
 
 func (s *service) Service() Service {
 	return Service{
-		State: func(context.Context) (bool, string) {
+		Words: func() string {
 			words, _ := s.words.Load().(string)
-			return s.ready.Load(), words
+			return words
 		},
 		Alive: func(ctx context.Context) error {
 			if !s.standing.Load() {
@@ -83,25 +82,22 @@ const more = "EXTEND_TIMEOUT_USEC=60000000"
 func TestLife(t *testing.T) {
 	t.Parallel()
 	story(t, 0, func(t *testing.T, m *Manager, s *service, told func() []string) {
-		expect(t, "at the start", told(), "STATUS=starting\n"+more)
-		m.Reload(func() {})
-		time.Sleep(2 * time.Second)
-		expect(t, "not ready, reloaded", told(), more, more)
-		s.words.Store("nothing\nrunning\tnow")
-		s.ready.Store(true)
 		s.standing.Store(true)
+		m.Reload(func() {})
 		time.Sleep(4500 * time.Millisecond)
-		expect(t, "the main loop has not begun", told(), "STATUS=nothing running now\n"+more, more)
+		expect(t, "the main loop has not begun", told(), "STATUS=starting\n"+more, more)
+		s.words.Store("nothing\nrunning;\tno broker")
 		s.standing.Store(false)
 		time.Sleep(2 * time.Second)
-		expect(t, "ready", told(), "READY=1")
+		expect(t, "the start is over", told(), more, "READY=1\nSTATUS=nothing running; no broker")
+		s.words.Store("nothing running")
+		time.Sleep(time.Second)
+		expect(t, "the first second", told(), "STATUS=nothing running")
 		time.Sleep(time.Minute)
 		expect(t, "nothing new", told())
-		s.ready.Store(false)
 		s.words.Store("no broker")
 		time.Sleep(10 * time.Second)
 		expect(t, "of no use for a while", told(), "STATUS=no broker")
-		s.ready.Store(true)
 		m.Reload(func() { expectReloading(t, told()) })
 		expect(t, "reloaded", told(), "READY=1")
 		m.Stopping()
@@ -128,7 +124,6 @@ func expectReloading(t *testing.T, told []string) {
 func TestWatchdog(t *testing.T) {
 	t.Parallel()
 	story(t, 30*time.Second, func(t *testing.T, _ *Manager, s *service, told func() []string) {
-		s.ready.Store(true)
 		time.Sleep(65 * time.Second)
 		if fed := count(told(), "WATCHDOG=1"); fed != 7 {
 			t.Errorf("fed %d times in a minute, want every ten seconds", fed)
@@ -150,8 +145,7 @@ func TestWatchdog(t *testing.T) {
 
 func TestNoWatchdog(t *testing.T) {
 	t.Parallel()
-	story(t, 0, func(t *testing.T, _ *Manager, s *service, told func() []string) {
-		s.ready.Store(true)
+	story(t, 0, func(t *testing.T, _ *Manager, _ *service, told func() []string) {
 		time.Sleep(10 * time.Minute)
 		if fed := count(told(), "WATCHDOG=1"); fed != 0 {
 			t.Errorf("fed %d times, and nobody asked", fed)
@@ -186,7 +180,7 @@ func TestSocket(t *testing.T) {
 	defer cancel()
 	m := New(slog.New(slog.DiscardHandler))
 	go m.Keep(ctx, Service{
-		State: func(context.Context) (bool, string) { return true, "all is well" },
+		Words: func() string { return "all is well" },
 		Alive: func(context.Context) error { return nil },
 	})
 	seen := map[string]bool{}

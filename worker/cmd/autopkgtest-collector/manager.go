@@ -11,11 +11,11 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/systemd"
 )
 
-// service is what the service manager is told of a collector. It is of use as soon as it answers: it shows what the index
+// service is what the service manager is told of a collector, whose start is over as soon as it answers: it shows what the index
 // knows, whatever becomes of broker and store.
 func service(address net.Addr, listing func() index.State, broker func() error) systemd.Service {
 	return systemd.Service{
-		State: func(context.Context) (ready bool, words string) { return true, inWords(listing(), broker()) },
+		Words: func() string { return inWords(listing(), broker()) },
 		Alive: func(ctx context.Context) error { return askHealth(ctx, "http://"+address.String()+"/healthz") },
 	}
 }

@@ -305,7 +305,7 @@ func (m *machine) managed(t *testing.T) (told func() string) {
 	return heard.String
 }
 
-// What the service manager is told, from the start without a broker over a reload to the end.
+// What the service manager is told: the start is over without a broker, too. Then a reload, and the end.
 func TestWorkerIsManaged(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -320,13 +320,14 @@ func TestWorkerIsManaged(t *testing.T) {
 		t.Helper()
 		queuetest.Eventually(t, what, func() bool { return strings.Contains("\n"+told(), "\n"+line+"\n") })
 	}
-	until("it starts", "STATUS=0 of 4 slots busy; no session with the broker")
-	if strings.Contains(told(), "READY=1") {
-		t.Errorf("ready without a broker:\n%s", told())
+	until("it says that the broker is away", "STATUS=0 of 4 slots busy; no session with the broker")
+	until("the start is over", "READY=1")
+	if status, findings := m.ready(); status != http.StatusServiceUnavailable || findings["broker"].OK {
+		t.Errorf("the health page has %d and says of the broker %+v", status, findings["broker"])
 	}
 	m.write(t, "amqp", credentials)
-	until("it is ready", "READY=1")
-	until("it says so", "STATUS=0 of 4 slots busy")
+	until("it has a session", "STATUS=0 of 4 slots busy")
+	m.untilReady(t)
 	fed := strings.Count(told(), "WATCHDOG=1")
 	queuetest.Eventually(t, "it lives", func() bool { return strings.Count(told(), "WATCHDOG=1") > fed+2 })
 	p.signal(t, syscall.SIGHUP)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,16 +12,10 @@ import (
 // service is what the service manager is told of a worker.
 func service(worker *run.Worker) systemd.Service {
 	return systemd.Service{
-		State: func(context.Context) (ready bool, words string) {
-			v := worker.Look()
-			return useful(v), inWords(v)
-		},
+		Words: func() string { return inWords(worker.Look()) },
 		Alive: worker.Pulse,
 	}
 }
-
-// useful reports whether some request could be run: there is a session, and testbeds of one queue at least are proven.
-func useful(v run.View) bool { return v.Connected && len(v.NotReady) < len(v.Queues) }
 
 // inWords is what a worker does, and then what it misses, in one line.
 func inWords(v run.View) string {
