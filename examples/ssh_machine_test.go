@@ -107,6 +107,7 @@ func TestSSH(t *testing.T) {
 	s.run("apply")
 	s.planIsEmpty()
 	runRequest(t, s.cli, s.worker, "green/1")
+	s.rotate(t)
 
 	s.reboot()
 	if _, err := s.try("plan", "-detailed-exitcode"); err == nil {
@@ -138,10 +139,47 @@ func TestSSHSystemWide(t *testing.T) {
 	s.destroy(t)
 }
 
-// runRequest requests a test as britney does, from this machine, and waits until the website shows its result.
+// rotate gives the users new passwords while a test runs. One apply brings them to the services, which run on, and so does the test.
+func (s sshStack) rotate(t *testing.T) {
+	t.Helper()
+	services := func() string { return s.worker.Run("pgrep", "-f", "/autopkgtest-(worker|collector)[^ ]* --config ") }
+	s.worker.Run("sh", "-c", `set -e
+mv /usr/bin/autopkgtest /usr/bin/autopkgtest-stub
+touch /usr/local/hold
+cat >/usr/bin/autopkgtest <<'end'
+#!/bin/sh
+case " $* " in *" --output-dir "*) while [ -e /usr/local/hold ]; do sleep 0.2; done; esac
+exec /usr/bin/autopkgtest-stub "$@"
+end
+chmod +x /usr/bin/autopkgtest`)
+	request(t, s.cli, "green/rotated")
+	await(t, "the test runs", func() bool {
+		_, err := s.worker.Try("pgrep", "-f", "^/bin/sh /usr/bin/autopkgtest ")
+		return err == nil
+	})
+	before := services()
+	s.args = append(s.args, "-var=rotation=2026-11")
+	s.run("apply")
+	s.planIsEmpty()
+	s.worker.Run("rm", "/usr/local/hold")
+	awaitResult(t, s.cli, s.worker, "green/rotated")
+	if after := services(); after != before {
+		t.Errorf("the services were restarted: %s, then %s", before, after)
+	}
+	s.worker.Run("grep", "-q", "worker-2026-11:", "/srv/autopkgtest/services/worker/etc/broker")
+}
+
+// runRequest requests a test, and waits until the website shows its result.
 func runRequest(t *testing.T, c *cli, worker *machinetest.Machine, trigger string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	request(t, c, trigger)
+	awaitResult(t, c, worker, trigger)
+}
+
+// request does it as britney does, from this machine.
+func request(t *testing.T, c *cli, trigger string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	account, err := config.ReadBroker(c.output("britney_credentials_file"))
 	if err != nil {
@@ -155,6 +193,12 @@ func runRequest(t *testing.T, c *cli, worker *machinetest.Machine, trigger strin
 	if err := session.Publish(ctx, "", "debci-bookworm-amd64", fmt.Appendf(nil, "green\n{\"triggers\": [%q]}", trigger), true); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func awaitResult(t *testing.T, c *cli, worker *machinetest.Machine, trigger string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
 	address := c.output("url") + "api/v1/results?package=green"
 	for {
 		shown := "nothing"

@@ -55,19 +55,22 @@ resource "autopkgtest_broker_user" "britney" {
   broker     = autopkgtest_rabbitmq_server.broker.broker
   name       = "britney"
   role       = "requester"
+  rotation   = var.rotation
   depends_on = [autopkgtest_request_queues.queues]
 }
 
 resource "autopkgtest_broker_user" "worker" {
-  broker = autopkgtest_rabbitmq_server.broker.broker
-  name   = "worker"
-  role   = "worker"
+  broker   = autopkgtest_rabbitmq_server.broker.broker
+  name     = "worker"
+  role     = "worker"
+  rotation = var.rotation
 }
 
 resource "autopkgtest_broker_user" "collector" {
-  broker = autopkgtest_rabbitmq_server.broker.broker
-  name   = "collector"
-  role   = "collector"
+  broker   = autopkgtest_rabbitmq_server.broker.broker
+  name     = "collector"
+  role     = "collector"
+  rotation = var.rotation
 }
 
 resource "autopkgtest_worker" "worker" {

@@ -21,6 +21,12 @@ variable "system" {
   description = "Put the services onto these machines as a whole: systemd runs them and starts them at boot, and what they need is installed."
 }
 
+variable "rotation" {
+  type        = string
+  default     = null
+  description = "A new word gives all users of the broker new passwords, without a gap. 2026-11, say."
+}
+
 variable "broker_machine" {
   type = object({
     address       = string
