@@ -23,7 +23,6 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine/sshdtest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 // otherMachine is a machine for services, and a provider that reaches it with nothing but what the configuration says.
@@ -76,16 +75,7 @@ func TestAccHost(t *testing.T) {
 	t.Parallel()
 	m := newOtherMachine(t)
 	here, there := newStack(t), newStack(t)
-	image := filepath.Join(filepath.Dir(there), "images", "rel-amd64.tar.zst")
-	if err := os.MkdirAll(filepath.Dir(image), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	proven := fmt.Appendf(nil, `{"canary": "passed", "proven": %q}`, time.Now().UTC().Format(time.RFC3339))
-	for name, content := range map[string][]byte{image: []byte("stands in"), testbed.InfoPath(image): proven} {
-		if err := os.WriteFile(name, content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	image := standIn(t, there)
 	plain := strings.ReplaceAll(stackConfiguration("far", here, programs, image, workerAtFirst, webAtFirst), `resource "autopkgtest_rabbitmq_server" "broker" {}`,
 		"resource \"autopkgtest_rabbitmq_server\" \"broker\" {\n}")
 	plain = strings.ReplaceAll(plain, `resource "autopkgtest_swift_server" "store" {}`, "resource \"autopkgtest_swift_server\" \"store\" {\n}")

@@ -167,6 +167,19 @@ func (want onlyUpdates) CheckPlan(_ context.Context, req plancheck.CheckPlanRequ
 // processes finds the processes of a stack by their marks.
 func processes(directory, name string) []int { return hosttest.Processes(directory, name) }
 
+// standIn is a file in the place of a testbed image, beside a stack's folder.
+func standIn(t *testing.T, directory string) (image string) {
+	t.Helper()
+	image = filepath.Join(filepath.Dir(directory), "images", "rel-amd64.tar.zst")
+	// As if the job that builds images had just proven it; without that, a canary would come first, and fail.
+	proven := fmt.Appendf(nil, `{"canary": "passed", "proven": %q}`, time.Now().UTC().Format(time.RFC3339))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(image), 0o755), os.WriteFile(image, []byte("stands in"), 0o644),
+		os.WriteFile(testbed.InfoPath(image), proven, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
 func TestAccStack(t *testing.T) {
 	t.Parallel()
 	directory := newStack(t)
@@ -177,18 +190,7 @@ func TestAccStack(t *testing.T) {
 	if err := makeExecutable(place); err != nil {
 		t.Fatal(err)
 	}
-	image := filepath.Join(filepath.Dir(directory), "images", "rel-amd64.tar.zst")
-	if err := os.MkdirAll(filepath.Dir(image), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(image, []byte("stands in"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	// As if the job that builds images had just proven it; without that, a canary would come first, and fail.
-	proven := fmt.Appendf(nil, `{"canary": "passed", "proven": %q}`, time.Now().UTC().Format(time.RFC3339))
-	if err := os.WriteFile(testbed.InfoPath(image), proven, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	image := standIn(t, directory)
 	configuration := stackConfiguration("acc", directory, place, image, workerAtFirst, webAtFirst)
 	kept := &remembered{directory: directory}
 
