@@ -119,7 +119,8 @@ func (s *settings) readBroker(ctx context.Context, name string) (config.Broker, 
 	if err != nil {
 		return config.Broker{}, err
 	}
-	return config.DecodeBroker(name, file.Content, file.Mode)
+	account, _, err := config.DecodeBroker(name, file.Content, file.Mode)
+	return account, err
 }
 
 // readStore is readBroker for a store.
@@ -132,6 +133,14 @@ func (s *settings) readStore(ctx context.Context, name string) (config.Store, er
 		return config.Store{}, err
 	}
 	return config.DecodeStore(name, file.Content, file.Mode)
+}
+
+// beside names another file of the machine that a file is on.
+func beside(name, path string) string {
+	if target, _, err := machine.ParseFile(name); err == nil {
+		return target.File(path)
+	}
+	return path
 }
 
 // readFile reads what is not secret.

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/forward"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
@@ -22,6 +24,7 @@ type given struct {
 	attribute string       // of the resource
 	name      types.String // what it says
 	copyName  string       // of the copy, relative to the service's folder
+	broker    bool         // it is a broker's, and may name the certificate of an authority
 }
 
 // copies are the files that have to be put beside a service, and where it finds each of the credentials.
@@ -30,7 +33,7 @@ type copies struct {
 	paths map[string]string // attribute → path
 }
 
-// copied reads what is not on this machine. Nothing of it ends in a manifest; see [host.File].
+// copied reads what is not on this machine. No secret ends in a manifest; see [host.File].
 func (s *settings) copied(ctx context.Context, d *host.Directory, service string, all ...given) (copies, error) {
 	c := copies{paths: map[string]string{}}
 	for _, g := range all {
@@ -41,14 +44,57 @@ func (s *settings) copied(ctx context.Context, d *host.Directory, service string
 			c.paths[g.attribute] = here
 			continue
 		}
-		file, err := s.fetchSecret(ctx, g.name.ValueString())
+		files, err := s.copiesOf(ctx, g)
 		if err != nil {
 			return copies{}, at(path.Root(g.attribute), err)
 		}
-		c.files = append(c.files, host.File{Name: g.copyName, Content: file.Content, Secret: true})
+		c.files = append(c.files, files...)
 		c.paths[g.attribute] = d.ServicePath(service, g.copyName)
 	}
 	return c, nil
+}
+
+// errAuthority: the certificate that a credentials file names cannot be had.
+var errAuthority = errors.New("the certificate of the broker's authority")
+
+// copiesOf are the credentials in a file and, where they name the certificate of an authority, that as well: the copies lie beside
+// each other, and the one names the other.
+func (s *settings) copiesOf(ctx context.Context, g given) ([]host.File, error) {
+	file, err := s.fetchSecret(ctx, g.name.ValueString())
+	if err != nil {
+		return nil, err
+	}
+	return s.copiesOfFile(ctx, g, file)
+}
+
+func (s *settings) copiesOfFile(ctx context.Context, g given, file forward.File) ([]host.File, error) {
+	name := g.name.ValueString()
+	credentials := host.File{Name: g.copyName, Content: file.Content, Secret: true}
+	if !g.broker {
+		return []host.File{credentials}, nil
+	}
+	place := name
+	if machine.IsFar(name) {
+		var err error
+		if _, place, err = machine.ParseFile(name); err != nil {
+			return nil, err
+		}
+	}
+	account, key, err := config.DecodeBroker(place, file.Content, file.Mode)
+	if err != nil || account.CAFile == "" {
+		return []host.File{credentials}, err
+	}
+	certificate, err := s.readFile(ctx, beside(name, account.CAFile))
+	if err == nil {
+		certificate, err = certificatesIn(certificate)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w, which %s names: %w", errAuthority, name, err)
+	}
+	authority := host.File{Name: config.AuthorityFile(g.copyName), Content: certificate, Perm: 0o644}
+	account.CAFile = filepath.Base(authority.Name)
+	credentials.Content = account.File(cmp.Or(key, config.KeyURI))
+	return []host.File{authority, credentials}, nil
 }
 
 func (s *settings) fetchSecret(ctx context.Context, name string) (forward.File, error) {
@@ -85,21 +131,40 @@ func (s *settings) copyFinding(ctx context.Context, d *host.Directory, service s
 		if _, ok := s.files.here(g.name.ValueString()); ok {
 			continue
 		}
+		credentials := "the credentials in " + g.name.ValueString()
+		certificate := "the certificate that " + credentials + " name"
 		file, err := s.fetchSecret(ctx, g.name.ValueString())
+		if file.Renewed {
+			return finding{Problem: credentials + " are about to change"}
+		}
+		var wanted []host.File
+		if err == nil {
+			wanted, err = s.copiesOfFile(ctx, g, file)
+		}
+		what := credentials + " are "
+		if errors.Is(err, errAuthority) {
+			what = certificate + " is "
+		}
 		switch {
-		case file.Renewed:
-			return finding{Problem: "the credentials in " + g.name.ValueString() + " are about to change"}
 		case errors.Is(err, fs.ErrNotExist):
-			return finding{Problem: "the credentials in " + g.name.ValueString() + " are gone"}
+			return finding{Problem: what + "gone"}
+		case errors.Is(err, config.ErrInvalid):
+			return finding{Problem: what + "damaged"}
 		case err != nil:
 			return finding{Unseen: err.Error()}
 		}
-		kept, err := d.ReadFile(filepath.Join("services", service, g.copyName))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return finding{Unseen: err.Error()}
-		}
-		if err != nil || !bytes.Equal(kept, file.Content) {
-			return finding{Problem: "the credentials in " + g.name.ValueString() + " have changed"}
+		for _, file := range wanted {
+			kept, err := d.ReadFile(filepath.Join("services", service, file.Name))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return finding{Unseen: err.Error()}
+			}
+			switch same := err == nil && bytes.Equal(kept, file.Content); {
+			case same:
+			case file.Secret:
+				return finding{Problem: credentials + " have changed"}
+			default:
+				return finding{Problem: certificate + " has changed"}
+			}
 		}
 	}
 	return finding{}

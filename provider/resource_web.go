@@ -129,8 +129,8 @@ func (m *webModel) service() *serviceModel {
 
 func (m *webModel) givens() []given {
 	return []given{
-		{"broker_credentials_file", m.BrokerCredentials, "etc/broker"},
-		{"operator_credentials_file", m.OperatorCredentials, "etc/operator"},
+		{"broker_credentials_file", m.BrokerCredentials, "etc/broker", true},
+		{"operator_credentials_file", m.OperatorCredentials, "etc/operator", true},
 	}
 }
 

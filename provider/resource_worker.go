@@ -120,8 +120,8 @@ func (m *workerModel) service() *serviceModel {
 
 func (m *workerModel) givens() []given {
 	return []given{
-		{"broker_credentials_file", m.BrokerCredentials, "etc/broker"},
-		{"store_credentials_file", m.StoreCredentials, "etc/store"},
+		{"broker_credentials_file", m.BrokerCredentials, "etc/broker", true},
+		{"store_credentials_file", m.StoreCredentials, "etc/store", false},
 	}
 }
 

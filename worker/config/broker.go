@@ -116,6 +116,9 @@ const shellCAFile = "_CA_FILE"
 // ShellFile is the path of the file for a shell that lies beside a credentials file, where there is one.
 func ShellFile(path string) string { return path + ".sh" }
 
+// AuthorityFile is the path of the authority's certificate that lies beside a credentials file, where there is one.
+func AuthorityFile(path string) string { return path + ".ca.pem" }
+
 // File is the content of a credentials file: a line KEY = URI, or with a ShellKey one for a shell, and one with the CAFile. Of a
 // broker with several addresses it has a line KEY = URI each, but for the gatekeeper and a shell, which know only one. It holds the
 // password: write it with mode 0600.
@@ -167,12 +170,12 @@ func ReadBrokerKey(path string) (b Broker, key string, err error) {
 	return decodeBroker(path, content)
 }
 
-// DecodeBroker is ReadBroker for a file that somebody else has read, on another machine; the name is for messages.
-func DecodeBroker(name string, content []byte, mode fs.FileMode) (b Broker, err error) {
-	if err = checkMode(name, mode); err == nil {
-		b, _, err = decodeBroker(name, content)
+// DecodeBroker is ReadBrokerKey for a file that somebody else has read, on another machine. A CAFile is a path there.
+func DecodeBroker(path string, content []byte, mode fs.FileMode) (b Broker, key string, err error) {
+	if err := checkMode(path, mode); err != nil {
+		return Broker{}, "", err
 	}
-	return b, err
+	return decodeBroker(path, content)
 }
 
 func decodeBroker(path string, content []byte) (b Broker, key string, err error) {
