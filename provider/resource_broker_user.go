@@ -84,7 +84,7 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 				Optional: true, Computed: true,
 				MarkdownDescription: "Path of the 0600 file on this machine that holds the user's credentials as one line " +
 					"`KEY = amqp://USER:PASSWORD@HOST`; with `tls_endpoint` it is `amqps://`, and a second line `ca_file = PATH` " +
-					"names the authority. The key is `ADT_AMQP` for a requester, so that the line can be put into " +
+					"names the authority's certificate. The key is `ADT_AMQP` for a requester, so that the line can be put into " +
 					"britney's configuration, otherwise `uri`. Default: `credentials/NAME` below the provider's `directory`.",
 				Validators:    []validator.String{absolutePath()},
 				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
@@ -112,7 +112,7 @@ func (brokerUserKind) plan(ctx context.Context, p *planning[brokerUserModel]) {
 	p.model.warnOfPatterns(ctx, p.diags)
 	p.model.warnOfGrace(p.diags)
 	if p.state == nil || !p.state.TLSEndpoint.Equal(p.model.TLSEndpoint) {
-		p.model.warnOfTLS(p.diags)
+		p.model.planEndpoint(ctx, p.diags)
 	}
 	p.model.checkLimits(ctx, p)
 	p.model.Username = types.StringUnknown()
@@ -172,9 +172,16 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 	if err := client.Sync(ctx); err != nil {
 		return err
 	}
+	if err := c.handOutAuthority(ctx, c.model); err != nil {
+		return err
+	}
 	if management.Role(c.model.Role.ValueString()) == management.Requester {
 		// Before anybody gets the file: credentials that do not work must not take the place of those that do.
-		if err := proveRequester(ctx, client, account, c.diags); err != nil {
+		err := proveRequester(ctx, client, account, c.diags)
+		if err != nil && c.prior == nil && held.Username == "" {
+			err = errors.Join(err, c.withdrawFiles(ctx, c.model.withAuthority(ctx), c.model.files()))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -188,7 +195,7 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 	if c.prior == nil {
 		return nil
 	}
-	return c.withdrawFiles(ctx, c.prior.files(), c.model.files())
+	return c.withdrawFiles(ctx, c.prior.withAuthority(ctx), c.model.withAuthority(ctx))
 }
 
 // ensureUser changes of a user only what is not as it should be, so that a user whose password is right keeps its hash and
@@ -263,6 +270,9 @@ func (brokerUserKind) inspect(ctx context.Context, c *call[brokerUserModel]) (fi
 	if err == nil && problem == "" {
 		problem, err = c.model.shellProblem(account)
 	}
+	if err == nil && problem == "" {
+		problem, err = c.model.authorityProblem(ctx)
+	}
 	if err != nil {
 		return unseenBroker(err, "the user "+name)
 	}
@@ -310,7 +320,7 @@ func (brokerUserKind) remove(ctx context.Context, c *call[brokerUserModel]) erro
 	if _, err := leftBehind(c, err, "The user "+name); err != nil {
 		return err
 	}
-	return c.withdrawFiles(ctx, c.model.files(), nil)
+	return c.withdrawFiles(ctx, c.model.withAuthority(ctx), nil)
 }
 
 // removeUser removes all generations of a user.

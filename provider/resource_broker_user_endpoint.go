@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 )
 
@@ -31,9 +32,14 @@ func userEndpointAttribute() schema.Attribute {
 				MarkdownDescription: "`HOST:PORT`; the broker's certificate must be for this host.",
 			},
 			"ca_file": schema.StringAttribute{
-				Optional: true, Validators: []validator.String{absolutePath()},
-				MarkdownDescription: "Path of the authority's certificate, in PEM form, where the clients run. Default: the authorities " +
-					"that their machine knows.",
+				Optional: true, Validators: []validator.String{fileName()},
+				MarkdownDescription: "Path of the authority's certificate, in PEM form, on this machine; services on other machines get " +
+					"a copy. Default: the authorities that the clients' machine knows.",
+			},
+			"ca_certificate": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{certificate()},
+				MarkdownDescription: "That certificate itself. Where `ca_file` is not of this machine, or left out, it is put beside the " +
+					"credentials, into a file with `.ca.pem` behind their name, the same owner and the same mode.",
 			},
 			"management_url": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "Of no use here; it is a part of what a server hands out.",
@@ -67,7 +73,15 @@ func splitAddress(text string) (host string, port int, err error) {
 type endpointModel struct {
 	Address       types.String `tfsdk:"address"`
 	CAFile        types.String `tfsdk:"ca_file"`
+	CACertificate types.String `tfsdk:"ca_certificate"`
 	ManagementURL types.String `tfsdk:"management_url"`
+}
+
+func (m *brokerUserModel) endpoint(ctx context.Context) (e endpointModel) {
+	if !m.TLSEndpoint.IsNull() && !m.TLSEndpoint.IsUnknown() {
+		_ = m.TLSEndpoint.As(ctx, &e, basetypes.ObjectAsOptions{}) // the schema has the same attributes
+	}
+	return e
 }
 
 // leading is an account with the place where this user shall connect.
@@ -79,10 +93,12 @@ func (m *brokerUserModel) leading(ctx context.Context, account brokerAccount) br
 		account.Others = b.others(m.rights(ctx).key, account)
 		return account
 	}
-	var e endpointModel
-	_ = m.TLSEndpoint.As(ctx, &e, basetypes.ObjectAsOptions{})            // the schema has the same attributes
+	e := m.endpoint(ctx)
 	account.Host, account.Port, _ = splitAddress(e.Address.ValueString()) // the validator has accepted it
 	account.CAFile = e.CAFile.ValueString()
+	if file, _ := m.authority(ctx); file != "" {
+		account.CAFile = file
+	}
 	account.Others = b.others(m.rights(ctx).key, account)
 	return account
 }
@@ -92,8 +108,13 @@ func sameEnd(a, b brokerAccount) bool {
 	return a.Address() == b.Address() && a.TLS == b.TLS && a.CAFile == b.CAFile && a.Others == b.Others
 }
 
-// warnOfTLS says in a plan whom it keeps out.
-func (m *brokerUserModel) warnOfTLS(diags *diag.Diagnostics) {
+// planEndpoint refuses an authority that clients could not read, and says whom TLS keeps out.
+func (m *brokerUserModel) planEndpoint(ctx context.Context, diags *diag.Diagnostics) {
+	if e := m.endpoint(ctx); machine.IsFar(e.CAFile.ValueString()) && e.CACertificate.IsNull() {
+		diags.AddAttributeError(path.Root("tls_endpoint").AtName("ca_file"), "The authority's certificate is on another machine",
+			"The user's clients cannot read "+e.CAFile.ValueString()+". Write the certificate itself into ca_certificate, or hand over "+
+				"the whole tls_endpoint of the server, which has it.")
+	}
 	if m.TLSEndpoint.IsNull() || m.Role.ValueString() != string(management.Requester) {
 		return
 	}

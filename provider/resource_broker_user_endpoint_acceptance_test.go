@@ -19,7 +19,8 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 )
 
-// TestAccBrokerUserOverTLS: tls_endpoint is handed from the server to its users, whose sessions then are over TLS; and back.
+// TestAccBrokerUserOverTLS: tls_endpoint is handed from the server to its users, whose sessions then are over TLS; and back. What
+// names only the certificate's text has a file of its own, which goes when it is of no use.
 func TestAccBrokerUserOverTLS(t *testing.T) {
 	t.Parallel()
 	directory := newStack(t)
@@ -45,7 +46,17 @@ resource "autopkgtest_broker_user" "requester" {
 `, endpoint)
 	}
 	secure, plain := configuration("tls_endpoint = autopkgtest_rabbitmq_server.test.tls_endpoint"), configuration("")
-	leads := func(over bool) resource.TestCheckFunc {
+	written := func(address string) string {
+		return configuration(fmt.Sprintf("tls_endpoint = {\n address = %s\n"+
+			"ca_certificate = autopkgtest_rabbitmq_server.test.tls_endpoint.ca_certificate\n}", address))
+	}
+	nowhere, text := written(`"127.0.0.1:1"`), written("autopkgtest_rabbitmq_server.test.tls_endpoint.address")
+	noCopy := func() {
+		if left := existing([]string{config.AuthorityFile(requester)}); len(left) > 0 {
+			t.Errorf("%v is there, without credentials that need it", left)
+		}
+	}
+	leads := func(over, beside bool) resource.TestCheckFunc {
 		return func(state *terraform.State) error {
 			server := state.RootModule().Resources[serverAddress].Primary.Attributes
 			for _, file := range []string{worker, requester} {
@@ -53,8 +64,11 @@ resource "autopkgtest_broker_user" "requester" {
 				if err != nil {
 					return err
 				}
-				if account.TLS != over || over && (account.CAFile != server["tls_endpoint.ca_file"] ||
-					account.Address() != server["tls_endpoint.address"]) {
+				authority := server["tls_endpoint.ca_file"]
+				if beside {
+					authority = config.AuthorityFile(file)
+				}
+				if account.TLS != over || over && (account.CAFile != authority || account.Address() != server["tls_endpoint.address"]) {
 					return fmt.Errorf("%s leads to %s, TLS %v, with the authority %q", file, account.Address(), account.TLS, account.CAFile)
 				}
 				session, err := queue.Dial(t.Context(), account)
@@ -76,9 +90,12 @@ resource "autopkgtest_broker_user" "requester" {
 		PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
 	}
 	steps := []resource.TestStep{
-		{Config: secure, Check: leads(true)},
-		{Config: plain, Check: leads(false), ConfigPlanChecks: update},
-		{Config: secure, Check: leads(true), ConfigPlanChecks: update},
+		{Config: nowhere, ExpectError: regexp.MustCompile(`(?s)127\.0\.0\.1:1.*connection\s+refused`)},
+		{PreConfig: noCopy, Config: secure, Check: leads(true, false)},
+		{Config: plain, Check: leads(false, false), ConfigPlanChecks: update},
+		{Config: text, Check: leads(true, true), ConfigPlanChecks: update},
+		{Config: secure, Check: leads(true, false), ConfigPlanChecks: update},
+		{PreConfig: noCopy, Config: secure},
 	}
 	steps = append(steps, repaired(userAddress, "leads to another broker", secure, func() {
 		account, err := config.ReadBroker(worker)
@@ -90,7 +107,7 @@ resource "autopkgtest_broker_user" "requester" {
 			t.Error(err)
 		}
 	})...)
-	steps[len(steps)-1].Check = leads(true)
+	steps[len(steps)-1].Check = leads(true, false)
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
 }
 
@@ -109,6 +126,9 @@ func TestAccBrokerUserEndpointRefused(t *testing.T) {
 		"a port that is not": {`{ address = "broker.example:70000" }`, `write it as HOST:5671`, false},
 		"no address":         {`{}`, `attribute "address" is required`, false},
 		"a relative path":    {`{ address = "h:1", ca_file = "ca.pem" }`, `"ca.pem" is relative`, false},
+		"another machine's":  {`{ address = "h:1", ca_file = "ssh://root@a/ca.pem" }`, `Write the certificate itself into ca_certificate`, false},
+		"no name of a file":  {`{ address = "h:1", ca_file = "ssh://root@a" }`, `write it as ssh://USER@HOST:PORT/ABSOLUTE/PATH`, false},
+		"a text that is not": {`{ address = "h:1", ca_certificate = "none" }`, `write it in PEM form`, false},
 		"no certificate":     {fmt.Sprintf(`{ address = "127.0.0.1:1", ca_file = %q }`, authority), `no certificate in PEM form`, true},
 	} {
 		t.Run(name, func(t *testing.T) {

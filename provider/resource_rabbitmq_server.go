@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
@@ -125,9 +126,22 @@ func (rabbitMQServerKind) plan(ctx context.Context, p *planning[rabbitMQServerMo
 	case !p.model.Cluster.IsNull():
 		p.model.Broker = p.memberBroker(p.model.Broker, p.state.path(), p.model.settings(ctx))
 	}
-	if !p.model.TLS.IsNull() && (moved || !p.state.TLS.Equal(p.model.TLS)) {
+	if !p.model.TLS.IsNull() && (moved || !p.state.TLS.Equal(p.model.TLS) || renewsAuthority(ctx, p)) {
 		p.model.TLSEndpoint = types.ObjectUnknown(tlsEndpointTypes)
 	}
+}
+
+// renewsAuthority says whether clients will have to learn of another authority than the one in the state. What keeps it from being
+// known is the apply's to report.
+func renewsAuthority(ctx context.Context, p *planning[rabbitMQServerModel]) bool {
+	var known endpointModel
+	_ = p.state.TLSEndpoint.As(ctx, &known, basetypes.ObjectAsOptions{}) // the schema has the same attributes
+	d, err := p.open(p.model.path())
+	if d == nil || err != nil || !p.model.known() {
+		return err == nil && d == nil
+	}
+	renews, err := rabbitmq.Renews(d, p.brokerSettings(ctx, p.model), known.CACertificate.ValueString())
+	return renews && err == nil
 }
 
 func (rabbitMQServerKind) ensure(ctx context.Context, c *call[rabbitMQServerModel]) error {

@@ -44,6 +44,7 @@ type brokerTLSModel struct {
 var tlsEndpointTypes = map[string]attr.Type{
 	"address":        types.StringType,
 	"ca_file":        types.StringType,
+	"ca_certificate": types.StringType,
 	"management_url": types.StringType,
 }
 
@@ -110,7 +111,11 @@ func listenAttributes() map[string]schema.Attribute {
 			Attributes: map[string]schema.Attribute{
 				"address": schema.StringAttribute{Computed: true, MarkdownDescription: "`HOST:PORT` of AMQP over TLS."},
 				"ca_file": schema.StringAttribute{
-					Computed: true, MarkdownDescription: "Path of the authority's certificate, which every account may read.",
+					Computed: true, MarkdownDescription: "Path of the authority's certificate, which every account may read; on another " +
+						"machine `ssh://USER@HOST:PORT/PATH`.",
+				},
+				"ca_certificate": schema.StringAttribute{
+					Computed: true, MarkdownDescription: "That certificate, in PEM form: for clients on other machines.",
 				},
 				"management_url": schema.StringAttribute{
 					Computed: true, MarkdownDescription: "`https://HOST:PORT` of the management API; null without `management_listen`.",
@@ -381,6 +386,7 @@ func (s *settings) tlsEndpoint(info rabbitmq.Info) types.Object {
 	return object(tlsEndpointTypes, values{
 		"address":        types.StringValue(info.AMQPS),
 		"ca_file":        types.StringValue(s.files.name(info.AuthorityFile)),
+		"ca_certificate": textOrNull(info.Authority),
 		"management_url": textOrNull(info.ManagementTLSURL),
 	})
 }

@@ -123,6 +123,8 @@ type Info struct {
 	ManagementTLSURL string
 	// AuthorityFile is the certificate that vouches for the node, for clients over TLS.
 	AuthorityFile string
+	// Authority is what is in that file, in PEM form; empty if it is lost.
+	Authority string
 	// CredentialsFile is the path of the administrator's credentials, for config.ReadBroker; readable by the stack's
 	// account alone.
 	CredentialsFile string

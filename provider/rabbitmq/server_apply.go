@@ -59,7 +59,7 @@ func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	i.Present = true
+	i.Present, i.Authority = true, string(n.Material.Authority)
 	return i, nil
 }
 

@@ -42,6 +42,13 @@ func Inspect(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 		return Info{}, err
 	}
 	i.DeliveryTimeout = configured.DeliveryTimeout
+	if s.TLS != nil {
+		kept, err := keptMaterial(d)
+		if err != nil {
+			return Info{}, err
+		}
+		i.Authority = string(kept.Authority)
+	}
 	if i.Problem, err = problem(ctx, d, s, i, found); err != nil {
 		return Info{}, err
 	}

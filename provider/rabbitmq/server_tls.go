@@ -213,6 +213,16 @@ func wantedMaterial(d *host.Directory, s Settings, now time.Time) (material, err
 	return kept.renewed(s.names(d), now)
 }
 
+// Renews says whether an Apply with these settings, which have TLS, gives the node another authority than one that clients know.
+func Renews(d *host.Directory, s Settings, known string) (bool, error) {
+	s, err := s.filled()
+	if err != nil {
+		return false, err
+	}
+	m, err := wantedMaterial(d, s, time.Now())
+	return string(m.Authority) != known, err
+}
+
 // names are those under which clients may know the node.
 func (s Settings) names(d *host.Directory) []string {
 	names := []string{d.Address(), "localhost", "127.0.0.1", "::1"}
