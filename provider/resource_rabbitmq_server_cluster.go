@@ -131,7 +131,7 @@ func (m *rabbitMQServerModel) planCluster(p *planning[rabbitMQServerModel], s ra
 		explain(p.diags, "There can be no such cluster", atSetting(err))
 		return
 	}
-	checkOwnAddress(p.diags, where.AtName("address"), s.Cluster.Address)
+	checkOwnAddress(p.diags, "broker", where.AtName("address"), s.Cluster.Address)
 	if _, err := s.Cluster.ReadCookie(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		explain(p.diags, "The members have no secret", atSetting(err))
 	}

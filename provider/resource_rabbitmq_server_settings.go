@@ -298,12 +298,12 @@ func (m *rabbitMQServerModel) planSettings(ctx context.Context, p *planning[rabb
 	s := p.brokerSettings(ctx, m)
 	m.planCluster(p, s)
 	list := path.Root("listen")
-	if err := rabbitmq.CheckListen(s.Listen); err != nil {
+	if err := host.CheckListen(s.Listen); err != nil {
 		explain(p.diags, "The broker cannot listen like this", at(list, err))
 		return
 	}
 	for i, address := range s.Listen {
-		checkOwnAddress(p.diags, list.AtListIndex(i), address)
+		checkOwnAddress(p.diags, "broker", list.AtListIndex(i), address)
 	}
 	if err := rabbitmq.CheckWatermark(s.Memory); err != nil {
 		p.diags.AddAttributeError(path.Root("memory_watermark"), "More memory than there is", err.Error())
@@ -324,18 +324,11 @@ func (m *rabbitMQServerModel) planSettings(ctx context.Context, p *planning[rabb
 	}
 }
 
-// checkOwnAddress refuses an address that this machine does not have.
-func checkOwnAddress(diags *diag.Diagnostics, where path.Path, address string) {
-	if err := host.CheckAddress(address); err != nil {
-		explain(diags, "The broker cannot listen there", at(where, err))
-	}
-}
-
 func planTLS(diags *diag.Diagnostics, s rabbitmq.Settings) {
 	where := path.Root("tls")
 	t := *s.TLS
 	if t.Management != "" {
-		checkOwnAddress(diags, where.AtName("management_listen"), t.Management)
+		checkOwnAddress(diags, "broker", where.AtName("management_listen"), t.Management)
 	}
 	plain, secure, management := orElse(s.Port, host.AMQPPort), orElse(t.Port, rabbitmq.AMQPSPort),
 		orElse(t.ManagementPort, rabbitmq.ManagementTLSPort)
@@ -371,11 +364,8 @@ func warnOfExposure(diags *diag.Diagnostics, s rabbitmq.Settings) {
 	if s.Cluster != nil && len(s.Listen) == 0 {
 		s.Listen = []string{s.Cluster.Address}
 	}
-	if beyond := rabbitmq.Beyond(s.Listen); len(beyond) > 0 {
-		diags.AddAttributeWarning(path.Root("listen"), "Other machines will reach the broker",
-			"AMQP will be spoken on "+strings.Join(beyond, ", ")+", as the configuration says. Without TLS, as britney speaks it, "+
-				"passwords and requests can be read on their way: let only the network of the test cloud reach the port.")
-	}
+	warnOfReach(diags, "broker", s.Listen, "AMQP will be spoken on %s, as the configuration says. Without TLS, as britney speaks it, "+
+		"passwords and requests can be read on their way: let only the network of the test cloud reach the port.")
 }
 
 // tlsEndpoint is null without TLS.

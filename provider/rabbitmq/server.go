@@ -90,7 +90,7 @@ func (s Settings) filled() (Settings, error) {
 			s.Listen = []string{filled.Address}
 		}
 	}
-	if err := CheckListen(s.Listen); err != nil {
+	if err := host.CheckListen(s.Listen); err != nil {
 		return s, err
 	}
 	if err := CheckDeliveryTimeout(s.DeliveryTimeout); err != nil {
