@@ -448,7 +448,7 @@ func TestWorkerChecks(t *testing.T) {
 	}
 }
 
-// A store password that was changed is read again, without a restart.
+// A store's password or address that was changed is read again, without a restart.
 func TestStoreFollowsCredentials(t *testing.T) {
 	t.Parallel()
 	path := os.Getenv("AUTOPKGTEST_TEST_SWIFT")
@@ -456,24 +456,34 @@ func TestStoreFollowsCredentials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrong := right
-	wrong.Password = "wrong"
-	changing := filepath.Join(t.TempDir(), "swift")
-	if err := os.WriteFile(changing, wrong.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, closeStore, err := openStore(config.Worker{StoreCredentials: changing}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeStore()
-	if _, err := s.Containers(t.Context()); err == nil {
-		t.Error("a wrong password is accepted")
-	}
-	if err := os.WriteFile(changing, right.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Containers(t.Context()); err != nil {
-		t.Errorf("after the change: %v", err)
+	for name, spoil := range map[string]func(*config.Store){
+		"another password": func(s *config.Store) { s.Password = "wrong" },
+		"another address": func(s *config.Store) {
+			s.AuthURL, s.StorageURL = "http://127.0.0.1:1/auth/v1.0", "http://127.0.0.1:1/v1/AUTH_x"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wrong := right
+			spoil(&wrong)
+			changing := filepath.Join(t.TempDir(), "swift")
+			if err := os.WriteFile(changing, wrong.Bytes(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, closeStore, err := openStore(config.Worker{StoreCredentials: changing}, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closeStore()
+			if _, err := s.Containers(t.Context()); err == nil {
+				t.Error("what is wrong is accepted")
+			}
+			if err := os.WriteFile(changing, right.Bytes(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Containers(t.Context()); err != nil {
+				t.Errorf("after the change: %v", err)
+			}
+		})
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
 )
 
-// openStore opens the store of a configuration. When the store no longer knows the account, the account is read again: a
-// password that was changed must not cost a running test its result.
+// openStore opens the store of a configuration. When the store no longer knows the account, or is not where it was, the account
+// is read again: a password or an address that was changed must not cost a running test its result.
 func openStore(conf config.Worker, log *slog.Logger) (results store.Store, closeStore func(), err error) {
 	credentials, local, err := conf.Store()
 	if err != nil {
@@ -47,13 +47,13 @@ type account struct {
 
 var _ store.Store = (*account)(nil)
 
-// use calls f, and once more with new credentials if the store refuses the ones that it had.
+// use calls f, and once more with new credentials if the ones that it had do not lead to the store.
 func (a *account) use(f func(store.Store) error) error {
 	a.mu.Lock()
 	current := a.store
 	a.mu.Unlock()
 	err := f(current)
-	if !errors.Is(err, store.ErrDenied) {
+	if !errors.Is(err, store.ErrDenied) && !errors.Is(err, store.ErrUnavailable) {
 		return err
 	}
 	fresh, changed := a.renew(current)
