@@ -20,6 +20,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine/sshdtest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+	swiftstore "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
 )
 
 // farTLS is a broker with TLS on one machine, whose clients are on another one: what each of the three knows of its authority.
@@ -57,7 +58,7 @@ func (f farTLS) known(copies ...string) error {
 	return err
 }
 
-// connected says whether what the clients have leads to the broker, over TLS.
+// connected says whether what the clients have leads to the broker, over TLS, and to the store.
 func (f farTLS) connected(t *testing.T) error {
 	var all error
 	for _, name := range []string{"worker/etc/broker", "web/etc/broker", "web/etc/operator"} {
@@ -74,11 +75,19 @@ func (f farTLS) connected(t *testing.T) error {
 		}
 		all = errors.Join(all, err)
 	}
-	return all
+	return errors.Join(all, f.stores(t))
+}
+
+func (f farTLS) stores(t *testing.T) error {
+	account, err := config.ReadStore(filepath.Join(f.clients, "services/worker/etc/store"))
+	if err == nil {
+		_, err = swiftstore.New(account).Containers(t.Context())
+	}
+	return err
 }
 
 // TestAccHostTLS: the certificate of a broker's authority comes to its clients on other machines as their passwords do, is put
-// there again where it is lost, and follows when the broker gets another one.
+// there again where it is lost, and follows when the broker gets another one. So does the address of their store.
 func TestAccHostTLS(t *testing.T) {
 	t.Parallel()
 	second := sshdtest.New(t)
@@ -86,14 +95,14 @@ func TestAccHostTLS(t *testing.T) {
 	m := newOtherMachine(t)
 	f := farTLS{here: newStack(t), broker: newStack(t), clients: newStack(t)}
 	image := standIn(t, f.clients)
-	configuration := func(server, user string) string {
+	configuration := func(server, user, listen string) string {
 		text := stackConfiguration("far", f.here, programs, image, workerAtFirst, webAtFirst)
 		text = regexp.MustCompile(`(?m)^  role .*$`).ReplaceAllString(text, "$0\n  "+user)
 		for _, service := range []struct {
 			begin, more, place, directory string
 		}{
 			{`resource "autopkgtest_rabbitmq_server" "broker" {`, server, hostBlock(m.Target), f.broker},
-			{`resource "autopkgtest_swift_server" "store" {`, "", hostBlock(m.Target), f.broker},
+			{`resource "autopkgtest_swift_server" "store" {`, fmt.Sprintf("listen = %q", listen), hostBlock(m.Target), f.broker},
 			{`resource "autopkgtest_worker" "worker" {`, "", hostBlock(second.Target), f.clients},
 			{`resource "autopkgtest_web" "web" {`, "", hostBlock(second.Target), f.clients},
 		} {
@@ -102,7 +111,8 @@ func TestAccHostTLS(t *testing.T) {
 		}
 		return text
 	}
-	secure := configuration("tls = {}", "tls_endpoint = autopkgtest_rabbitmq_server.broker.tls_endpoint")
+	secure := configuration("tls = {}", "tls_endpoint = autopkgtest_rabbitmq_server.broker.tls_endpoint", "127.0.0.9")
+	plain := configuration("", "", "127.0.0.10")
 	users := []string{"autopkgtest_broker_user.collector", "autopkgtest_broker_user.requester", "autopkgtest_broker_user.worker"}
 	clients := []string{theWorker, theWeb}
 	plans := func(changes ...string) resource.ConfigPlanChecks {
@@ -159,7 +169,7 @@ func TestAccHostTLS(t *testing.T) {
 			}),
 		},
 		{
-			Config:             configuration("", ""),
+			Config:             plain,
 			ExpectNonEmptyPlan: true, // as with another password
 			Check: check(func() error {
 				if left := existing(f.ours()); len(left) > 0 {
@@ -169,13 +179,13 @@ func TestAccHostTLS(t *testing.T) {
 			}),
 		},
 		{
-			Config:           configuration("", ""),
-			ConfigPlanChecks: plans(clients...),
+			Config:           plain,
+			ConfigPlanChecks: plans(theWorker), // the website was told the store's address, and copied anew
 			Check: check(func() error {
 				if left := existing(f.theirs()); len(left) > 0 {
 					return fmt.Errorf("%v are left behind", left)
 				}
-				return nil
+				return f.stores(t)
 			}),
 		},
 	}})

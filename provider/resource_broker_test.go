@@ -81,6 +81,30 @@ func TestWarnOfExposure(t *testing.T) {
 	}
 }
 
+// TestPlanStoreAddress: a plan says once who will read passwords and results.
+func TestPlanStoreAddress(t *testing.T) {
+	t.Parallel()
+	at := func(listen types.String) *swiftServerModel { return &swiftServerModel{Listen: listen} }
+	for name, tc := range map[string]struct {
+		state, model *swiftServerModel
+		warns        string
+	}{
+		"the default":   {nil, at(types.StringNull()), ""},
+		"loopback":      {nil, at(types.StringValue("127.0.0.9")), ""},
+		"a network":     {nil, at(types.StringValue("192.0.2.1")), "at 192.0.2.1 over plain HTTP"},
+		"another one":   {at(types.StringValue("192.0.2.2")), at(types.StringValue("192.0.2.1")), "at 192.0.2.1 over plain HTTP"},
+		"as before":     {at(types.StringValue("192.0.2.1")), at(types.StringValue("192.0.2.1")), ""},
+		"not yet known": {nil, at(types.StringUnknown()), ""},
+	} {
+		var diags diag.Diagnostics
+		planStoreAddress(&planning[swiftServerModel]{state: tc.state, model: tc.model, diags: &diags})
+		warnings := diags.Warnings()
+		if len(warnings) > 0 != (tc.warns != "") || tc.warns != "" && !strings.Contains(warnings[0].Detail(), tc.warns) {
+			t.Errorf("%s: %v", name, diags)
+		}
+	}
+}
+
 // TestMembersTakeTurns: members of one cluster on several machines are changed one after the other, if they are well.
 func TestMembersTakeTurns(t *testing.T) {
 	t.Parallel()

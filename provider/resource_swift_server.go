@@ -6,10 +6,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
@@ -22,6 +24,7 @@ import (
 
 type swiftServerModel struct {
 	serviceModel
+	Listen       types.String `tfsdk:"listen"`
 	Store        types.Object `tfsdk:"store"`
 	ForceDestroy types.Bool   `tfsdk:"force_destroy"`
 }
@@ -41,6 +44,12 @@ func (swiftServerKind) schema(ctx context.Context) schema.Schema {
 		MarkdownDescription: "A result store in the stack's folder: OpenStack Swift on one machine, with one replica, supervised " +
 			"and without root.\n\nResults exist nowhere else: its data is what one backs up.",
 		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
+			"listen": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{ipAddress()},
+				MarkdownDescription: "IP address of this machine at which the store is served, to this machine and to others. Default: " +
+					"`127.0.0.1`. It is plain HTTP, which shows passwords and results to whoever sees the packets: a plan warns of an " +
+					"address that other machines can reach.",
+			},
 			"force_destroy": schema.BoolAttribute{
 				Optional: true,
 				MarkdownDescription: "Let a destroy remove a store that still holds results. Default: `false`. A replacement " +
@@ -58,23 +67,46 @@ func (swiftServerKind) schema(ctx context.Context) schema.Schema {
 func (swiftServerKind) plan(ctx context.Context, p *planning[swiftServerModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
 	p.warnOfMove(p.state.service(), &p.model.serviceModel, "results of the store")
+	planStoreAddress(p)
+	moved := p.state == nil || !p.state.Listen.Equal(p.model.Listen)
+	lost := p.state != nil && !hasIncarnation(p.state.Store)
 	switch {
-	case p.model.elsewhere():
+	case p.model.elsewhere() && !moved:
 		return
-	case p.state == nil:
-		if kept, ok := p.keptStore(p.model.path()); ok {
-			p.model.Store = kept
-		}
-		return
-	case p.model.rerouted(&p.state.serviceModel):
+	case p.model.elsewhere() || p.model.Listen.IsUnknown() || p.model.rerouted(p.state.service()):
 		p.model.Store = types.ObjectUnknown(storeTypes)
 		return
-	case hasIncarnation(p.state.Store):
+	case moved:
+		p.model.Store = p.keptStore(p.model.path(), p.model.settings())
+	case lost:
+		p.model.Store = p.newIncarnation(p.state.Store, p.state.path())
+	}
+	if lost {
+		p.warnOfLoss(ctx, p.state.Store, "the store in "+p.state.path(),
+			"The apply begins with an empty store. The index keeps no results that the store has lost.")
+	}
+}
+
+// planStoreAddress refuses in a plan an address at which the store could not be served, and says who will reach it.
+func planStoreAddress(p *planning[swiftServerModel]) {
+	m, where := p.model, path.Root("listen")
+	if m.Listen.IsNull() || m.Listen.IsUnknown() || m.elsewhere() {
 		return
 	}
-	p.model.Store = p.newIncarnation(p.state.Store, p.state.path())
-	p.warnOfLoss(ctx, p.state.Store, "the store in "+p.state.path(),
-		"The apply begins with an empty store. The index keeps no results that the store has lost.")
+	if err := m.settings().Check(); err != nil {
+		explain(p.diags, "The store cannot listen like this", at(where, err))
+		return
+	}
+	checkOwnAddress(p.diags, "store", where, m.Listen.ValueString())
+	if p.state == nil || !p.state.Listen.Equal(m.Listen) {
+		warnOfReach(p.diags, "store", []string{m.Listen.ValueString()}, "It will be served at %s over plain HTTP, as the configuration "+
+			"says. Passwords and results, private ones too, can be read and changed on their way: let only the network of the test "+
+			"cloud reach the port.")
+	}
+}
+
+func (m *swiftServerModel) settings() swift.Settings {
+	return swift.Settings{Listen: m.Listen.ValueString()}
 }
 
 func (m *swiftServerModel) service() *serviceModel {
@@ -84,15 +116,18 @@ func (m *swiftServerModel) service() *serviceModel {
 	return &m.serviceModel
 }
 
-// keptStore knows a store that goes on with data that are there: what depends on it does not change. Where they cannot be
-// looked at, the apply finds out.
-func (p *planning[M]) keptStore(directory string) (types.Object, bool) {
+// keptStore knows a store that goes on with data that are there: what depends on it does not change. Where there are none, or they
+// cannot be looked at, the apply finds out.
+func (p *planning[M]) keptStore(directory string, s swift.Settings) types.Object {
 	d, err := p.open(directory)
 	if d == nil || err != nil {
-		return types.ObjectNull(storeTypes), false
+		return types.ObjectUnknown(storeTypes)
 	}
-	info, kept, err := swift.Kept(d)
-	return p.storeObject(info), kept && err == nil
+	info, kept, err := swift.Kept(d, s)
+	if !kept || err != nil {
+		return types.ObjectUnknown(storeTypes)
+	}
+	return p.storeObject(info)
 }
 
 func (swiftServerKind) planRemoval(ctx context.Context, c *call[swiftServerModel]) {
@@ -155,7 +190,7 @@ func (swiftServerKind) ensure(ctx context.Context, c *call[swiftServerModel]) er
 	}
 	// What holds data was not begun by us, whatever became of its manifest.
 	begun := began(d, swift.Service) && !swift.HoldsData(d)
-	info, err := swift.Apply(ctx, d, swift.Settings{})
+	info, err := swift.Apply(ctx, d, c.model.settings())
 	if err != nil {
 		return c.undo(ctx, d, err, begun, func(ctx context.Context) error { return swift.Withdraw(ctx, d) })
 	}
@@ -185,7 +220,7 @@ func (swiftServerKind) inspect(ctx context.Context, c *call[swiftServerModel]) (
 		c.model.Store = withoutIncarnation(c.model.Store)
 		return absentFolder(c.model.path()), nil
 	}
-	info, err := swift.Inspect(ctx, d, swift.Settings{})
+	info, err := swift.Inspect(ctx, d, c.model.settings())
 	if err != nil {
 		return finding{}, err
 	}
@@ -233,5 +268,7 @@ func (swiftServerKind) imported(_ context.Context, c *call[swiftServerModel]) er
 		return err
 	}
 	c.model.System = types.BoolValue(d.System())
-	return nil // the Read that follows fills in the rest
+	configured, err := swift.Configured(d)
+	c.model.Listen = textOrNull(configured.Listen)
+	return err // the Read that follows fills in the rest
 }

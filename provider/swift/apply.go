@@ -17,6 +17,9 @@ const startLimit = 90 * time.Second
 // parts of the store were destroyed, and changes only what differs: an undamaged store is not touched. A lost
 // credentials file gives its user a new password; lost data give a new incarnation.
 func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
+	if err := s.Check(); err != nil {
+		return Info{}, err
+	}
 	if err := checkPrograms(); err != nil {
 		return Info{}, err
 	}
@@ -27,7 +30,7 @@ func Apply(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 	if err := awaitReady(ctx, d, p); err != nil {
 		return Info{}, err
 	}
-	i := info(d)
+	i := info(d, s)
 	i.Present, i.Incarnation = true, p.Incarnation
 	return i, nil
 }
@@ -58,7 +61,7 @@ func converge(ctx context.Context, d *host.Directory, s Settings) (place, error)
 		p.Password = config.NewSecret()
 	}
 	// Before the proxy learns a new password: had we been interrupted in between, the next call would read it here.
-	if _, err := d.WriteFile(credentialsFile, credentials(d, p.Password).Bytes(), 0o600); err != nil {
+	if _, err := d.WriteFile(credentialsFile, p.credentials().Bytes(), 0o600); err != nil {
 		return place{}, err
 	}
 	definition, err := definition(p)
@@ -83,9 +86,10 @@ func Unload(ctx context.Context, d *host.Directory) error {
 	return d.Withdraw(ctx, Service, "data")
 }
 
-// Kept says how others will reach a store that an Apply makes of the data that are there. Without such data it reports false.
-func Kept(d *host.Directory) (Info, bool, error) {
-	i := info(d)
+// Kept says how others will reach a store that an Apply with these settings makes of the data that are there. Without such
+// data it reports false.
+func Kept(d *host.Directory, s Settings) (Info, bool, error) {
+	i := info(d, s)
 	var err error
 	i.Incarnation, err = readIncarnation(d)
 	return i, err == nil && i.Incarnation != "", err
@@ -103,6 +107,7 @@ func where(d *host.Directory, s Settings) place {
 			Object:    d.Port(host.RoleSwiftObject),
 			Memcached: d.Port(host.RoleMemcached),
 		},
+		Listen:  s.listen(),
 		Reserve: s.reserve(),
 		Readers: s.Readers,
 	}

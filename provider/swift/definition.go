@@ -31,7 +31,7 @@ var files embed.FS
 
 var templates = template.Must(template.New("").Option("missingkey=error").ParseFS(files, "files/*.conf"))
 
-// ports are where the store's processes listen, all on 127.0.0.1. The templates read them.
+// ports are where the store's processes listen, on loopback all but the proxy. The templates read them.
 type ports struct {
 	Proxy, Account, Container, Object, Memcached int
 }
@@ -41,10 +41,22 @@ type place struct {
 	Folder      string // of the service, absolute
 	RunsAs      string
 	Ports       ports
+	Listen      string // address of the proxy
 	Password    config.Secret
 	Incarnation string
 	Reserve     uint64
 	Readers     map[string]config.Secret
+}
+
+// proxy is where the store is served.
+func (p place) proxy() string { return net.JoinHostPort(p.Listen, strconv.Itoa(p.Ports.Proxy)) }
+
+// credentials are the worker's.
+func (p place) credentials() config.Store {
+	base := "http://" + p.proxy()
+	return config.Store{
+		AuthURL: base + "/auth/v1.0", StorageURL: base + "/v1/AUTH_" + account, Username: Username, Password: p.Password,
+	}
 }
 
 // Account64 and Encode are for the one form in which a user's name may have any characters.
@@ -121,22 +133,22 @@ func processes(p place) []host.Process {
 		{
 			Name: "swift-memcached",
 			// Only tokens and what the proxy knows of containers live here: 16 MB is plenty.
-			Argv: []string{memcached, "-l", "127.0.0.1", "-p", strconv.Itoa(p.Ports.Memcached), "-U", "0",
+			Argv: []string{memcached, "-l", loopback, "-p", strconv.Itoa(p.Ports.Memcached), "-U", "0",
 				"-m", "16", "-t", "1"},
 			Reads:  []string{},
-			Listen: listen(p.Ports.Memcached),
+			Listen: []string{inside(p.Ports.Memcached)},
 		},
-		p.process("account-server", "account-server.conf", p.Ports.Account),
-		p.process("container-server", "container-server.conf", p.Ports.Container),
-		p.process("object-server", "object-server.conf", p.Ports.Object),
-		p.process("proxy-server", "proxy-server.conf", p.Ports.Proxy, rings...),
-		p.process("container-updater", "container-server.conf", 0, rings...),
-		p.process("object-updater", "object-server.conf", 0, rings...),
+		p.process("account-server", "account-server.conf", []string{inside(p.Ports.Account)}),
+		p.process("container-server", "container-server.conf", []string{inside(p.Ports.Container)}),
+		p.process("object-server", "object-server.conf", []string{inside(p.Ports.Object)}),
+		p.process("proxy-server", "proxy-server.conf", []string{p.proxy()}, rings...),
+		p.process("container-updater", "container-server.conf", nil, rings...),
+		p.process("object-updater", "object-server.conf", nil, rings...),
 	}
 }
 
 // process is one of Swift's own programs. -v puts its log on stdout, which is where the supervisor looks.
-func (p place) process(program, conf string, port int, reads ...string) host.Process {
+func (p place) process(program, conf string, listen []string, reads ...string) host.Process {
 	name := "swift-" + program
 	for _, server := range []string{"account", "container", "object", "proxy"} {
 		if program == server+"-server" {
@@ -152,14 +164,10 @@ func (p place) process(program, conf string, port int, reads ...string) host.Pro
 		// Every address here is a number. Without its resolver of names a server starts a quarter faster and is smaller.
 		Env:      []string{"EVENTLET_NO_GREENDNS=yes"},
 		Reads:    append([]string{"etc/" + conf, "etc/swift.conf", "etc/launch.py"}, reads...),
-		Listen:   listen(port),
+		Listen:   listen,
 		StopWait: 5 * time.Second,
 	}
 }
 
-func listen(port int) []string {
-	if port == 0 {
-		return nil
-	}
-	return []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
-}
+// inside is where the proxy finds one of the others.
+func inside(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }

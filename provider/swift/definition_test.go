@@ -18,7 +18,7 @@ func examplePlace() place {
 	return place{
 		Folder: "/srv/stack/services/swift", RunsAs: "tester",
 		Ports:    ports{Proxy: 20484, Account: 20485, Container: 20486, Object: 20487, Memcached: 20488},
-		Password: "GENERATEDPASSWORD", Incarnation: "firstincarnation", Reserve: DefaultReserve,
+		Password: "GENERATEDPASSWORD", Incarnation: "firstincarnation", Reserve: DefaultReserve, Listen: loopback,
 	}
 }
 
@@ -48,6 +48,35 @@ func TestProcessesAreGolden(t *testing.T) {
 			p.Name, strings.Join(p.Argv, " "), strings.Join(p.Env, " "), strings.Join(p.Reads, " "), strings.Join(p.Listen, " "))
 	}
 	hosttest.Golden(t, filepath.Join("testdata", "processes"), []byte(text.String()))
+}
+
+// TestOnlyTheProxyListensElsewhere: whoever reaches the servers behind it needs no password.
+func TestOnlyTheProxyListensElsewhere(t *testing.T) {
+	t.Parallel()
+	p := examplePlace()
+	p.Listen = "2001:db8::1"
+	definition := exampleDefinition(t, p)
+	for _, file := range definition.Files {
+		if strings.HasSuffix(file.Name, "-server.conf") {
+			want := "bind_ip = " + loopback
+			if strings.HasSuffix(file.Name, "proxy-server.conf") {
+				want = "bind_ip = 2001:db8::1"
+			}
+			if !strings.Contains(string(file.Content), "\n"+want+"\n") {
+				t.Errorf("%s lacks %q", file.Name, want)
+			}
+		}
+	}
+	for _, process := range definition.Processes {
+		for _, end := range process.Listen {
+			if elsewhere := end == "[2001:db8::1]:20484"; elsewhere != (process.Name == "swift-proxy") {
+				t.Errorf("%s listens at %s", process.Name, end)
+			}
+		}
+	}
+	if got, want := p.credentials().StorageURL, "http://[2001:db8::1]:20484/v1/AUTH_autopkgtest"; got != want {
+		t.Errorf("clients are told %s, want %s", got, want)
+	}
 }
 
 func TestReadersAreUsers(t *testing.T) {

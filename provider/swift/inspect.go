@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 )
@@ -17,7 +18,7 @@ func Inspect(ctx context.Context, d *host.Directory, s Settings) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	i := info(d)
+	i := info(d, s)
 	// A lost manifest is written again. It does not mean that there is no store.
 	i.Present = found.Present || HoldsData(d)
 	if !i.Present {
@@ -46,6 +47,9 @@ func problem(ctx context.Context, d *host.Directory, s Settings, p place, found 
 	if found.Problem != "" {
 		return found.Problem, nil
 	}
+	if content, err := d.ReadFile(credentialsFile); err != nil || !bytes.Equal(content, p.credentials().Bytes()) {
+		return "the credentials file " + d.Path(credentialsFile) + " does not lead to the store; an apply writes it again", err
+	}
 	if name, err := differs(d, p); err != nil || name != "" {
 		return fmt.Sprintf("the file %s is not as this version writes it", d.ServicePath(Service, name)), err
 	}
@@ -57,7 +61,7 @@ func problem(ctx context.Context, d *host.Directory, s Settings, p place, found 
 		return fmt.Sprintf("the store refuses uploads: the file system of %s has %d MiB left, less than the %d MiB of "+
 			"its reserve", d.ServicePath(Service), free>>20, s.reserve()>>20), nil
 	}
-	if err := health(ctx, d, p); err != nil {
+	if err := health(ctx, p); err != nil {
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
@@ -65,6 +69,21 @@ func problem(ctx context.Context, d *host.Directory, s Settings, p place, found 
 	}
 	return "", nil
 }
+
+// Configured is what the configuration in a stack's folder says of what an operator may choose; zero values where it is lost, or
+// silent.
+func Configured(d *host.Directory) (s Settings, err error) {
+	content, err := d.ReadFile(serviceFile("etc/proxy-server.conf"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Settings{}, err
+	}
+	if match := proxyAddress.FindSubmatch(content); match != nil && string(match[1]) != loopback {
+		s.Listen = string(match[1])
+	}
+	return s, nil
+}
+
+var proxyAddress = regexp.MustCompile(`(?m)^bind_ip = (\S+)$`)
 
 // differs names the first file that an apply would write anew.
 func differs(d *host.Directory, p place) (string, error) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
@@ -15,7 +14,7 @@ import (
 // callTimeout bounds one call. Everything here answers from memory.
 const callTimeout = 5 * time.Second
 
-// client never uses a proxy: all of it is on loopback.
+// client never uses a proxy: all of it is on this machine.
 var client = &http.Client{Timeout: callTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // probe is one thing that must answer before the store serves.
@@ -26,20 +25,20 @@ type probe struct {
 }
 
 // probes ask each server in turn, and last what only all of them and memcached together can answer.
-func probes(d *host.Directory, p place) []probe {
-	server := func(name string, port int) probe {
-		url := "http://127.0.0.1:" + strconv.Itoa(port) + "/healthcheck"
+func probes(p place) []probe {
+	server := func(name, address string) probe {
+		url := "http://" + address + "/healthcheck"
 		return probe{"Swift's " + name + " server", "swift-" + name, func(ctx context.Context) error {
 			return expect(ctx, url, nil, http.StatusOK)
 		}}
 	}
 	return []probe{
-		server("account", p.Ports.Account),
-		server("container", p.Ports.Container),
-		server("object", p.Ports.Object),
-		server("proxy", p.Ports.Proxy),
+		server("account", inside(p.Ports.Account)),
+		server("container", inside(p.Ports.Container)),
+		server("object", inside(p.Ports.Object)),
+		server("proxy", p.proxy()),
 		{"the login of " + Username, "swift-proxy", func(ctx context.Context) error {
-			_, err := logIn(ctx, credentials(d, p.Password))
+			_, err := logIn(ctx, p.credentials())
 			return err
 		}},
 	}
@@ -48,7 +47,7 @@ func probes(d *host.Directory, p place) []probe {
 // awaitReady has one limit for all: they were started together.
 func awaitReady(ctx context.Context, d *host.Directory, p place) error {
 	end := time.Now().Add(startLimit)
-	for _, probe := range probes(d, p) {
+	for _, probe := range probes(p) {
 		limit := max(time.Until(end), callTimeout)
 		if err := d.WaitReady(ctx, probe.what, probe.process, limit, probe.check); err != nil {
 			return err
@@ -58,8 +57,8 @@ func awaitReady(ctx context.Context, d *host.Directory, p place) error {
 }
 
 // health is the first thing that does not answer; nil if the store serves.
-func health(ctx context.Context, d *host.Directory, p place) error {
-	for _, probe := range probes(d, p) {
+func health(ctx context.Context, p place) error {
+	for _, probe := range probes(p) {
 		if err := probe.check(ctx); err != nil {
 			return fmt.Errorf("%s: %w", probe.what, err)
 		}

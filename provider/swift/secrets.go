@@ -22,11 +22,6 @@ const suffixKey = "swift_hash_path_suffix"
 
 func newIncarnation() string { return strings.ToLower(rand.Text()) }
 
-func credentials(d *host.Directory, password config.Secret) config.Store {
-	i := info(d)
-	return config.Store{AuthURL: i.AuthURL, Username: Username, Password: password, StorageURL: i.StorageURL}
-}
-
 // readPassword reads the password from the credentials file. Where that is lost or worthless the password is empty and
 // the sentence says why: the next apply makes a new one. A file that others could read is worthless.
 func readPassword(d *host.Directory) (config.Secret, string, error) {

@@ -1,15 +1,16 @@
 // Package swift keeps a result store in a stack's folder: OpenStack Swift on one node, with one replica and one account.
 //
 // Four servers (proxy, account, container, object), two updaters and a memcached run under the stack's supervisor as
-// the stack's account, listen on loopback only, and keep everything below services/swift. Of all that, the contents of
-// data/ cannot be made again; the rest is written anew by each [Apply].
+// the stack's account, listen on loopback only, unless the proxy is told otherwise, and keep everything below
+// services/swift. Of all that, the contents of data/ cannot be made again; the rest is written anew by each [Apply].
 //
 // The package knows nothing of results, and of Terraform nothing either. It is not for a store of several machines:
 // one that is installed on a cluster needs no help from here, only its credentials. Start reading at [Apply].
 package swift
 
 import (
-	"strconv"
+	"fmt"
+	"net/netip"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
@@ -41,6 +42,10 @@ type Settings struct {
 	// means DefaultReserve.
 	Reserve uint64
 
+	// Listen is the IP address at which the store is served, to this machine as well. Empty means loopback's. The servers
+	// behind the proxy, and memcached, are on loopback in any case: they trust whoever asks them.
+	Listen string
+
 	// Readers are further users of the account, USER → password. They can read what an access list gives them and nothing
 	// else. Their passwords are letters and digits.
 	Readers map[string]config.Secret
@@ -51,6 +56,29 @@ func (s Settings) reserve() uint64 {
 		return DefaultReserve
 	}
 	return s.Reserve
+}
+
+// loopback is where the store's processes meet.
+const loopback = "127.0.0.1"
+
+func (s Settings) listen() string {
+	if s.Listen == "" {
+		return loopback
+	}
+	return s.Listen
+}
+
+// Check refuses an address at which clients could not find the store.
+func (s Settings) Check() error {
+	err := host.CheckListen([]string{s.listen()})
+	if address, failed := netip.ParseAddr(s.listen()); err == nil && failed == nil && address.IsUnspecified() {
+		err = &host.Problem{
+			Kind: host.ErrInvalid, Thing: fmt.Sprintf("the address %q", s.Listen),
+			Cause:  "stands for all addresses, and clients are told one",
+			WayOut: "Use the address of this machine that its clients can reach",
+		}
+	}
+	return err
 }
 
 // Info is what others need to know of the store.
@@ -70,11 +98,7 @@ type Info struct {
 }
 
 // info has what is known without looking.
-func info(d *host.Directory) Info {
-	base := "http://127.0.0.1:" + strconv.Itoa(d.Port(host.RoleSwiftProxy))
-	return Info{
-		AuthURL:         base + "/auth/v1.0",
-		StorageURL:      base + "/v1/AUTH_" + account,
-		CredentialsFile: d.Path(credentialsFile),
-	}
+func info(d *host.Directory, s Settings) Info {
+	c := where(d, s).credentials()
+	return Info{AuthURL: c.AuthURL, StorageURL: c.StorageURL, CredentialsFile: d.Path(credentialsFile)}
 }
