@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
@@ -46,9 +47,13 @@ func storeAttribute() schema.Attribute {
 			"for one that somebody else runs.",
 		Attributes: map[string]schema.Attribute{
 			"credentials_file": schema.StringAttribute{Required: true, MarkdownDescription: storeFileText},
-			"storage_url":      schema.StringAttribute{Required: true, MarkdownDescription: storageURLText},
-			"auth_url":         schema.StringAttribute{Optional: true, MarkdownDescription: authURLText},
-			"incarnation":      schema.StringAttribute{Optional: true, MarkdownDescription: incarnationText},
+			"storage_url": schema.StringAttribute{
+				Required: true, MarkdownDescription: storageURLText, Validators: []validator.String{webURL()},
+			},
+			"auth_url": schema.StringAttribute{
+				Optional: true, MarkdownDescription: authURLText, Validators: []validator.String{webURL()},
+			},
+			"incarnation": schema.StringAttribute{Optional: true, MarkdownDescription: incarnationText},
 		},
 	}
 }
