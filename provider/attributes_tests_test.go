@@ -142,7 +142,7 @@ memory_watermark    AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitM
 port                AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 status              AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges -set
 system             SystemWide ? -part ?
-timeouts            ? ? -conf InvalidValues
+timeouts            AccTimeouts ? -conf InvalidValues
 tls                 AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 tls_endpoint        AccRabbitMQServerChanges AccRabbitMQServerChanges -part -set
 
@@ -154,7 +154,7 @@ listen              AccSwiftServerListens AccSwiftServerListens AccSwiftServerLi
 status              AccSwiftServerListens AccSwiftServerListens AccSwiftServerListens -set
 store               AccStack ? -part -set
 system        SystemWide ? -part ?
-timeouts            ? ? -conf InvalidValues
+timeouts            AccTimeouts ? -conf InvalidValues
 
 resource autopkgtest_broker import=AccForeignBroker disappeared=AccStack replaced=AccForeignBroker
 absent_users        AccForeignBroker AccForeignBroker AccForeignBroker AccForeignBroker
@@ -166,7 +166,7 @@ mirrors             AccForeignBroker AccForeignBroker AccForeignBroker AccForeig
 rejected_limit      AccForeignBroker AccForeignBroker AccForeignBroker AccForeignBroker
 require_amqp_0_8    AccForeignBroker AccForeignBroker -conf AccForeignBroker
 status              AccBroker AccBroker AccBroker -set
-timeouts            AccForeignBroker ? -conf InvalidValues
+timeouts            AccForeignBroker AccTimeouts -conf InvalidValues
 
 resource autopkgtest_broker_user import=? disappeared=AccBrokerUserIsRepaired replaced=AccBrokerUserChanges
 broker              AccBrokerUserIsRepaired AccBrokerUserOverTLS AccBrokerUserOverTLS InvalidValues
@@ -182,7 +182,7 @@ role                AccBrokerUserIsRepaired AccBrokerUserChanges AccBrokerUserIs
 rotation            AccRotation AccRotation AccRotation AccRotationRefuses
 shell_file          AccBrokerUserForAShell AccBrokerUserForAShell AccBrokerUserForAShell -set
 status              AccBrokerUserIsRepaired AccBrokerUserIsRepaired AccBrokerUserIsRepaired -set
-timeouts            ? ? -conf InvalidValues
+timeouts            AccTimeouts AccTimeouts -conf InvalidValues
 tls_endpoint        AccBrokerUserOverTLS AccBrokerUserOverTLS AccBrokerUserOverTLS AccBrokerUserEndpointRefused
 username            AccRotation AccRotation -part -set
 
@@ -195,7 +195,7 @@ drain_timeout       AccRequestQueuesDrain AccRequestQueuesDrain -conf AccRequest
 names               AccRequestQueues AccRequestQueues AccRequestQueues -set
 releases            AccRequestQueues AccRequestQueues AccRequestQueues AccRequestQueuesRefuse
 status              AccRequestQueues AccRequestQueues AccRequestQueues -set
-timeouts            ? ? -conf InvalidValues
+timeouts            AccTimeouts AccTimeouts -conf InvalidValues
 
 resource autopkgtest_result_containers import=? disappeared=AccStack replaced=?
 force_destroy       AccResultContainers AccResultContainers -conf -any
@@ -203,7 +203,7 @@ names               ? ? ? -set
 releases            AccResultContainers AccResultContainers AccResultContainers InvalidValues
 status              AccResultContainers AccResultContainers AccResultContainers -set
 store               AccResultContainers ? -part InvalidValues
-timeouts            ? ? -conf InvalidValues
+timeouts            AccTimeouts AccTimeouts -conf InvalidValues
 
 resource autopkgtest_testbed_image import=? disappeared=examples.TestLocal replaced=?
 architecture        examples.TestLocal ? -conf InvalidValues
@@ -218,7 +218,7 @@ refresh_every       ? ? ? InvalidValues
 release             examples.TestLocal ? -conf AccRefusals
 status              ? ? ? -set
 system        ? ? -part ?
-timeouts            ? ? -conf InvalidValues
+timeouts            AccTimeouts ? -conf InvalidValues
 
 resource autopkgtest_worker import=AccStack disappeared=AccStack replaced=?
 architectures           AccStack ? AccStack InvalidValues
@@ -237,7 +237,7 @@ status                  ? ? ? -set
 store_credentials_file  AccStack ? AccStack InvalidValues
 system                  ? ? -part ?
 timeout                 AccStack AccStack AccStack InvalidValues
-timeouts                ? ? -conf InvalidValues
+timeouts                AccTimeouts ? -conf InvalidValues
 
 resource autopkgtest_web import=AccStack disappeared=AccStack replaced=?
 architectures             AccStack AccStack AccStack InvalidValues
@@ -260,7 +260,7 @@ url                       examples.TestLocal ? ? -set
 `
 
 // untested is how many cells of the table have no test. Whoever adds an attribute without a test has to write a greater number.
-const untested = 97
+const untested = 86
 
 // cellsOfAnAttribute are create, update or replace, drift, invalid.
 const cellsOfAnAttribute = 4

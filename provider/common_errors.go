@@ -45,7 +45,10 @@ func (p *problem) Error() string {
 func (p *problem) Unwrap() error { return p.err }
 
 // explain adds err to the diagnostics: what could not be done, the cause, the way out, and the attribute if one is known.
-func explain(diags *diag.Diagnostics, what string, err error) {
+func explain(diags *diag.Diagnostics, what string, err error) { explainMore(diags, what, err, "") }
+
+// explainMore is explain with a paragraph at the end, unless that is empty.
+func explainMore(diags *diag.Diagnostics, what string, err error, more string) {
 	title, detail := what, err.Error()
 	var (
 		own  *problem
@@ -66,6 +69,9 @@ func explain(diags *diag.Diagnostics, what string, err error) {
 		if detail == "" {
 			detail = err.Error()
 		}
+	}
+	if more != "" {
+		detail += "\n\n" + more
 	}
 	var where *pathError
 	if errors.As(err, &where) {

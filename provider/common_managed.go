@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/forward"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
 // lookLimit bounds a look at one thing: a plan must not hang on a service that does.
@@ -75,7 +76,7 @@ func (r *managed[M]) Create(ctx context.Context, req resource.CreateRequest, res
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	c := &call[M]{settings: r.settings, model: &model, memory: resp.Private, diags: &resp.Diagnostics}
-	err := r.ensured(ctx, c, "create")
+	err := r.ensured(ctx, c, "create", limit)
 	switch {
 	case interrupted(ctx, err):
 		r.base(&model).Status = types.StringValue("its creation was interrupted")
@@ -193,7 +194,7 @@ func (r *managed[M]) Update(ctx context.Context, req resource.UpdateRequest, res
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	c := &call[M]{settings: r.settings, model: &model, prior: &prior, memory: resp.Private, diags: &resp.Diagnostics}
-	if r.ensured(ctx, c, "update") != nil {
+	if r.ensured(ctx, c, "update", limit) != nil {
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
@@ -216,7 +217,7 @@ func (r *managed[M]) Delete(ctx context.Context, req resource.DeleteRequest, res
 	defer cancel()
 	c := &call[M]{settings: r.settings, model: &model, memory: resp.Private, diags: &resp.Diagnostics}
 	if err := r.remove(ctx, c); err != nil {
-		explain(&resp.Diagnostics, "Could not remove "+r.describe(&model), err)
+		explainMore(&resp.Diagnostics, "Could not remove "+r.describe(&model), err, overdue(ctx, "delete", limit))
 	}
 }
 
@@ -256,7 +257,7 @@ func (r *managed[M]) ImportState(ctx context.Context, req resource.ImportStateRe
 }
 
 // ensured calls ensure and explains its failure.
-func (r *managed[M]) ensured(ctx context.Context, c *call[M], verb string) error {
+func (r *managed[M]) ensured(ctx context.Context, c *call[M], verb string, limit time.Duration) error {
 	tflog.Debug(ctx, verb, map[string]any{"resource": r.describe(c.model)})
 	err := r.ensure(ctx, c)
 	if err == nil {
@@ -266,8 +267,16 @@ func (r *managed[M]) ensured(ctx context.Context, c *call[M], verb string) error
 	if c.prior == nil && interrupted(ctx, err) {
 		return err
 	}
-	explain(c.diags, "Could not "+verb+" "+r.describe(c.model), err)
+	explainMore(c.diags, "Could not "+verb+" "+r.describe(c.model), err, overdue(ctx, verb, limit))
 	return err
+}
+
+// overdue says of a failure for which all the time was spent, or what [patienceOf] gives of it, where that can be raised.
+func overdue(ctx context.Context, operation string, limit time.Duration) string {
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > limit/10 {
+		return ""
+	}
+	return fmt.Sprintf("%s was all the time for it: where it only needs longer, raise timeouts.%s.", config.DurationText(limit), operation)
 }
 
 // describe names a thing in messages: its type and what identifies it.

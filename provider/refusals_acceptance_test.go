@@ -87,7 +87,7 @@ resource "autopkgtest_testbed_image" "test" {
 				"resource \"autopkgtest_testbed_image\" \"test\" {\n  release = \"noble\"\n}\n"
 		}, `/nonexistent/linux_\w+/autopkgtest-worker cannot be read`},
 		"a service that never is ready": {func(d string) string { return web(d, "timeouts = {\n    create = \"5s\"\n  }") },
-			`/nonexistent/collector`},
+			`/nonexistent/collector(.|\n)*5s was all the time for it(.|\n)*raise timeouts.create`},
 		"an archive on this machine": {func(d string) string { return image(d, "rel", `mirror = "http://127.0.0.1:9/debian"`) },
 			`Could not build the image of rel for \w+ from http://127.0.0.1:9/debian`},
 		"an archive that is not there": {func(d string) string { return image(d, "rel", `mirror = "http://archive.invalid/debian"`) },
