@@ -103,6 +103,20 @@ func lookupOwner(name string) (uid, gid int, err error) {
 	return uid, gid, err
 }
 
+// checkOwner refuses an owner that is no account of this machine; none is right.
+func checkOwner(name string) error {
+	if name == "" {
+		return nil
+	}
+	if _, _, err := lookupOwner(name); err != nil {
+		return &problem{
+			title:  fmt.Sprintf("Nobody on this machine is called %q", name),
+			detail: "Correct the owner, or make the account before this apply.", err: err,
+		}
+	}
+	return nil
+}
+
 // ownedBy says whether a file belongs to the owner that the configuration names.
 func ownedBy(path, owner string) (bool, error) {
 	if owner == "" {

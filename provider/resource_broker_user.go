@@ -138,6 +138,10 @@ func (brokerUserKind) plan(ctx context.Context, p *planning[brokerUserModel]) {
 }
 
 func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) error {
+	// Before the broker has a user whose password nobody gets.
+	if err := checkOwner(c.model.Owner.ValueString()); err != nil {
+		return at(path.Root("owner"), err)
+	}
 	b := brokerOf(ctx, c.model.Broker)
 	client, err := c.readyBroker(ctx, b)
 	if err != nil {

@@ -4,6 +4,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -230,6 +231,10 @@ resource "autopkgtest_broker_user" "test" {
 				return userIsRight(s, name, password, management.Collector)
 			},
 		},
+		{
+			ResourceName: userAddress, ImportState: true, ImportStateId: s.broker.ManagementURL + "," + name,
+			ExpectError: words("not imported but adopted(.|\n)*it takes over what is there, with its passwords"),
+		},
 		{ // another name is another user
 			Config: userConfiguration(s, unique("user"), "collector"),
 			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
@@ -304,6 +309,12 @@ func TestAccBrokerUserRefuses(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.Remove(occupied) })
 
+	nobodys := unique("user")
+	t.Cleanup(func() {
+		if _, err := s.management.User(ctx, nobodys); !errors.Is(err, management.ErrNotFound) {
+			t.Errorf("the broker has a user whose password nobody got: %v", err)
+		}
+	})
 	for name, tc := range map[string]struct{ configuration, want string }{
 		"somebody else's user": {userConfiguration(s, stranger, "worker"), "not made by this\\s+provider"},
 		"the administrator":    {userConfiguration(s, "admin", "worker"), "administrator that this resource\\s+works as"},
@@ -317,6 +328,7 @@ resource "autopkgtest_broker_user" "test" {
   credentials_file = %q
 }
 `, unique("user"), occupied), `holds the credentials of the user "somebody"`},
+		"an owner that is not there": {ownedUser(s, nobodys, "nosuch"), `(?s)owner += "nosuch".*no\s+account\s+"nosuch".*Correct\s+the\s+owner`},
 		"no administrator": {providerBlock(sharedName, s.directory) + fmt.Sprintf(`
 resource "autopkgtest_broker_user" "test" {
   broker = {
