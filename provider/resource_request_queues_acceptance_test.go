@@ -70,8 +70,10 @@ func TestAccRequestQueues(t *testing.T) {
 			var got []string
 			for _, release := range []string{one, two} {
 				for _, name := range []string{"debci-", "debci-huge-", "debci-ppa-", "debci-upstream-"} {
-					if q, ok := queues[name+release+"-amd64"]; ok && q.Plain {
-						got = append(got, q.Name)
+					for _, architecture := range []string{"-amd64", "-i386"} {
+						if q, ok := queues[name+release+architecture]; ok && q.Plain {
+							got = append(got, q.Name)
+						}
 					}
 				}
 			}
@@ -106,6 +108,7 @@ func TestAccRequestQueues(t *testing.T) {
 			t.Error(err)
 		}
 	})...)
+	other := queuesConfigurationOn(s, fmt.Sprintf("%q", one), `"i386"`, "contexts = [\"normal\"]\n  drain_timeout = \"0s\"")
 	steps = append(steps,
 		resource.TestStep{ // a request stands in a queue that is to go
 			PreConfig:   func() { publish(t, s, "debci-"+two+"-amd64") },
@@ -125,6 +128,29 @@ func TestAccRequestQueues(t *testing.T) {
 				plancheck.ExpectResourceAction(queuesAddress, plancheck.ResourceActionUpdate),
 			}},
 			Check: there(all(one)[0], all(one)[2]),
+		},
+		resource.TestStep{ // the architectures are others
+			Config: other,
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(queuesAddress, plancheck.ResourceActionUpdate),
+			}},
+			Check: there("debci-" + one + "-i386"),
+		},
+		resource.TestStep{ // they are replaced
+			Config: other, Taint: []string{queuesAddress},
+			ConfigPlanChecks: resource.ConfigPlanChecks{
+				PreApply:             []plancheck.PlanCheck{onlyReplaces(queuesAddress)},
+				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+			},
+			Check: there("debci-" + one + "-i386"),
+		},
+		resource.TestStep{ // and what stands in one is not lost by that
+			PreConfig: func() { publish(t, s, "debci-"+one+"-i386") },
+			Config:    other, Taint: []string{queuesAddress}, ExpectError: regexp.MustCompile(`1\s+request`),
+		},
+		resource.TestStep{PreConfig: func() { take(t, s, "debci-"+one+"-i386").finish(t, 0, "debci-"+one+"-i386") }, Config: other},
+		resource.TestStep{
+			ResourceName: queuesAddress, ImportState: true, ImportStateId: s.broker.ManagementURL, ExpectError: words("not imported but adopted"),
 		},
 	)
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
