@@ -95,7 +95,7 @@ func (s *settings) planDirectory(plan *serviceModel, state *serviceModel, config
 		diags.AddAttributeError(path.Root("directory"), "No folder for the service",
 			"Neither the resource nor the provider has a directory. Set one of them to an absolute path; or, on a server, set "+
 				"system = true.")
-	case state != nil && !state.Directory.Equal(plan.Directory):
+	case state != nil && config.Directory.IsNull() && !state.Directory.Equal(plan.Directory):
 		// The framework asks for the replacement when the configuration names the folder; here the provider's changed.
 		diags.AddAttributeError(path.Root("directory"), "The stack's folder cannot be moved",
 			fmt.Sprintf("The service is in %s, and the provider's directory is now %s. Either set the resource's own directory, "+

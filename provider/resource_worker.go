@@ -127,6 +127,7 @@ func (m *workerModel) givens() []given {
 
 func (workerKind) plan(_ context.Context, p *planning[workerModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
+	p.warnOfMove(p.state.service(), &p.model.serviceModel, "finished results in the worker's spool")
 	p.planBinary(&p.model.serviceModel, &p.model.Binary, workerName, p.diags)
 	planDeliveryTimeout(p)
 	images, known := stringsOf(p.model.Images)
