@@ -141,8 +141,8 @@ log_size            AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitM
 memory_watermark    AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 port                AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 status              AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges -set
-system             SystemWide ? -part ?
-timeouts            AccTimeouts ? -conf InvalidValues
+system             SystemWide AccStack -part AccStack
+timeouts            AccTimeouts AccStack -conf InvalidValues
 tls                 AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 tls_endpoint        AccRabbitMQServerChanges AccRabbitMQServerChanges -part -set
 
@@ -151,10 +151,10 @@ directory           AccStack ? -part AccRefusals
 force_destroy       AccReplace AccReplace -conf -any
 host          AccHost AccHostInterrupted -part InvalidValues
 listen              AccSwiftServerListens AccSwiftServerListens AccSwiftServerListens AccSwiftServerRefuses
-status              AccSwiftServerListens AccSwiftServerListens AccSwiftServerListens -set
-store               AccStack ? -part -set
-system        SystemWide ? -part ?
-timeouts            AccTimeouts ? -conf InvalidValues
+status              AccStack AccStack AccStack -set
+store               AccStack AccStack -part -set
+system        SystemWide AccStack -part AccStack
+timeouts            AccTimeouts AccStack -conf InvalidValues
 
 resource autopkgtest_broker import=AccForeignBroker disappeared=AccStack replaced=AccForeignBroker
 absent_users        AccForeignBroker AccForeignBroker AccForeignBroker AccForeignBroker
@@ -189,7 +189,7 @@ username            AccRotation AccRotation -part -set
 resource autopkgtest_request_queues import=AccRequestQueues disappeared=AccStack replaced=AccRequestQueues
 allow_message_loss  AccRequestQueues AccRequestQueues -conf -any
 architectures       AccRequestQueues AccRequestQueues AccRequestQueues AccRequestQueuesRefuse
-broker              AccRequestQueues ? -part InvalidValues
+broker              AccRequestQueues AccStack -part InvalidValues
 contexts            AccRequestQueues AccRequestQueues AccRequestQueues AccRequestQueuesRefuse
 drain_timeout       AccRequestQueuesDrain AccRequestQueuesDrain -conf AccRequestQueuesRefuse
 names               AccRequestQueues AccRequestQueues AccRequestQueues -set
@@ -202,65 +202,65 @@ force_destroy       AccResultContainers AccResultContainers -conf -any
 names               AccResultContainers AccResultContainers AccResultContainers -set
 releases            AccResultContainers AccResultContainers AccResultContainers InvalidValues
 status              AccResultContainers AccResultContainers AccResultContainers -set
-store               AccResultContainers ? -part InvalidValues
+store               AccResultContainers AccStack -part InvalidValues
 timeouts            AccTimeouts AccTimeouts -conf InvalidValues
 
-resource autopkgtest_testbed_image import=? disappeared=examples.TestLocal replaced=?
-architecture        examples.TestLocal ? -conf InvalidValues
-binary              ? ? ? -set
-cache               examples.TestLocal ? -conf InvalidValues
-directory           examples.TestLocal ? -part AccRefusals
+resource autopkgtest_testbed_image import=AccTestbedImage disappeared=examples.TestLocal replaced=AccTestbedImage
+architecture        examples.TestLocal AccTestbedImage -conf InvalidValues
+binary              AccTestbedImage AccTestbedImage AccTestbedImage -set
+cache               examples.TestLocal AccTestbedImage -conf InvalidValues
+directory           examples.TestLocal AccTestbedImage -part AccRefusals
 host          ? ? -part InvalidValues
-include             ? ? ? InvalidValues
-mirror              AccRefusals ? ? InvalidValues
-path                examples.TestLocal ? -part -set
-refresh_every       ? ? ? InvalidValues
-release             examples.TestLocal ? -conf AccRefusals
-status              ? ? ? -set
-system        ? ? -part ?
-timeouts            AccTimeouts ? -conf InvalidValues
+include             AccTestbedImage AccTestbedImage AccTestbedImage InvalidValues
+mirror              AccRefusals AccTestbedImage AccTestbedImage InvalidValues
+path                examples.TestLocal AccTestbedImage -part -set
+refresh_every       AccTestbedImage AccTestbedImage AccTestbedImage InvalidValues
+release             examples.TestLocal AccTestbedImage -conf AccRefusals
+status              AccTestbedImage AccTestbedImage AccTestbedImage -set
+system        ? AccTestbedImage -part AccTestbedImage
+timeouts            AccTimeouts AccTestbedImage -conf InvalidValues
 
-resource autopkgtest_worker import=AccStack disappeared=AccStack replaced=?
-architectures           AccStack ? AccStack InvalidValues
-binary                  ? ? ? -set
-broker_credentials_file AccStack ? AccStack InvalidValues
+resource autopkgtest_worker import=AccStack disappeared=AccStack replaced=AccStack
+architectures           AccStack AccStack AccStack InvalidValues
+binary                  AccStack AccStack AccStack -set
+broker_credentials_file AccStack AccStack AccStack InvalidValues
 contexts                AccStack AccStack AccStack InvalidValues
-delivery_timeout        AccStack ? -part AccRefusals
-directory               AccStack ? -part AccRefusals
+delivery_timeout        AccStack AccStack -part AccRefusals
+directory               AccStack AccStack -part AccRefusals
 drain_timeout           AccStack AccStack AccStack InvalidValues
 host                    AccHost ? -part InvalidValues
-images                  AccStack ? AccStack AccRefusals
-releases                AccStack ? AccStack InvalidValues
+images                  AccStack AccStack AccStack AccRefusals
+releases                AccStack AccStack AccStack InvalidValues
 slots                   AccStack AccStack AccStack InvalidValues
 spool_patience          AccStack AccStack AccStack InvalidValues
-status                  ? ? ? -set
-store_credentials_file  AccStack ? AccStack InvalidValues
-system                  ? ? -part ?
+status                  AccStack AccStack AccStack -set
+store_credentials_file  AccStack AccStack AccStack InvalidValues
+system                  ? AccStack -part AccStack
 timeout                 AccStack AccStack AccStack InvalidValues
-timeouts                AccTimeouts ? -conf InvalidValues
+timeouts                AccTimeouts AccStack -conf InvalidValues
 
-resource autopkgtest_web import=AccStack disappeared=AccStack replaced=?
+resource autopkgtest_web import=AccStack disappeared=AccStack replaced=AccStack
 architectures             AccStack AccStack AccStack InvalidValues
-binary                    ? ? ? -set
+binary                    AccStack AccStack AccStack -set
 broker                    AccStack AccStack AccStack InvalidValues
-broker_credentials_file   AccStack ? AccStack InvalidValues
-directory                 AccStack ? -part AccRefusals
+broker_credentials_file   AccStack AccStack AccStack InvalidValues
+directory                 AccStack AccStack -part AccRefusals
 external_url              AccStack AccStack AccStack InvalidValues
 host                      AccHost ? -part InvalidValues
 listen                    AccStack AccStack AccStack InvalidValues
-operator_configuration    examples.TestLocal ? ? -set
+operator_configuration    examples.TestLocal AccStack AccStack -set
 operator_credentials_file AccStack AccStack AccStack InvalidValues
 port                      AccStack AccStack AccStack InvalidValues
 releases                  AccStack AccStack AccStack InvalidValues
-status                    ? ? ? -set
-storage_url               AccStack ? AccStack InvalidValues
-system                    SystemWide ? -part ?
-timeouts                  AccRefusals ? -conf InvalidValues
-url                       examples.TestLocal ? ? -set
+status                    AccStack AccStack AccStack -set
+storage_url               AccStack AccStack AccStack InvalidValues
+system                    SystemWide AccStack -part AccStack
+timeouts                  AccRefusals AccStack -conf InvalidValues
+url                       examples.TestLocal AccStack -part -set
 `
 
 // untested is how many cells of the table have no test. Whoever adds an attribute without a test has to write a greater number.
-const untested = 76
+const untested = 9
 
 // cellsOfAnAttribute are create, update or replace, drift, invalid.
 const cellsOfAnAttribute = 4

@@ -5,8 +5,10 @@ package provider
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +27,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host/hosttest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
@@ -96,7 +99,7 @@ resource "autopkgtest_web" "web" {
 `, stack, directory, place, image, worker, web)
 }
 
-// What stackConfiguration says of the worker and of the website, and what both can be changed to without another one's change.
+// What stackConfiguration says of the worker and of the website, and what both can be changed to.
 const (
 	workerAtFirst = `
   releases      = ["rel"]
@@ -104,8 +107,8 @@ const (
   drain_timeout = "1s"
 `
 	workerChanged = `
-  releases       = ["rel"]
-  architectures  = ["amd64"]
+  releases       = ["rel", "next"]
+  architectures  = ["amd64", "i386"]
   contexts       = ["ppa", "huge"]
   drain_timeout  = "2s"
   slots          = 3
@@ -141,6 +144,90 @@ var (
 	}
 	inStore = []string{"autopkgtest_result_containers.results"}
 )
+
+// givenImages are those that the changed worker needs.
+var givenImages = []string{"rel-amd64.tar.zst", "rel-i386.tar.zst", "next-amd64.tar.zst", "next-i386.tar.zst"}
+
+// givenIn has a configuration of the stack take what the services are given from another folder, and the store at another of this
+// machine's names; and it has queues for all that the changed worker asks for.
+func givenIn(folder, image, configuration string) string {
+	file := func(name string) string { return strconv.Quote(filepath.Join(folder, name)) }
+	var images []string
+	for _, name := range givenImages {
+		images = append(images, file(name))
+	}
+	return strings.NewReplacer(
+		"autopkgtest_broker_user.worker.credentials_file", file("the-worker"),
+		"autopkgtest_broker_user.collector.credentials_file", file("the-collector"),
+		"autopkgtest_swift_server.store.store.credentials_file", file("swift-worker"),
+		"= autopkgtest_swift_server.store.store.storage_url",
+		`= replace(autopkgtest_swift_server.store.store.storage_url, "127.0.0.1", "localhost")`,
+		"autopkgtest_rabbitmq_server.broker.delivery_timeout", `"40h"`,
+		strconv.Quote(image), strings.Join(images, ", "),
+		`releases           = ["rel"]`, `releases           = ["rel", "next"]`,
+		`architectures      = ["amd64"]`, `architectures      = ["amd64", "i386"]`,
+	).Replace(configuration)
+}
+
+// giveIn puts into a folder what givenIn speaks of: copies of what the stack has.
+func giveIn(folder, directory, image string) error {
+	err := os.Mkdir(folder, 0o755)
+	copied := func(from, to string) {
+		out, failed := exec.Command("cp", "-p", from, filepath.Join(folder, to)).CombinedOutput()
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("%w: %s", failed, out))
+		}
+	}
+	for _, name := range givenImages {
+		copied(image, name)
+		copied(testbed.InfoPath(image), testbed.InfoPath(name))
+	}
+	for _, name := range []string{"the-worker", "the-collector", "swift-worker"} {
+		copied(filepath.Join(directory, "credentials", name), name)
+	}
+	return err
+}
+
+// had expects that a plan changes an attribute whose value in the state matches a pattern.
+type had struct{ address, attribute, pattern string }
+
+func (want had) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	for _, change := range req.Plan.ResourceChanges {
+		if change.Address != want.address {
+			continue
+		}
+		before, _ := change.Change.Before.(map[string]any)
+		after, _ := change.Change.After.(map[string]any)
+		text := fmt.Sprint(before[want.attribute])
+		if !regexp.MustCompile(want.pattern).MatchString(text) || text == fmt.Sprint(after[want.attribute]) {
+			resp.Error = fmt.Errorf("%s of %s is %q, and planned as %q", want.attribute, want.address, text, after[want.attribute])
+		}
+		return
+	}
+	resp.Error = fmt.Errorf("the plan has no %s", want.address)
+}
+
+// replaces expects that a plan replaces just these, and changes nothing else.
+type replaces []string
+
+func (want replaces) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	var got []string
+	for _, change := range req.Plan.ResourceChanges {
+		switch {
+		case change.Change.Actions.NoOp():
+		case change.Change.Actions.Replace():
+			got = append(got, change.Address)
+		default:
+			resp.Error = fmt.Errorf("the plan is to %v %s", change.Change.Actions, change.Address)
+			return
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		resp.Error = fmt.Errorf("the plan replaces %q, want %q", got, []string(want))
+	}
+}
 
 // onlyUpdates expects that a plan changes just these, and each in place.
 type onlyUpdates []string
@@ -193,18 +280,21 @@ func TestAccStack(t *testing.T) {
 	image := standIn(t, directory)
 	configuration := stackConfiguration("acc", directory, place, image, workerAtFirst, webAtFirst)
 	kept := &remembered{directory: directory}
+	given, other := filepath.Join(filepath.Dir(directory), "given"), newStack(t)
+	second := withTimeouts(givenIn(given, image, stackConfiguration("acc", directory, place, image, workerChanged, webChanged)))
 
 	steps := []resource.TestStep{{
 		Config: configuration,
-		Check: resource.ComposeTestCheckFunc(kept.remember, outlivesTheBroker(directory, "debci-rel-amd64"), func(*terraform.State) error {
-			return errors.Join(contains(filepath.Join(directory, "services/worker/etc/worker.conf"), "delivery_timeout = 48h"),
+		Check: resource.ComposeTestCheckFunc(kept.remember, wholeStack(directory, place), func(*terraform.State) error {
+			return errors.Join(outlivesTheBroker(directory, "debci-rel-amd64")(nil),
+				contains(filepath.Join(directory, "services/worker/etc/worker.conf"), "delivery_timeout = 48h"),
 				contains(filepath.Join(directory, "services/web/etc/autopkgtest-cloud.conf"),
 					"[management]\nurl = http://127.0.0.1:"),
 				contains(filepath.Join(directory, "services/web/etc/autopkgtest-cloud.conf"),
 					"\ncredentials_file = "+filepath.Join(directory, "credentials/rabbitmq-admin")+"\n"))
 		}),
 	}}
-	damage := func(what string, changes []string, do func() error) {
+	damage := func(what string, changes []string, do func() error, seen ...plancheck.PlanCheck) {
 		steps = append(steps, resource.TestStep{
 			PreConfig: func() {
 				t.Log(what)
@@ -214,7 +304,7 @@ func TestAccStack(t *testing.T) {
 			},
 			Config: configuration,
 			ConfigPlanChecks: resource.ConfigPlanChecks{
-				PreApply:             []plancheck.PlanCheck{onlyUpdates(changes)},
+				PreApply:             append(seen, onlyUpdates(changes)),
 				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
 			},
 			Check: kept.check,
@@ -223,8 +313,8 @@ func TestAccStack(t *testing.T) {
 	remove := func(name string) func() error {
 		return func() error { return os.RemoveAll(filepath.Join(directory, "services", name)) }
 	}
-	damage("the worker's folder is removed", []string{theWorker}, remove("worker"))
-	damage("the website's folder is removed", []string{theWeb}, remove("web"))
+	damage("the worker's folder is removed", []string{theWorker}, remove("worker"), had{theWorker, "status", "folder .* is gone"})
+	damage("the website's folder is removed", []string{theWeb}, remove("web"), had{theWeb, "status", "folder .* is gone"})
 	damage("the worker's configuration is edited", []string{theWorker}, func() error {
 		return os.WriteFile(filepath.Join(directory, "services/worker/etc/worker.conf"), []byte("[amqp]\n"), 0o600)
 	})
@@ -234,22 +324,29 @@ func TestAccStack(t *testing.T) {
 	damage("the operator's configuration is removed", []string{theWeb}, func() error {
 		return os.Remove(filepath.Join(directory, "services/web/etc/autopkgtest-cloud.conf"))
 	})
-	damage("there is a new worker", []string{theWorker}, func() error {
-		program := filepath.Join(place, "linux_"+runtime.GOARCH, workerName)
-		content, err := os.ReadFile(program)
-		if err != nil {
-			return err
+	damage("there are new programs", []string{theWorker, theWeb}, func() error {
+		return errors.Join(appendTo(filepath.Join(place, "linux_"+runtime.GOARCH, workerName), "\n"),
+			appendTo(filepath.Join(place, "linux_"+runtime.GOARCH, collectorName), "\n"))
+	}, had{theWorker, "binary", "^[0-9a-f]{64}$"}, had{theWeb, "binary", "^[0-9a-f]{64}$"})
+	damage("the programs are removed from the stack", []string{theWorker, theWeb}, func() error {
+		workers, err := filepath.Glob(filepath.Join(directory, "bin", workerName+"-*"))
+		collectors, failed := filepath.Glob(filepath.Join(directory, "bin", collectorName+"-*"))
+		err = errors.Join(err, failed)
+		for _, program := range slices.Concat(workers, collectors) {
+			err = errors.Join(err, os.Remove(program))
 		}
-		return os.WriteFile(program, append(content, '\n'), 0o755)
-	})
+		return err
+	}, had{theWorker, "status", workerName + "-.* is gone or damaged"}, had{theWeb, "status", collectorName + "-.* is gone or damaged"})
 	damage("the supervisor is killed", []string{brokerServer, storeServer, theWorker, theWeb}, func() error {
 		return killSupervisor(directory)
 	})
-	damage("the broker's folder is removed", append([]string{brokerServer}, inBroker...), remove("rabbitmq"))
-	damage("the store's folder is removed", append([]string{storeServer}, inStore...), remove("swift"))
+	damage("the broker's folder is removed", append([]string{brokerServer}, inBroker...), remove("rabbitmq"),
+		had{"autopkgtest_request_queues.queues", "broker", "incarnation:"})
+	damage("the store's folder is removed", append([]string{storeServer}, inStore...), remove("swift"),
+		had{"autopkgtest_result_containers.results", "store", "incarnation:"}, had{storeServer, "store", "incarnation:"})
 	damage("a part of the store is stopped for good", []string{storeServer}, func() error {
 		return os.Remove(filepath.Join(directory, "sv", "swift-proxy"))
-	})
+	}, had{storeServer, "status", "swift-proxy"})
 	// A broker or a store that does not answer drops nothing from the state: the plan is about itself alone.
 	damage("the broker is down", []string{brokerServer}, stopProcess(directory, "rabbitmq"))
 	damage("the store is down", []string{storeServer}, stopProcess(directory, "swift-proxy"))
@@ -258,43 +355,138 @@ func TestAccStack(t *testing.T) {
 			Config:      stackConfiguration("other", directory, place, image, workerAtFirst, webAtFirst),
 			ExpectError: regexp.MustCompile(`the\s+stack\s+"other"|belongs\s+to`),
 		},
+		resource.TestStep{ // the provider's kind of services becomes another, and nothing says that these should
+			Config: strings.Replace(configuration, "\n}", "\n  system = true\n}", 1), PlanOnly: true,
+			ExpectError: words(`(The stack's kind cannot be changed(.|\n)*){2}`), // the others wait for what these two say
+		},
+		systemWide(configuration, brokerServer, storeServer),
+		systemWide(configuration, theWorker, theWeb),
 		resource.TestStep{ // a change of what can be changed
-			Config: stackConfiguration("acc", directory, place, image, workerChanged, webChanged),
+			PreConfig: func() {
+				if err := giveIn(given, directory, image); err != nil {
+					t.Error(err)
+				}
+			},
+			Config: second,
 			ConfigPlanChecks: resource.ConfigPlanChecks{
-				PreApply:             []plancheck.PlanCheck{onlyUpdates{theWorker, theWeb}},
+				PreApply: []plancheck.PlanCheck{onlyUpdates(append([]string{
+					theWorker, theWeb, brokerServer, storeServer,
+				}, slices.Concat(inBroker, inStore)...))},
 				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
 			},
-			Check: resource.ComposeTestCheckFunc(kept.check, changed(directory)),
+			Check: resource.ComposeTestCheckFunc(kept.check, changed(directory, given),
+				resource.TestCheckResourceAttr(theWeb, "url", "https://results.example")),
 		},
 	)
-	configuration = stackConfiguration("acc", directory, place, image, workerChanged, webChanged)
+	configuration = second
 	for _, address := range []string{brokerServer, storeServer, theWorker, theWeb} {
 		steps = append(steps, resource.TestStep{
 			ResourceName: address, ImportState: true, ImportStateId: directory, ImportStateVerify: true,
-			ImportStateVerifyIdentifierAttribute: "directory",
+			ImportStateVerifyIdentifierAttribute: "directory", ImportStateVerifyIgnore: []string{"timeouts"},
 		})
 	}
 	steps = append(steps, lostState(configuration)...)
 	steps[len(steps)-1].Check = kept.check
+	// What holds nothing that cannot be made again moves to a stack of its own. Only the worker's spool stays behind.
+	steps = append(steps, resource.TestStep{
+		Config: movedTo(other, configuration),
+		ConfigPlanChecks: resource.ConfigPlanChecks{
+			PreApply:             []plancheck.PlanCheck{replaces{theWorker, theWeb}},
+			PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+		},
+		Check: resource.ComposeTestCheckFunc(kept.check, changed(other, given),
+			resource.TestCheckResourceAttr(theWeb, "operator_configuration", filepath.Join(other, "services/web/etc/autopkgtest-cloud.conf")),
+			func(*terraform.State) error {
+				left, err := filepath.Glob(filepath.Join(directory, "services/w*/*"))
+				if spool := filepath.Join(directory, "services/worker/state"); err != nil || !slices.Equal(left, []string{spool}) {
+					return fmt.Errorf("the old folder has %q: %w", left, err)
+				}
+				return os.RemoveAll(filepath.Join(directory, "services/worker"))
+			}),
+	})
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
 
-	if _, err := os.Lstat(directory); err == nil {
-		t.Errorf("the destroyed stack's folder %s is still there", directory)
-	}
-	if pids := processes(directory, ""); len(pids) > 0 {
-		t.Errorf("the destroyed stack's processes %v still run", pids)
+	for _, folder := range []string{directory, other} {
+		if _, err := os.Lstat(folder); err == nil {
+			t.Errorf("the destroyed stack's folder %s is still there", folder)
+		}
+		if pids := processes(folder, ""); len(pids) > 0 {
+			t.Errorf("the destroyed stack's processes %v still run", pids)
+		}
 	}
 }
 
-// changed looks whether the services run with what workerChanged and webChanged say.
-func changed(directory string) resource.TestCheckFunc {
+// movedTo puts the worker and the website into another folder.
+func movedTo(folder, configuration string) string {
+	return strings.NewReplacer(
+		`resource "autopkgtest_worker" "worker" {`, fmt.Sprintf("resource \"autopkgtest_worker\" \"worker\" {\n  directory = %q", folder),
+		`resource "autopkgtest_web" "web" {`, fmt.Sprintf("resource \"autopkgtest_web\" \"web\" {\n  directory = %q", folder),
+	).Replace(configuration)
+}
+
+// systemWide has services become what only a machine with systemd can have.
+func systemWide(configuration string, addresses ...string) resource.TestStep {
+	step := resource.TestStep{PlanOnly: true}
+	for _, address := range addresses {
+		kind, name, _ := strings.Cut(address, ".")
+		begin := fmt.Sprintf("resource %q %q {", kind, name)
+		configuration = strings.Replace(configuration, begin, begin+"\n  system = true\n", 1)
+		step.ConfigPlanChecks.PostApplyPreRefresh = append(step.ConfigPlanChecks.PostApplyPreRefresh,
+			plancheck.ExpectResourceAction(address, plancheck.ResourceActionReplace))
+	}
+	step.Config, step.ExpectNonEmptyPlan = configuration, true
+	if host.CheckSystem() != nil {
+		step.ExpectError = words(fmt.Sprintf(`(The service cannot be system-wide here(.|\n)*system = true(.|\n)*){%d}`, len(addresses)))
+	}
+	return step
+}
+
+// withTimeouts gives each resource of a configuration more time, which changes nothing but that.
+func withTimeouts(configuration string) string {
+	return regexp.MustCompile(`resource "\w+" "\w+" \{\n?`).ReplaceAllString(configuration,
+		"$0\n  timeouts = { create = \"20m\", update = \"20m\" }\n")
+}
+
+// hashOf compares a value with the SHA-256 of a file, as that is now.
+func hashOf(path string) resource.CheckResourceAttrWithFunc {
+	return func(value string) error {
+		content, err := os.ReadFile(path)
+		if hash := fmt.Sprintf("%x", sha256.Sum256(content)); err == nil && hash != value {
+			err = fmt.Errorf("%s has the hash %s, and not %s", path, hash, value)
+		}
+		return err
+	}
+}
+
+// wholeStack looks whether all services run, with the programs that are at hand.
+func wholeStack(directory, place string) resource.TestCheckFunc {
+	program := func(name string) string { return filepath.Join(place, "linux_"+runtime.GOARCH, name) }
+	return resource.ComposeAggregateTestCheckFunc(
+		resource.TestCheckResourceAttr(storeServer, "status", running),
+		resource.TestCheckResourceAttr(theWorker, "status", running),
+		resource.TestCheckResourceAttr(theWeb, "status", running),
+		resource.TestCheckResourceAttrWith(theWorker, "binary", hashOf(program(workerName))),
+		resource.TestCheckResourceAttrWith(theWeb, "binary", hashOf(program(collectorName))),
+		resource.TestCheckResourceAttr(theWeb, "operator_configuration", filepath.Join(directory, "services/web/etc/autopkgtest-cloud.conf")),
+	)
+}
+
+// changed looks whether the services run with what workerChanged, webChanged and givenIn say.
+func changed(directory, given string) resource.TestCheckFunc {
 	return func(*terraform.State) error {
 		worker, err := config.LoadWorker(filepath.Join(directory, "services/worker/etc/worker.conf"))
 		if err != nil {
 			return err
 		}
-		got := []any{worker.Contexts, worker.DrainTimeout, worker.Slots, worker.SpoolPatience, worker.Timeout}
-		want := []any{[]string{"huge", "ppa"}, 2 * time.Second, 3, 13 * time.Hour, 3 * time.Hour}
+		file := func(name string) string { return filepath.Join(given, name) }
+		got := []any{
+			worker.Contexts, worker.DrainTimeout, worker.Slots, worker.SpoolPatience, worker.Timeout, worker.DeliveryTimeout,
+			worker.Releases, worker.Architectures, worker.BrokerCredentials, worker.StoreCredentials, worker.Images,
+		}
+		want := []any{
+			[]string{"huge", "ppa"}, 2 * time.Second, 3, 13 * time.Hour, 3 * time.Hour, 40 * time.Hour,
+			[]string{"next", "rel"}, []string{"amd64", "i386"}, file("the-worker"), file("swift-worker"), given,
+		}
 		if difference := cmp.Diff(want, got, cmpopts.SortSlices(strings.Compare)); difference != "" {
 			return fmt.Errorf("the worker's configuration: %s", difference)
 		}
@@ -302,8 +494,14 @@ func changed(directory string) resource.TestCheckFunc {
 		if err != nil {
 			return err
 		}
-		got = []any{site.Architectures, site.Releases, site.Listen, site.ExternalURL}
-		want = []any{[]string{"amd64", "i386"}, []string{"next", "rel"}, "127.0.0.2:28461", "https://results.example"}
+		address, err := url.Parse(site.StoreURL)
+		if err != nil {
+			return err
+		}
+		got = []any{site.Architectures, site.Releases, site.Listen, site.ExternalURL, site.BrokerCredentials, address.Hostname()}
+		want = []any{
+			[]string{"amd64", "i386"}, []string{"next", "rel"}, "127.0.0.2:28461", "https://results.example", file("the-collector"), "localhost",
+		}
 		if difference := cmp.Diff(want, got, cmpopts.SortSlices(strings.Compare)); difference != "" {
 			return fmt.Errorf("the website's configuration: %s", difference)
 		}
