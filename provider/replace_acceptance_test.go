@@ -4,6 +4,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,11 +74,11 @@ func (want onlyReplaces) CheckPlan(_ context.Context, req plancheck.CheckPlanReq
 	}
 }
 
-// TestAccReplace replaces broker and store: what they hold is still there, and what lives in them is not touched. A destroy is
-// refused as long as it would lose something.
+// TestAccReplace replaces broker and store: what they hold is still there, and what lives in them is not touched. It stays behind
+// when they move to another folder, and is there again when they come back. A destroy is refused as long as it would lose something.
 func TestAccReplace(t *testing.T) {
 	t.Parallel()
-	directory := newStack(t)
+	directory, other := newStack(t), newStack(t)
 	h := holding{t: t, directory: directory, kept: &remembered{directory: directory}}
 	plain := holdingConfiguration(directory, "", "")
 	replace := func(address string) resource.TestStep {
@@ -94,6 +95,13 @@ func TestAccReplace(t *testing.T) {
 		{Config: plain, Check: resource.ComposeTestCheckFunc(h.kept.remember, h.fill)},
 		replace(brokerServer),
 		replace(storeServer),
+		moved(directory, other, func(*terraform.State) error {
+			if err := h.check(nil); err == nil {
+				return errors.New("what the old services hold is in the new ones")
+			}
+			return nil
+		}),
+		moved(directory, directory, resource.ComposeTestCheckFunc(h.kept.check, h.check)),
 		{
 			Config: holdingConfiguration(directory, "", "force_destroy = true"), Destroy: true,
 			ExpectError: regexp.MustCompile(`Messages stand in debci-rel-amd64 \(2\)`),
@@ -109,6 +117,26 @@ func TestAccReplace(t *testing.T) {
 	}})
 	if pids := processes(directory, ""); len(pids) > 0 {
 		t.Errorf("the destroyed stack's processes %v still run", pids)
+	}
+}
+
+// moved has broker and store of a stack in a folder of their own. What lives in them is made there, too.
+func moved(directory, folder string, check resource.TestCheckFunc) resource.TestStep {
+	attribute := fmt.Sprintf("directory = %q", folder)
+	return resource.TestStep{
+		Config: holdingConfiguration(directory, attribute, attribute),
+		ConfigPlanChecks: resource.ConfigPlanChecks{
+			PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(brokerServer, plancheck.ResourceActionReplace),
+				plancheck.ExpectResourceAction(storeServer, plancheck.ResourceActionReplace),
+				plancheck.ExpectResourceAction("autopkgtest_request_queues.queues", plancheck.ResourceActionUpdate),
+				plancheck.ExpectResourceAction("autopkgtest_result_containers.results", plancheck.ResourceActionUpdate),
+			},
+			PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+		},
+		Check: resource.ComposeTestCheckFunc(
+			resource.TestCheckResourceAttr(brokerServer, "directory", folder),
+			resource.TestCheckResourceAttr(storeServer, "directory", folder), check),
 	}
 }
 
