@@ -4,13 +4,16 @@ package provider
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machinetest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 // The folder on the machine that has the programs, and the one with the configuration.
@@ -20,7 +23,7 @@ const (
 )
 
 // systemConfig is a whole cloud, system-wide. Nothing says where. The machine reaches no archive, from which an image
-// could be built and a worker prove its testbeds.
+// could be built and a worker prove its testbeds: these come when an image is given.
 const systemConfig = `
 terraform {
   required_providers {
@@ -37,6 +40,10 @@ variable "url" {
   default = null
 }
 
+variable "image" {
+  default = false
+}
+
 resource "autopkgtest_rabbitmq_server" "broker" {
   delivery_timeout   = "48h"
   allow_message_loss = true
@@ -51,7 +58,7 @@ resource "autopkgtest_broker" "broker" {
 }
 
 resource "autopkgtest_broker_user" "user" {
-  for_each = toset(["collector"])
+  for_each = toset(["collector", "worker"])
   broker   = autopkgtest_rabbitmq_server.broker.broker
   name     = each.key
   role     = each.key
@@ -68,6 +75,23 @@ resource "autopkgtest_result_containers" "results" {
   store         = autopkgtest_swift_server.store.store
   releases      = ["bookworm"]
   force_destroy = true
+}
+
+resource "autopkgtest_testbed_image" "image" {
+  count   = var.image ? 1 : 0
+  release = "bookworm"
+  mirror  = "http://127.0.0.1:1/debian"
+}
+
+resource "autopkgtest_worker" "worker" {
+  count                   = var.image ? 1 : 0
+  broker_credentials_file = autopkgtest_broker_user.user["worker"].credentials_file
+  store_credentials_file  = autopkgtest_swift_server.store.store.credentials_file
+  delivery_timeout        = autopkgtest_rabbitmq_server.broker.delivery_timeout
+  images                  = [autopkgtest_testbed_image.image[0].path]
+  releases                = ["bookworm"]
+  architectures           = ["amd64"]
+  depends_on              = [autopkgtest_request_queues.queues, autopkgtest_result_containers.results]
 }
 
 resource "autopkgtest_web" "web" {
@@ -88,7 +112,9 @@ func TestSystemWide(t *testing.T) {
 		t.Fatal("the programs or Terraform are missing: run the test with make test-machine")
 	}
 	m.Copy(terraform, "/usr/local/bin/terraform")
-	for _, name := range []string{"terraform-provider-autopkgtest", "linux_amd64/autopkgtest-collector", "linux_amd64/autopkgtest-cloud"} {
+	for _, name := range []string{
+		"terraform-provider-autopkgtest", "linux_amd64/autopkgtest-collector", "linux_amd64/autopkgtest-cloud", "linux_amd64/autopkgtest-worker",
+	} {
 		m.Copy(filepath.Join(binaries, name), filepath.Join(machinePrograms, name))
 	}
 	write := func(path, text string) {
@@ -119,8 +145,16 @@ provider_installation {
 	run("apply", "-no-color", "-auto-approve")
 	nothingToDo("after the apply")
 
+	image := "/var/lib/autopkgtest-cloud/server/images/bookworm-amd64"
+	write(image+testbed.ImageSuffix, "stands in")
+	write(image+testbed.InfoSuffix, fmt.Sprintf(`{"phase": "ready", "canary": "passed", "proven": %q}`, time.Now().UTC().Format(time.RFC3339)))
+	m.Run("chown", "-R", "autopkgtest-cloud:", filepath.Dir(image))
+	write(machineConfig+"/terraform.tfvars", "image = true\n")
+	run("apply", "-no-color", "-auto-approve")
+	nothingToDo("after the apply of image and worker")
+
 	units := strings.Fields(m.Run("sh", "-c", "systemctl list-units --plain --no-legend --state=running 'autopkgtest-server-*' | cut -d' ' -f1"))
-	for _, process := range []string{"rabbitmq", "rabbitmq-epmd", "swift-proxy", "swift-memcached", "web"} {
+	for _, process := range []string{"rabbitmq", "rabbitmq-epmd", "swift-proxy", "swift-memcached", "web", "worker", "image-bookworm-amd64"} {
 		if !slices.Contains(units, "autopkgtest-server-"+process+".service") {
 			t.Errorf("process %s is not among the units that run: %q", process, units)
 		}
@@ -157,7 +191,8 @@ provider_installation {
 	}
 
 	m.Reboot()
-	m.Run("systemctl", "is-active", "autopkgtest-server-rabbitmq", "autopkgtest-server-swift-object", "autopkgtest-server-web")
+	m.Run("systemctl", "is-active", "autopkgtest-server-rabbitmq", "autopkgtest-server-swift-object", "autopkgtest-server-web",
+		"autopkgtest-server-worker")
 	run("apply", "-no-color", "-auto-approve")
 	nothingToDo("after a boot")
 
