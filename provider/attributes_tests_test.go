@@ -134,7 +134,7 @@ cluster             examples.TestCluster examples.TestCluster examples.TestClust
 delivery_timeout    AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 directory           AccRabbitMQServerChanges AccReplace -part InvalidValues
 disk_free_limit     AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
-host               AccHost ? -part AccHost
+host               AccHost AccHost -part AccHost
 listen              AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 log_files           AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
 log_size            AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerChanges AccRabbitMQServerRefuses
@@ -210,7 +210,7 @@ architecture        examples.TestLocal AccTestbedImage -conf InvalidValues
 binary              AccTestbedImage AccTestbedImage AccTestbedImage -set
 cache               examples.TestLocal AccTestbedImage -conf InvalidValues
 directory           examples.TestLocal AccTestbedImage -part AccRefusals
-host          ? ? -part InvalidValues
+host          AccHost AccHost -part InvalidValues
 include             AccTestbedImage AccTestbedImage AccTestbedImage InvalidValues
 mirror              AccRefusals AccTestbedImage AccTestbedImage InvalidValues
 path                examples.TestLocal AccTestbedImage -part -set
@@ -228,7 +228,7 @@ contexts                AccStack AccStack AccStack InvalidValues
 delivery_timeout        AccStack AccStack -part AccRefusals
 directory               AccStack AccStack -part AccRefusals
 drain_timeout           AccStack AccStack AccStack InvalidValues
-host                    AccHost ? -part InvalidValues
+host                    AccHost AccHost -part InvalidValues
 images                  AccStack AccStack AccStack AccRefusals
 releases                AccStack AccStack AccStack InvalidValues
 slots                   AccStack AccStack AccStack InvalidValues
@@ -246,7 +246,7 @@ broker                    AccStack AccStack AccStack InvalidValues
 broker_credentials_file   AccStack AccStack AccStack InvalidValues
 directory                 AccStack AccStack -part AccRefusals
 external_url              AccStack AccStack AccStack InvalidValues
-host                      AccHost ? -part InvalidValues
+host                      AccHost AccHost -part InvalidValues
 listen                    AccStack AccStack AccStack InvalidValues
 operator_configuration    examples.TestLocal AccStack AccStack -set
 operator_credentials_file AccStack AccStack AccStack InvalidValues
@@ -260,7 +260,7 @@ url                       examples.TestLocal AccStack -part -set
 `
 
 // untested is how many cells of the table have no test. Whoever adds an attribute without a test has to write a greater number.
-const untested = 5
+const untested = 0
 
 // cellsOfAnAttribute are create, update or replace, drift, invalid.
 const cellsOfAnAttribute = 4

@@ -3,6 +3,7 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -61,9 +62,20 @@ func hostBlock(t machine.Target) string {
 		t.Address, t.Port, user, t.IdentityFile, t.HostKey)
 }
 
+// inPlaceOnly expects that a plan removes and replaces nothing.
+type inPlaceOnly struct{}
+
+func (inPlaceOnly) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	for _, change := range req.Plan.ResourceChanges {
+		if actions := change.Change.Actions; !actions.NoOp() && !actions.Update() {
+			resp.Error = fmt.Errorf("the plan is to %v %s", actions, change.Address)
+		}
+	}
+}
+
 // onHost puts every service of a configuration on a machine, into a folder there.
 func onHost(configuration string, t machine.Target, directory string) string {
-	services := regexp.MustCompile(`resource "autopkgtest_(rabbitmq_server|swift_server|worker|web)" "[a-z]+" {`)
+	services := regexp.MustCompile(`resource "autopkgtest_(rabbitmq_server|swift_server|testbed_image|worker|web)" "[a-z]+" {`)
 	return services.ReplaceAllStringFunc(configuration, func(begin string) string {
 		return fmt.Sprintf("%s\n%s\ndirectory = %q\n", begin, hostBlock(t), directory)
 	})
@@ -76,10 +88,14 @@ func TestAccHost(t *testing.T) {
 	m := newOtherMachine(t)
 	here, there := newStack(t), newStack(t)
 	image := standIn(t, there)
-	plain := strings.ReplaceAll(stackConfiguration("far", here, programs, image, workerAtFirst, webAtFirst), `resource "autopkgtest_rabbitmq_server" "broker" {}`,
-		"resource \"autopkgtest_rabbitmq_server\" \"broker\" {\n}")
-	plain = strings.ReplaceAll(plain, `resource "autopkgtest_swift_server" "store" {}`, "resource \"autopkgtest_swift_server\" \"store\" {\n}")
-	configuration := onHost(plain, m.Target, there)
+	giveImage(t, makeStack(t, there), "rel", hostArchitecture())
+	mirror, _ := releaseServer(t, "rel")
+	plain := strings.ReplaceAll(stackConfiguration("acc", here, programs, image, workerAtFirst, webAtFirst), `" {}`, "\" {\n}") +
+		fmt.Sprintf("resource \"autopkgtest_testbed_image\" \"test\" {\n  release = \"rel\"\n  mirror = %q\n}\n", mirror)
+	atFirst := m.Target
+	atFirst.IdentityFile = m.Key("identity-of-before")
+	m.Authorize("identity-of-before", "identity")
+	configuration, rerouted := onHost(plain, atFirst, there), onHost(plain, m.Target, there)
 	// Where a user's credentials are made, and what a service keeps of them.
 	kept := map[string]string{
 		filepath.Join(here, "credentials/the-worker"):    filepath.Join(there, "services/worker/etc/broker"),
@@ -119,9 +135,9 @@ func TestAccHost(t *testing.T) {
 		}
 	}
 	rotation := carried(theWorker, theWeb, "autopkgtest_broker_user.worker", "autopkgtest_broker_user.collector")
-	rotation.Config = regexp.MustCompile(`role += "(worker|collector)"`).ReplaceAllString(configuration, "$0\n  rotation = \"2026-11\"")
+	rotation.Config = regexp.MustCompile(`role += "(worker|collector)"`).ReplaceAllString(rerouted, "$0\n  rotation = \"2026-11\"")
 
-	foreign, stranger := m.Target, m.Target
+	foreign, stranger := atFirst, atFirst
 	foreign.HostKey = strings.TrimSpace(fileContent(t, m.Key("other")+".pub"))
 	stranger.User = "nobody"
 	steps := []resource.TestStep{
@@ -163,6 +179,23 @@ func TestAccHost(t *testing.T) {
 		{Config: onHost(plain, foreign, there), ExpectError: regexp.MustCompile(`(?s)shows\s+another\s+key`)},
 		{Config: onHost(plain, stranger, there), ExpectError: regexp.MustCompile(`(?s)accepts\s+no\s+key\s+of\s+yours`)},
 		{Config: configuration, ConfigPlanChecks: empty},
+		{ // another way to the machine, where all of it goes on
+			Config: rerouted,
+			ConfigPlanChecks: resource.ConfigPlanChecks{
+				PreApply: []plancheck.PlanCheck{
+					had{brokerServer, "host", "identity-of-before"}, had{storeServer, "host", "identity-of-before"},
+					had{imageAddress, "host", "identity-of-before"}, had{theWorker, "host", "identity-of-before"},
+					had{theWeb, "host", "identity-of-before"}, inPlaceOnly{},
+				},
+				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+			},
+			Check: func(*terraform.State) error {
+				if now := look(); !slices.Equal(now, services) {
+					return fmt.Errorf("services were restarted: %v, then %v", services, now)
+				}
+				return nil
+			},
+		},
 		rotation,
 	}
 	for _, address := range []string{brokerServer, storeServer, theWorker, theWeb} {

@@ -89,14 +89,18 @@ func (m *Machine) Key(name string, arguments ...string) string {
 	return file
 }
 
-// Authorize lets the named key log in, and no other.
-func (m *Machine) Authorize(name string) {
+// Authorize lets the named keys log in, and no other.
+func (m *Machine) Authorize(names ...string) {
 	m.t.Helper()
-	content, err := os.ReadFile(m.path(name + ".pub"))
-	if err == nil {
-		err = os.WriteFile(m.path("authorized_keys"), content, 0o600)
+	var keys []byte
+	for _, name := range names {
+		content, err := os.ReadFile(m.path(name + ".pub"))
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		keys = append(keys, content...)
 	}
-	if err != nil {
+	if err := os.WriteFile(m.path("authorized_keys"), keys, 0o600); err != nil {
 		m.t.Fatal(err)
 	}
 }
