@@ -3,7 +3,6 @@
 package provider
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -60,20 +59,6 @@ resource "autopkgtest_result_containers" "results" {
 
 const heldQueue, heldContainer = "debci-rel-amd64", "autopkgtest-rel"
 
-// onlyReplaces expects that a plan replaces this one, and changes nothing else.
-type onlyReplaces string
-
-func (want onlyReplaces) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
-	for _, change := range req.Plan.ResourceChanges {
-		actions := change.Change.Actions
-		if actions.Replace() == (change.Address == string(want)) && (actions.Replace() || actions.NoOp()) {
-			continue
-		}
-		resp.Error = fmt.Errorf("the plan is to %v %s, want only %s replaced", actions, change.Address, want)
-		return
-	}
-}
-
 // TestAccReplace replaces broker and store: what they hold is still there, and what lives in them is not touched. It stays behind
 // when they move to another folder, and is there again when they come back. A destroy is refused as long as it would lose something.
 func TestAccReplace(t *testing.T) {
@@ -85,7 +70,7 @@ func TestAccReplace(t *testing.T) {
 		return resource.TestStep{
 			Config: plain, Taint: []string{address},
 			ConfigPlanChecks: resource.ConfigPlanChecks{
-				PreApply:             []plancheck.PlanCheck{onlyReplaces(address)},
+				PreApply:             []plancheck.PlanCheck{onlyReplaces{address}},
 				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
 			},
 			Check: resource.ComposeTestCheckFunc(h.kept.check, h.check),

@@ -139,7 +139,7 @@ func TestAccRequestQueues(t *testing.T) {
 		resource.TestStep{ // they are replaced
 			Config: other, Taint: []string{queuesAddress},
 			ConfigPlanChecks: resource.ConfigPlanChecks{
-				PreApply:             []plancheck.PlanCheck{onlyReplaces(queuesAddress)},
+				PreApply:             []plancheck.PlanCheck{onlyReplaces{queuesAddress}},
 				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
 			},
 			Check: there("debci-" + one + "-i386"),

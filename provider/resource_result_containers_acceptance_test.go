@@ -81,7 +81,7 @@ resource "autopkgtest_result_containers" "test" {
 		resource.TestStep{ // replaced, as long as there are no results
 			Config: configuration(both, ""), Taint: []string{address},
 			ConfigPlanChecks: resource.ConfigPlanChecks{
-				PreApply:             []plancheck.PlanCheck{onlyReplaces(address)},
+				PreApply:             []plancheck.PlanCheck{onlyReplaces{address}},
 				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
 			},
 			Check: resource.ComposeTestCheckFunc(public, named(one, two)),

@@ -228,7 +228,7 @@ func TestAccTestbedImage(t *testing.T) {
 		steps = append(steps, resource.TestStep{
 			Config: configuration(fmt.Sprintf("%s\nmirror = %q", attributes, one)),
 			ConfigPlanChecks: resource.ConfigPlanChecks{
-				PreApply: []plancheck.PlanCheck{replaces{imageAddress}}, PostApplyPostRefresh: empty,
+				PreApply: []plancheck.PlanCheck{onlyReplaces{imageAddress}}, PostApplyPostRefresh: empty,
 			},
 			Check: check(imageAddress, "status", running),
 		})

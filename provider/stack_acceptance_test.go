@@ -207,48 +207,37 @@ func (want had) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, res
 	resp.Error = fmt.Errorf("the plan has no %s", want.address)
 }
 
-// replaces expects that a plan replaces just these, and changes nothing else.
-type replaces []string
-
-func (want replaces) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
-	var got []string
-	for _, change := range req.Plan.ResourceChanges {
-		switch {
-		case change.Change.Actions.NoOp():
-		case change.Change.Actions.Replace():
-			got = append(got, change.Address)
-		default:
-			resp.Error = fmt.Errorf("the plan is to %v %s", change.Change.Actions, change.Address)
-			return
-		}
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		resp.Error = fmt.Errorf("the plan replaces %q, want %q", got, []string(want))
-	}
-}
-
 // onlyUpdates expects that a plan changes just these, and each in place.
 type onlyUpdates []string
 
 func (want onlyUpdates) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	resp.Error = checkChanges(req, want, false)
+}
+
+// onlyReplaces expects that a plan replaces just these, and changes nothing else.
+type onlyReplaces []string
+
+func (want onlyReplaces) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	resp.Error = checkChanges(req, want, true)
+}
+
+func checkChanges(req plancheck.CheckPlanRequest, want []string, replaced bool) error {
 	var got []string
 	for _, change := range req.Plan.ResourceChanges {
-		switch {
-		case change.Change.Actions.NoOp():
-		case change.Change.Actions.Update():
+		switch actions := change.Change.Actions; {
+		case actions.NoOp():
+		case replaced && actions.Replace(), !replaced && actions.Update():
 			got = append(got, change.Address)
 		default:
-			resp.Error = fmt.Errorf("the plan is to %v %s", change.Change.Actions, change.Address)
-			return
+			return fmt.Errorf("the plan is to %v %s", actions, change.Address)
 		}
 	}
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		resp.Error = fmt.Errorf("the plan changes %q, want %q", got, []string(want))
+		return fmt.Errorf("the plan changes %q, want %q", got, want)
 	}
+	return nil
 }
 
 // processes finds the processes of a stack by their marks.
@@ -391,7 +380,7 @@ func TestAccStack(t *testing.T) {
 	steps = append(steps, resource.TestStep{
 		Config: movedTo(other, configuration),
 		ConfigPlanChecks: resource.ConfigPlanChecks{
-			PreApply:             []plancheck.PlanCheck{replaces{theWorker, theWeb}},
+			PreApply:             []plancheck.PlanCheck{onlyReplaces{theWorker, theWeb}},
 			PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
 		},
 		Check: resource.ComposeTestCheckFunc(kept.check, changed(other, given),
