@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
@@ -238,6 +239,37 @@ func TestAnotherWorkerWasFaster(t *testing.T) {
 		<-ended
 		if got := b.stored(t, "green"); len(got) != 1 || got[0] != theirs {
 			t.Errorf("results %v, want only %s", got, theirs)
+		}
+	})
+}
+
+// A request that came a second time waits for the store. Meanwhile it is taken from us, another worker runs and settles it, and its lease
+// is gone by the time at which the store answers us.
+func TestSettledElsewhereWhileTheStoreWasAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, passes)
+		other := b.beside(t, passes)
+		b.store.hookLeases(func(string, string) error { return store.ErrUnavailable })
+		ended, othersEnded := b.dispatching(t.Context()), other.dispatching(t.Context())
+		ours, lost := redeliver(body("green"))
+		b.incoming <- ours
+		time.Sleep(5 * time.Second)
+		lost.lose()
+		theirs, message := redeliver(body("green"))
+		other.incoming <- theirs
+		time.Sleep(10 * time.Minute)
+		b.store.hookLeases(nil)
+		time.Sleep(time.Hour)
+		b.Drain()
+		other.Drain()
+		<-ended
+		<-othersEnded
+		if message.settled() != acked || other.testbeds.count() != 1 {
+			t.Errorf("the other worker: %v, %d tests begun", message.settled(), other.testbeds.count())
+		}
+		if got := b.stored(t, "green"); len(got) != 1 || b.testbeds.count() != 0 {
+			t.Errorf("results %v, %d tests begun by who had lost the request", got, b.testbeds.count())
 		}
 	})
 }

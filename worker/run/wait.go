@@ -28,17 +28,24 @@ func (l *life) decide(ctx context.Context) verdict {
 	for {
 		found := busy
 		asked := l.persist(ctx, "looking for an earlier result", never, func(ctx context.Context) (err error) {
-			found, err = l.lookup(ctx)
+			if found = busy; !l.entry.stale() {
+				found, err = l.lookup(ctx)
+			}
 			return err
 		})
-		if !asked || found != busy {
+		switch {
+		case !asked, found == stored:
 			return found
+		case l.entry.stale(): // whoever has it now may have settled it and left no lease: that nobody has it does not count
+			return busy
+		case found == vacant:
+			return vacant
 		}
 		if !l.waited {
 			l.waited = true
 			l.log.Info("the request may still be in work elsewhere: waiting for that to end")
 		}
-		if !sleep(ctx, waitInterval) || l.entry.stale() {
+		if !sleep(ctx, waitInterval) {
 			return busy
 		}
 	}
