@@ -109,6 +109,26 @@ func (p *publication) sole(ctx context.Context, s store.Store) (bool, error) {
 // errUnlisted: the store has taken the result, and readers cannot find it yet.
 var errUnlisted = errors.New("the store has taken the result, and does not list it yet")
 
+// A store that lists late is asked often, by somebody who lets no other result of the package go ahead: who looks only now and then
+// cannot tell whether what is above was listed first, and would go above it, and so would the other one, for ever.
+const (
+	unlistedPatience = time.Minute
+	unlistedPause    = time.Second
+)
+
+// passedOnceListed is passed, for a moment after the store has taken the result and before it lists it, too.
+func (p *publication) passedOnceListed(ctx context.Context, s store.Store) (bool, error) {
+	for began := time.Now(); ; {
+		passed, err := p.passed(ctx, s)
+		if !errors.Is(err, errUnlisted) || time.Since(began) > unlistedPatience {
+			return passed, err
+		}
+		if !sleep(ctx, unlistedPause) {
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
 // listedAtOnce is how long after a store has confirmed an upload its listing has to have been asked for what it shows to count
 // as what it showed at once.
 const listedAtOnce = time.Second

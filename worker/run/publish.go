@@ -117,7 +117,7 @@ func (o *order) publish(ctx context.Context, s store.Store, p parcel, done *publ
 		if err := claim.ours(ctx); err != nil {
 			return err
 		}
-		passed, err := done.passed(ctx, s)
+		passed, err := done.passedOnceListed(ctx, s)
 		if err != nil {
 			return err
 		}
