@@ -62,16 +62,22 @@ func (r *round) open(ctx context.Context, at result.Location) (result.Result, er
 
 // leases are those that workers should not have left in the store. Their names begin with the hash of queue and body; those of
 // other rounds do not matter here. A worker that is killed soon after the acknowledgement of a request leaves a lease, which its
-// next start marks as ended and doubtful, and which is removed when it has not been asked for for a while. Others that were
-// ended can be as many as workers were.
+// next start marks as ended and doubtful, and which is removed when it has not been asked for for a while. Those of a worker that
+// lost its disk, and with it its name, nobody marks; they are removed in the same way. Others that were ended can be as many as
+// workers were.
 func (r *round) leases(ctx context.Context) (left []string, err error) {
 	ours := map[lease.Identity]check.Request{}
 	for _, request := range r.gatekeeper.requests() {
 		ours[lease.Identify(request.Queue, request.Body)] = request
 	}
-	allowed := 0
+	allowed, names := 0, map[string]bool{}
 	for _, m := range r.machines {
 		allowed += m.begun()
+		name, err := m.workerName()
+		if err != nil {
+			return nil, err
+		}
+		names[name] = true
 	}
 	for entry, err := range store.Walk(ctx, r.stack.store, lease.Container, "", "", "") {
 		if errors.Is(err, store.ErrNotFound) {
@@ -93,10 +99,10 @@ func (r *round) leases(ctx context.Context) (left []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if says.Ended && says.Doubtful {
+		if says.Ended && says.Doubtful || !names[says.Worker] {
 			continue
 		}
-		if over := says.Ended || says.Waiting || r.options.Wipe; over && allowed > 0 {
+		if over := says.Ended || says.Waiting; over && allowed > 0 {
 			allowed--
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -89,6 +90,15 @@ func (m *machine) begun() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.starts
+}
+
+// workerName is what the worker calls itself, until it loses its disk.
+func (m *machine) workerName() (string, error) {
+	content, err := os.ReadFile(filepath.Join(m.path("state"), "worker-id"))
+	if err != nil {
+		return "", fmt.Errorf("read the worker's name: %w", err)
+	}
+	return strings.TrimSpace(string(content)), nil
 }
 
 // start starts the worker, unless it runs or is not to.
