@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -143,14 +144,21 @@ func TestStoredNotAcknowledged(t *testing.T) {
 	c := newCloud(t)
 	s := newStub(t)
 	proxy, through := queuetest.Through(t, c.workerAccount(t))
-	stored := make(chan struct{})
+	stored, confirmed := make(chan struct{}), make(chan struct{})
 	watched := &hookedStore{Store: c.store}
 	release := s.hold(t, "green")
 	defer release()
 	first := c.work(t, s, through, watched, 1)
 	c.request(t, body("green"))
 	queuetest.Eventually(t, "the test runs", func() bool { return s.count("green") > 0 })
+	once := sync.OnceFunc(func() { close(confirmed) })
 	watched.hook(func(call, object string) error {
+		select {
+		case <-stored: // whatever is asked next is asked by a worker that knows that its result is stored
+			once()
+			return nil
+		default:
+		}
 		if call == "put" && strings.HasSuffix(object, "/result.tar") {
 			proxy.Freeze() // from here on, the broker hears nothing
 			close(stored)
@@ -160,6 +168,7 @@ func TestStoredNotAcknowledged(t *testing.T) {
 	release()
 	<-stored
 	queuetest.Eventually(t, "the result is there", func() bool { return len(c.results(t, "green")) == 1 })
+	<-confirmed
 	proxy.Cut()
 	first.cancel()
 	first.wait(t)
