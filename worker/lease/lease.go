@@ -335,6 +335,9 @@ func (k *Lease) farewell(ctx context.Context) {
 	}
 }
 
+// sayLimit bounds a write that a stopping worker waits for.
+const sayLimit = 3 * time.Second
+
 // recalling is how long a broker that was killed may take to give out what it has forgotten to be acknowledged.
 const recalling = 5 * time.Minute
 
@@ -353,6 +356,10 @@ func (k *Lease) linger(ctx context.Context) Fate {
 	k.mu.Unlock()
 	timer := time.NewTimer(certainly)
 	defer timer.Stop()
+	// The acknowledgement may be lost with this worker, and its disk, too: whoever gets the message then shall know of the result.
+	within, cancel := context.WithTimeout(ctx, sayLimit)
+	k.tell(within)
+	cancel()
 	select {
 	case <-timer.C:
 	case <-r.leaving:

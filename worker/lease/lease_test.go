@@ -359,8 +359,13 @@ func TestSettled(t *testing.T) {
 				}
 				k.End(Settled)
 				synctest.Wait()
-				if other := only(t, watch); other.Dead && killed >= 0 {
+				// The worker may be killed now, and its disk lost with it.
+				other := only(t, watch)
+				if other.Dead && killed >= 0 {
 					t.Errorf("dead at once: %+v", other)
+				}
+				if other.Published == "" || !other.Doubtful {
+					t.Errorf("at once: %+v", other)
 				}
 				if killed != 0 {
 					if killed > 0 {
