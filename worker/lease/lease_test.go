@@ -85,6 +85,14 @@ func (d *desk) left(t *testing.T) (names []string) {
 	return names
 }
 
+// written writes a lease that must be ours.
+func written(t *testing.T, k *Lease) {
+	t.Helper()
+	if standing, err := k.Write(t.Context()); err != nil || standing != Held {
+		t.Fatalf("%v, %v", standing, err)
+	}
+}
+
 func only(t *testing.T, w *Watch) Other {
 	t.Helper()
 	others, err := w.Others(t.Context())
@@ -447,9 +455,7 @@ func TestSettledAfterAStart(t *testing.T) {
 		before := d.registry(t, "one")
 		k := before.New(life("a"), false)
 		k.Keep()
-		if standing, err := k.Write(t.Context()); err != nil || standing != Held {
-			t.Fatalf("%v, %v", standing, err)
-		}
+		written(t, k)
 		k.End(Kept)
 		before.Close(5 * time.Second)
 
@@ -485,9 +491,7 @@ func TestRecordOfADeadWorkerCounts(t *testing.T) {
 		k := before.New(life("a"), false)
 		k.Keep()
 		synctest.Wait()
-		if standing, err := k.Write(t.Context()); err != nil || standing != Held {
-			t.Fatalf("%v, %v", standing, err)
-		}
+		written(t, k)
 		k.Publish("20261125_120000_aaaaa@")
 		k.Settle()
 		k.End(Settled)
@@ -523,17 +527,13 @@ func TestResumedClaim(t *testing.T) {
 		k := before.New(life("a"), false)
 		k.note()
 		k.set(func(c *Content) { c.Waiting, c.Claiming = true, true })
-		if standing, err := k.Write(t.Context()); err != nil || standing != Held {
-			t.Fatalf("%v, %v", standing, err)
-		}
+		written(t, k)
 		r := NewRegistry(before.store, "one", before.records, before.log)
 		resumed := r.Resume(life("a"))
 		if standing, err := resumed.Standing(t.Context()); err != nil || standing != Unwritten {
 			t.Errorf("a claim that was not brought to its end is %v, %v, want %v", standing, err, Unwritten)
 		}
-		if standing, err := resumed.Write(t.Context()); err != nil || standing != Held {
-			t.Errorf("%v, %v", standing, err)
-		}
+		written(t, resumed)
 		watch := d.registry(t, "two").New(life("b"), true).Watch()
 		if other := only(t, watch); other.Waiting {
 			t.Errorf("it still waits: %+v", other)
