@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 )
 
 // configuration of the container. It is a privileged one, like the machine that it stands for: accounts in it make namespaces
@@ -54,8 +53,7 @@ func (m *Machine) prepare(tree string) error {
 		return err
 	}
 	m.address = theirs.String()
-	// The kernel takes names of up to 15 letters.
-	m.cable = "mt" + fmt.Sprintf("%x", os.Getpid()) + theirs.String()[strings.LastIndexByte(theirs.String(), '.')+1:]
+	m.cable = cableTo(theirs)
 	key := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", m.Key())
 	if out, err := key.CombinedOutput(); err != nil {
 		return fmt.Errorf("make a key: %w\n%s", err, out)
@@ -81,6 +79,12 @@ func (m *Machine) prepare(tree string) error {
 		errs = append(errs, os.Chmod(filepath.Join(m.folder, closed), 0o700))
 	}
 	return errors.Join(append(errs, os.Chmod(m.folder, 0o755))...)
+}
+
+// cableTo names this machine's end of the cable to an address that freeNetwork gives: the kernel takes up to 15 letters, and no name twice.
+func cableTo(address netip.Addr) string {
+	octets := address.As4()
+	return fmt.Sprintf("mt%x%02x%02x", os.Getpid(), octets[2], octets[3])
 }
 
 // freeNetwork picks two addresses of a network of four, in the range that is set aside for trials between machines.
