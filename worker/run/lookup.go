@@ -72,6 +72,7 @@ func (l *life) lookup(ctx context.Context) (verdict, error) {
 	if claimed, err := l.lease.Claim(ctx, l.watch); err != nil || !claimed {
 		return busy, err
 	}
+	l.log.Info("nobody has the request in work", "leases_of_equal_ones", others)
 	return vacant, nil
 }
 
@@ -81,6 +82,7 @@ func (l *life) inherit(ctx context.Context, other lease.Other, found []equal) (v
 		return busy, err
 	}
 	l.heir = &other
+	l.log.Info("took the request over from a life that is over", "lease", other, "results", len(found))
 	return l.judge(ctx, other, found)
 }
 
