@@ -219,6 +219,9 @@ func (r *round) leftovers(ctx context.Context) ([]string, error) {
 // state is what the round has left.
 func (r *round) state(ctx context.Context) (s check.State, err error) {
 	s.Requests = r.gatekeeper.requests()
+	for i := range s.Requests {
+		s.Requests[i].Killed = r.killed[s.Requests[i].Key]
+	}
 	if s.Queues, err = r.depths(ctx); err != nil {
 		return s, err
 	}

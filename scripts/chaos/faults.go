@@ -145,9 +145,10 @@ func (r *round) killRun(ctx context.Context, f plan.Fault, wanted func(running) 
 		if err != nil {
 			return "", err
 		}
-		if all = slices.DeleteFunc(all, func(p running) bool { return !wanted(p) }); len(all) > 0 {
-			victim := all[f.Pick%len(all)]
+		if victims := slices.DeleteFunc(slices.Clone(all), func(p running) bool { return !wanted(p) }); len(victims) > 0 {
+			victim := victims[f.Pick%len(victims)]
 			r.add(string(f.Kind), 1)
+			r.killedTests(testsWithin(all, victim))
 			return fmt.Sprintf(" (%s)", victim), victim.kill()
 		}
 		if !sleep(ctx, 50*time.Millisecond) {
@@ -155,6 +156,15 @@ func (r *round) killRun(ctx context.Context, f plan.Fault, wanted func(running) 
 		}
 	}
 	return " (none ran)", nil
+}
+
+// killedTests notes whose tests were killed.
+func (r *round) killedTests(keys []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, key := range keys {
+		r.killed[key]++
+	}
 }
 
 // forceTimeout gives the node a delivery timeout of seconds for a while. Channels know the one with which they were opened,

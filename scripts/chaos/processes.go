@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/chaos/check"
 )
 
 // running is a process of a worker, or of one of its runs.
@@ -104,6 +105,51 @@ func eachProcess(look func(pid int, folder string)) error {
 // isTest says whether a process is the stub itself.
 func (r running) isTest() bool {
 	return strings.HasSuffix(r.command[0], "/runner/autopkgtest") && len(r.command) > 2
+}
+
+// key is that of the request whose test a process is; empty if it is none.
+func (r running) key() string {
+	for _, argument := range r.command {
+		if triggers, found := strings.CutPrefix(argument, "--env=ADT_TEST_TRIGGERS="); found && r.isTest() {
+			return check.KeyOf(triggers)
+		}
+	}
+	return ""
+}
+
+// testsWithin are the keys of the tests that end with a process: the one that it is, and those that it has started.
+func testsWithin(all []running, victim running) (keys []string) {
+	for _, one := range all {
+		if key := one.key(); key != "" && one.descendsFrom(victim.pid) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// descendsFrom reports whether a process is another one, or its child, or its child's.
+func (r running) descendsFrom(pid int) bool {
+	for at := r.pid; at > 1; at = parentOf(at) {
+		if at == pid {
+			return true
+		}
+	}
+	return false
+}
+
+// parentOf is 0 for a process that has ended.
+func parentOf(pid int) int {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, found := strings.CutPrefix(line, "PPid:"); found {
+			parent, _ := strconv.Atoi(strings.TrimSpace(value))
+			return parent
+		}
+	}
+	return 0
 }
 
 // isScaffold says whether a process is what a run stands on: the first one of its namespaces, or its network.

@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/chaos/check"
 )
 
 func TestRemains(t *testing.T) {
@@ -36,5 +39,28 @@ func TestRemains(t *testing.T) {
 	want := []string{"run/20261125-120000-aaaaaaaa", "spool/20261125-120000-bbbbbbbb", "testbeds/full.lock"}
 	if diff := cmp.Diff(want, left); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestTestsWithin(t *testing.T) {
+	t.Parallel()
+	sleeper := exec.Command("sleep", "60")
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sleeper.Process.Kill(); _ = sleeper.Wait() }()
+	stub := []string{"/c/runner/autopkgtest", "--output-dir", "/out", "--env=ADT_TEST_TRIGGERS=" + check.Trigger("k00007")}
+	all := []running{{pid: sleeper.Process.Pid, command: stub}, {pid: os.Getppid(), command: stub}, {pid: os.Getpid(), command: []string{"worker"}}}
+	for name, test := range map[string]struct {
+		victim int
+		want   []string
+	}{
+		"the test itself":            {sleeper.Process.Pid, []string{"k00007"}},
+		"what has started it":        {os.Getpid(), []string{"k00007"}},
+		"a process without children": {1 << 30, nil},
+	} {
+		if diff := cmp.Diff(test.want, testsWithin(all, running{pid: test.victim})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }

@@ -54,6 +54,7 @@ type round struct {
 	mu     sync.Mutex
 	began  time.Time
 	counts map[string]int
+	killed map[string]int // by key of the request: how many of its tests
 }
 
 // say writes a line to the round's record.

@@ -75,6 +75,14 @@ func TestCheck(t *testing.T) {
 		}, []Kind{Wrong}},
 		"another request in the result": {func(s *State) { s.Stored[0].Result.Request = []byte("x") }, []Kind{Wrong}},
 		"an exit code that cannot be":   {func(s *State) { s.Stored[0].Result.ExitCode = 4 }, []Kind{Wrong}},
+		"a failed testbed for nothing": {func(s *State) {
+			s.Requests[0].Codes, s.Requests[0].Killed = []int{0}, 2
+			s.Stored[0].Result.ExitCode = 16
+		}, []Kind{Wrong}},
+		"a failed testbed, killed at each attempt": {func(s *State) {
+			s.Requests[0].Codes, s.Requests[0].Killed = []int{0}, 3
+			s.Stored[0].Result.ExitCode = 16
+		}, nil},
 		"a result of nobody's request": {func(s *State) {
 			s.Requests = s.Requests[1:]
 		}, []Kind{Wrong}},

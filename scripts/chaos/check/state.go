@@ -6,6 +6,7 @@
 package check
 
 import (
+	"strings"
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
@@ -33,6 +34,9 @@ type Request struct {
 	Place result.Location
 	Codes []int // with which it may end
 
+	// Killed is how many of its tests were killed. When all attempts of one life were, its result says that the testbed failed.
+	Killed int
+
 	// Malformed requests have no result: they are found among the rejected ones.
 	Malformed bool
 
@@ -46,6 +50,12 @@ const triggerVersion = "1.0-1"
 
 // Trigger is the trigger of a request with the key.
 func Trigger(key string) string { return key + "/" + triggerVersion }
+
+// KeyOf is the opposite of Trigger.
+func KeyOf(trigger string) string {
+	key, _, _ := strings.Cut(trigger, "/")
+	return key
+}
 
 // Stored is one result.tar.
 type Stored struct {
