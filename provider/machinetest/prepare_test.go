@@ -7,6 +7,7 @@ import (
 
 // TestCableTo: machines that run side by side, which a test starts, have cables of their own.
 func TestCableTo(t *testing.T) {
+	t.Parallel()
 	const longest = 15
 	seen := map[string]netip.Addr{}
 	for first := range 256 {

@@ -131,7 +131,8 @@ var errProblems = errors.New("something was lost, doubled or left")
 // one is one round, from its folder to its report.
 func one(ctx context.Context, o options, s *stack, p programs, number int, seed uint64, within string) (err error) {
 	r := &round{
-		options: o, stack: s, programs: p, release: fmt.Sprintf("chaos%03d", number), began: time.Now(), counts: map[string]int{}, killed: map[string]int{},
+		options: o, stack: s, programs: p, release: fmt.Sprintf("chaos%03d", number), began: time.Now(),
+		counts: map[string]int{}, killed: map[string]int{},
 		watch: newWatch(),
 	}
 	r.plan = plan.New(seed, o.Options)
