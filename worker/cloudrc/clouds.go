@@ -1,6 +1,7 @@
 package cloudrc
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -88,11 +89,26 @@ func (d *document) noEntry(entry string, entries map[string]*yaml.Node) error {
 	return d.problem(0, ErrUnknown, "there is no cloud "+entry, "name one of "+names)
 }
 
-// yamlLine and yamlWord find the line in the parser's message, and what it quotes of the file.
-var (
-	yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?`)
-	yamlWord = regexp.MustCompile("'[^']*'|\"[^\"]*\"|`[^`]*`")
-)
+// yamlLine finds the line in the parser's message.
+var yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?`)
+
+// countsFromZero is how those of the parser's messages begin whose lines do.
+var countsFromZero = regexp.MustCompile(`^did not find expected (node content|key|'-' indicator|',' or|<)`)
+
+// syntaxProblem says what the parser says, without what might be a password. The line is the one in which the list or mapping begins
+// that is broken.
+func (d *document) syntaxProblem(err error) error {
+	text := yamlLine.ReplaceAllString(err.Error(), "")
+	line := 0
+	if match := yamlLine.FindStringSubmatch(err.Error()); match[1] != "" {
+		line, _ = strconv.Atoi(match[1])
+	}
+	if countsFromZero.MatchString(text) {
+		line++
+	}
+	return d.problem(line, ErrInvalid, "not YAML: "+maskWords(text),
+		"look at indentation and quotes; a value with special characters belongs into single quotes")
+}
 
 // entries are the clouds of a file by their names.
 func (d *document) entries(content []byte) (map[string]*yaml.Node, error) {
@@ -101,13 +117,7 @@ func (d *document) entries(content []byte) (map[string]*yaml.Node, error) {
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal(content, &root); err != nil {
-		line := 0
-		if match := yamlLine.FindStringSubmatch(err.Error()); match != nil && match[1] != "" {
-			line, _ = strconv.Atoi(match[1])
-		}
-		cause := yamlWord.ReplaceAllString(yamlLine.ReplaceAllString(err.Error(), ""), "a word")
-		return nil, d.problem(line, ErrInvalid, "not YAML: "+cause,
-			"look at indentation and quotes; a value with special characters belongs into single quotes")
+		return nil, d.syntaxProblem(err)
 	}
 	if root.Kind == 0 {
 		return nil, nil
@@ -272,7 +282,7 @@ func (d *document) flat(keys map[string]*yaml.Node) (map[string]setting, error) 
 func (d *document) regions(keys map[string]*yaml.Node, line int) ([]region, error) {
 	node, list := keys["regions"], true
 	if node == nil {
-		node, list = keys["region_name"], false
+		node, list = cmp.Or(keys["region_name"], keys["region-name"]), false
 	}
 	if node == nil {
 		return []region{{line: line}}, nil

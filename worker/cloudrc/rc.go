@@ -57,11 +57,22 @@ func checkText(source string, content []byte) error {
 	return nil
 }
 
-// quotedText is what the parser quotes from a file in its messages.
-var quotedText = regexp.MustCompile("`[^`]*`|\"[^\"]*\"")
+// quotedText is what parsers quote from a file in their messages.
+var quotedText = regexp.MustCompile("`[^`]*`|\"[^\"]*\"|'[^']*'")
 
 // shellWords may be quoted: they are the shell's, and no part of any password.
 var shellWords = []string{"if", "then", "elif", "else", "fi", "for", "in", "do", "done", "case", "esac", "while", "until", "function", "EOF"}
+
+// maskWords takes out of a parser's message what might be a part of a password.
+func maskWords(text string) string {
+	return quotedText.ReplaceAllStringFunc(text, func(quoted string) string {
+		word := quoted[1 : len(quoted)-1]
+		if slices.Contains(shellWords, word) || len(word) <= 2 && !strings.ContainsFunc(word, isLetter) {
+			return quoted
+		}
+		return "a word"
+	})
+}
 
 // syntaxProblem says what the parser says, without what might be a password.
 func (s *shell) syntaxProblem(err error) error {
@@ -73,13 +84,7 @@ func (s *shell) syntaxProblem(err error) error {
 	)
 	switch {
 	case errors.As(err, &parsed):
-		line, cause = parsed.Pos.Line(), quotedText.ReplaceAllStringFunc(parsed.Text, func(quoted string) string {
-			word := quoted[1 : len(quoted)-1]
-			if slices.Contains(shellWords, word) || len(word) <= 2 && !strings.ContainsFunc(word, isLetter) {
-				return quoted
-			}
-			return "a word"
-		})
+		line, cause = parsed.Pos.Line(), maskWords(parsed.Text)
 	case errors.As(err, &lang):
 		line, cause = lang.Pos.Line(), lang.Feature+" are none of bash"
 	}
