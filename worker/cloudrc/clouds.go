@@ -1,6 +1,7 @@
 package cloudrc
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -97,7 +98,7 @@ var countsFromZero = regexp.MustCompile(`^did not find expected (node content|ke
 
 // syntaxProblem says what the parser says, without what might be a password. The line is the one in which the list or mapping begins
 // that is broken.
-func (d *document) syntaxProblem(err error) error {
+func (d *document) syntaxProblem(err error, content []byte) error {
 	text := yamlLine.ReplaceAllString(err.Error(), "")
 	line := 0
 	if match := yamlLine.FindStringSubmatch(err.Error()); match[1] != "" {
@@ -106,18 +107,19 @@ func (d *document) syntaxProblem(err error) error {
 	if countsFromZero.MatchString(text) {
 		line++
 	}
+	line = min(line, 1+bytes.Count(content, []byte("\n"))) // the end of a file has one too many
 	return d.problem(line, ErrInvalid, "not YAML: "+maskWords(text),
 		"look at indentation and quotes; a value with special characters belongs into single quotes")
 }
 
 // entries are the clouds of a file by their names.
 func (d *document) entries(content []byte) (map[string]*yaml.Node, error) {
-	if err := checkText(d.name, content); err != nil {
+	if err := checkText(d.name, content, MaxClouds); err != nil {
 		return nil, err
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal(content, &root); err != nil {
-		return nil, d.syntaxProblem(err)
+		return nil, d.syntaxProblem(err, content)
 	}
 	if root.Kind == 0 {
 		return nil, nil
@@ -157,7 +159,8 @@ func (d *document) mapping(node *yaml.Node, depth int) (map[string]*yaml.Node, e
 			continue
 		}
 		if first, there := own[key.Value]; there {
-			return nil, d.problem(key.Line, ErrInvalid, fmt.Sprintf("the key %s is in line %d already", key.Value, first.Line), "keep one of them")
+			return nil, d.problem(key.Line, ErrInvalid, fmt.Sprintf("the key %s is in line %d already", key.Value, first.Line),
+				"keep one of them")
 		}
 		own[key.Value] = content
 	}
@@ -258,7 +261,8 @@ func (d *document) flat(keys map[string]*yaml.Node) (map[string]setting, error) 
 			case node.Kind == yaml.ScalarNode:
 				values[key] = setting{text: node.Value, source: d.name, line: line}
 			case auth || slices.Contains(authKeys, key):
-				return d.problem(line, ErrInvalid, inCloudsYAML(key)+" is more than one value", "write one, in quotes if it has special characters")
+				return d.problem(line, ErrInvalid, inCloudsYAML(key)+" is more than one value",
+					"write one, in quotes if it has special characters")
 			}
 		}
 		return nil

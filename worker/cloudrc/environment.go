@@ -163,7 +163,8 @@ func (l Lookup) read(file, named string) (*Document, error) {
 	content, err := read(file)
 	if err != nil {
 		return nil, &unread{err: err, Problem: Problem{
-			Source: file, Cause: fmt.Sprintf("it cannot be read: %v", err), WayOut: named + ", so it has to be there and readable", kind: ErrInvalid,
+			Source: file, Cause: fmt.Sprintf("it cannot be read: %v", err), kind: ErrInvalid,
+			WayOut: named + ", so it has to be there and readable",
 		}}
 	}
 	return &Document{Name: file, Content: content}, nil

@@ -26,7 +26,7 @@ func ParseRC(name string, content []byte, environment map[string]string) (Cloud,
 
 // run goes through the file.
 func (s *shell) run(content []byte) error {
-	if err := checkText(s.source, content); err != nil {
+	if err := checkText(s.source, content, MaxRC); err != nil {
 		return err
 	}
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(bytes.NewReader(content), "")
@@ -38,13 +38,14 @@ func (s *shell) run(content []byte) error {
 }
 
 // checkText refuses what no file of settings is, and what a shell and an editor see differently.
-func checkText(source string, content []byte) error {
+func checkText(source string, content []byte, most int) error {
 	problem := func(offset int, cause, wayOut string) error {
-		return &Problem{Source: source, Line: 1 + bytes.Count(content[:offset], []byte("\n")), Cause: cause, WayOut: wayOut, kind: ErrInvalid}
+		line := 1 + bytes.Count(content[:offset], []byte("\n"))
+		return &Problem{Source: source, Line: line, Cause: cause, WayOut: wayOut, kind: ErrInvalid}
 	}
-	if len(content) > MaxSize {
+	if len(content) > most {
 		return &Problem{
-			Source: source, Cause: fmt.Sprintf("it is larger than %d bytes", MaxSize), WayOut: "is it the right file?", kind: ErrInvalid,
+			Source: source, Cause: fmt.Sprintf("it is larger than %d bytes", most), WayOut: "is it the right file?", kind: ErrInvalid,
 		}
 	}
 	if i := bytes.IndexByte(content, 0); i >= 0 {
@@ -61,7 +62,9 @@ func checkText(source string, content []byte) error {
 var quotedText = regexp.MustCompile("`[^`]*`|\"[^\"]*\"|'[^']*'")
 
 // shellWords may be quoted: they are the shell's, and no part of any password.
-var shellWords = []string{"if", "then", "elif", "else", "fi", "for", "in", "do", "done", "case", "esac", "while", "until", "function", "EOF"}
+var shellWords = []string{
+	"if", "then", "elif", "else", "fi", "for", "in", "do", "done", "case", "esac", "while", "until", "function", "EOF",
+}
 
 // maskWords takes out of a parser's message what might be a part of a password.
 func maskWords(text string) string {
@@ -89,7 +92,7 @@ func (s *shell) syntaxProblem(err error) error {
 		line, cause = lang.Pos.Line(), lang.Feature+" are none of bash"
 	}
 	return &Problem{
-		Source: s.source, Line: int(line), Cause: "not the syntax of a shell: " + cause, kind: ErrInvalid, //nolint:gosec // below MaxSize
+		Source: s.source, Line: int(line), Cause: "not the syntax of a shell: " + cause, kind: ErrInvalid, //nolint:gosec // below MaxRC
 		WayOut: "is a quote open, or a special character outside of quotes? Write values in single quotes",
 	}
 }

@@ -131,7 +131,8 @@ func (s *shell) read(c *syntax.CallExpr, elsewhere bool) error {
 			if last == len(option)-1 && len(args[i].Parts) == 1 {
 				i++                                         // the option's argument
 				if i == len(args) || expandsBare(args[i]) { // which may become several
-					return s.refuse(c.Pos(), "read has an option whose argument only a shell could tell", "put the argument into double quotes")
+					return s.refuse(c.Pos(), "read has an option whose argument only a shell could tell",
+						"put the argument into double quotes")
 				}
 				if _, err := s.word(args[i], argument); err != nil {
 					return err

@@ -17,6 +17,9 @@ type value struct {
 	typed bool     // it is what people type at a prompt, as a whole
 }
 
+// longestJoined bounds a value that is put together, in bytes: each line can double the one before.
+const longestJoined = 4 << 10
+
 // add is the value followed by another.
 func (v value) add(next value) value {
 	switch {
@@ -38,6 +41,11 @@ func (v value) add(next value) value {
 		}
 		return next
 	}
+	if len(v.text)+len(next.text) > longestJoined {
+		v.why = &Problem{Line: v.line, kind: ErrInvalid, Cause: "a value that grows too long", WayOut: readNotRun}
+		v.text = ""
+		return v
+	}
 	v.text += next.text
 	return v
 }
@@ -54,7 +62,7 @@ const (
 	alternative                   // WORD of ${NAME:-WORD}, in any of these
 )
 
-func (p place) is(any place) bool { return p&any != 0 }
+func (p place) is(these place) bool { return p&these != 0 }
 
 const readNotRun = "write the value itself; the file is read, not run"
 
@@ -62,7 +70,7 @@ func (s *shell) unknown(pos syntax.Pos, cause, wayOut string) value {
 	return value{line: lineOf(pos), why: &Problem{Source: s.source, Line: lineOf(pos), Cause: cause, WayOut: wayOut, kind: ErrInvalid}}
 }
 
-func lineOf(pos syntax.Pos) int { return int(pos.Line()) } //nolint:gosec // MaxSize bounds it
+func lineOf(pos syntax.Pos) int { return int(pos.Line()) } //nolint:gosec // MaxRC bounds it
 
 // refuse is the error for what may change any variable.
 func (s *shell) refuse(pos syntax.Pos, cause, wayOut string) error {
@@ -353,7 +361,8 @@ func (s *shell) expansion(p *syntax.ParamExp, v variable, where place) (value, e
 		if has {
 			return v.value, nil
 		}
-		return value{}, s.refuse(p.Pos(), "the file ends here when "+name+" is not set, and nothing sets it before", "set it before this line")
+		return value{}, s.refuse(p.Pos(), "the file ends here when "+name+" is not set, and nothing sets it before",
+			"set it before this line")
 	}
 	if _, err := s.word(p.Exp.Word, where); err != nil {
 		return value{}, err

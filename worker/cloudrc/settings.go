@@ -10,8 +10,12 @@ import (
 	"strings"
 )
 
-// MaxSize is how large a source may be, in bytes: far above any that people write.
-const MaxSize = 256 << 10
+// How large a source may be, in bytes: far above any that people write. The parser of shells needs some 5 KiB of stack for each
+// parenthesis in another, and a stack that overflows ends the process.
+const (
+	MaxRC     = 32 << 10
+	MaxClouds = 256 << 10
+)
 
 // setting is a value of a source, by its key as clouds.yaml calls it: the variable's name without OS_, in small letters.
 type setting struct {
@@ -30,7 +34,6 @@ type settings struct {
 	// name says how the source calls a key, and write how one would write it there.
 	name, write func(key string) string
 	values      map[string]setting
-	taken       map[string]bool
 	err         *Problem // the first one
 }
 
