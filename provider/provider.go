@@ -125,15 +125,15 @@ func (p *autopkgtestProvider) Resources(context.Context) []func() resource.Resou
 
 // DataSources implements provider.Provider.
 func (p *autopkgtestProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{newQueues, newHealth}
+	return []func() datasource.DataSource{newQueues, newHealth, newCloudRC}
 }
 
 // EphemeralResources implements provider.ProviderWithEphemeralResources.
 func (p *autopkgtestProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{newBrokerCredentials}
+	return []func() ephemeral.EphemeralResource{newBrokerCredentials, newEphemeralCloudRC}
 }
 
 // Functions implements provider.ProviderWithFunctions.
 func (p *autopkgtestProvider) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{newQueueName, newResultPrefix, newContainerName}
+	return []func() function.Function{newQueueName, newResultPrefix, newContainerName, newParseRC}
 }

@@ -172,7 +172,7 @@ func ReadBrokerKey(path string) (b Broker, key string, err error) {
 
 // DecodeBroker is ReadBrokerKey for a file that somebody else has read, on another machine. A CAFile is a path there.
 func DecodeBroker(path string, content []byte, mode fs.FileMode) (b Broker, key string, err error) {
-	if err := checkMode(path, mode); err != nil {
+	if err := CheckMode(path, mode); err != nil {
 		return Broker{}, "", err
 	}
 	return decodeBroker(path, content)

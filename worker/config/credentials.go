@@ -28,7 +28,7 @@ func readCredentials(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("read credentials: %s is not a regular file", path)
 	}
-	if err := checkMode(path, info.Mode()); err != nil {
+	if err := CheckMode(path, info.Mode()); err != nil {
 		return nil, err
 	}
 	content, err := io.ReadAll(io.LimitReader(file, maxCredentials+1))
@@ -41,7 +41,8 @@ func readCredentials(path string) ([]byte, error) {
 	return content, nil
 }
 
-func checkMode(path string, mode fs.FileMode) error {
+// CheckMode is an ErrExposed when other accounts than its owner can do anything with a file that holds a secret.
+func CheckMode(path string, mode fs.FileMode) error {
 	if mode = mode.Perm(); mode&0o077 != 0 {
 		return fmt.Errorf("%w: %s has mode %04o, want 0600: run chmod 600 %s, and change the password if others "+
 			"may have read it", ErrExposed, path, mode, path)

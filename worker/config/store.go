@@ -32,7 +32,7 @@ func ReadStore(path string) (Store, error) {
 
 // DecodeStore is ReadStore for a file that somebody else has read, on another machine; the name is for messages.
 func DecodeStore(name string, content []byte, mode fs.FileMode) (Store, error) {
-	if err := checkMode(name, mode); err != nil {
+	if err := CheckMode(name, mode); err != nil {
 		return Store{}, err
 	}
 	return decodeStore(name, content)
