@@ -130,8 +130,8 @@ const (
 	cloudEntryText = "Entry of a `clouds.yaml`, one or several regions. Default: the only entry, if `clouds_file` is set."
 	cloudsFileText = "Path of the `clouds.yaml`; a `secure.yaml` beside it counts before it. Default: where OpenStack's clients look, " +
 		"with the environment of the provider."
-	cloudSourcesText = "Without `files`, `cloud` and `clouds_file` the `OS_*` variables of the provider's environment are read. Each source " +
-		"has to name its region, and no two the same."
+	cloudSourcesText = "Without `files`, `cloud` and `clouds_file` the `OS_*` variables of the provider's environment are read. " +
+		"Each source has to name its region, and no two the same."
 	cloudRegionsText = "What each region is reached with, by its name."
 )
 
@@ -191,7 +191,7 @@ func (c cloudSources) lookup(read map[string]forward.File) cloudrc.Lookup {
 		name, text, _ := strings.Cut(variable, "=")
 		environment[name] = text
 	}
-	directory, _ := os.Getwd() //nolint:errcheck // without one, nothing is looked for there
+	directory, _ := os.Getwd() // without one, nothing is looked for there
 	return cloudrc.Lookup{
 		File: c.cloudsFile.ValueString(), Environment: environment, Directory: directory,
 		Read: func(name string) ([]byte, error) {

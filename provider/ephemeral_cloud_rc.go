@@ -53,8 +53,8 @@ func (*ephemeralCloudRC) Schema(_ context.Context, _ ephemeral.SchemaRequest, re
 		}
 	}
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "What OpenStack clouds are reached with, with the secrets: from RC files, a `clouds.yaml` or the environment. " +
-			"Neither state nor plan has it.\n\n" + cloudSourcesText,
+		MarkdownDescription: "What OpenStack clouds are reached with, with the secrets: from RC files, a `clouds.yaml` or the " +
+			"environment. Neither state nor plan has it.\n\n" + cloudSourcesText,
 		Attributes: map[string]schema.Attribute{
 			"files": schema.ListAttribute{
 				Optional: true, ElementType: types.StringType, MarkdownDescription: cloudFilesText,
@@ -66,8 +66,8 @@ func (*ephemeralCloudRC) Schema(_ context.Context, _ ephemeral.SchemaRequest, re
 			},
 			"password": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "What to answer to files that ask for the password at a terminal, as those of the dashboard do, and for " +
-					"sources that leave it out. It is not used where the source has one. May be an ephemeral value.",
+				MarkdownDescription: "What to answer to files that ask for the password at a terminal, as those of the dashboard do, and " +
+					"for sources that leave it out. It is not used where the source has one. May be an ephemeral value.",
 			},
 			"passwords": schema.MapAttribute{
 				Optional: true, Sensitive: true, ElementType: types.StringType,

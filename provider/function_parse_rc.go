@@ -21,8 +21,8 @@ func (f *parseRCFunction) Metadata(_ context.Context, _ function.MetadataRequest
 
 // Definition implements function.Function.
 func (f *parseRCFunction) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
-	text := "Reads an RC file, the form in which dashboards of OpenStack hand out what a project is reached with, and returns all but the " +
-		"secrets. The file is read and never run: what only a shell could tell is an error with its line, if it is needed. The object " +
+	text := "Reads an RC file, the form in which dashboards of OpenStack hand out what a project is reached with, and returns all but " +
+		"the secrets. The file is read and never run: what only a shell could tell is an error with its line, if it is needed. The object " +
 		"has these attributes:\n"
 	for _, field := range openFields {
 		text += "\n- `" + field.name + "`: " + field.text
@@ -33,8 +33,8 @@ func (f *parseRCFunction) Definition(_ context.Context, _ function.DefinitionReq
 		Parameters: []function.Parameter{
 			function.StringParameter{
 				Name: "content",
-				MarkdownDescription: "The file's text, `file(PATH)`. Write that here and not into a local value, which Terraform would show " +
-					"beside an error, with the password.",
+				MarkdownDescription: "The file's text, `file(PATH)`. Write that here and not into a local value, which Terraform would " +
+					"show beside an error, with the password, unless it is made by `sensitive`.",
 			},
 			function.StringParameter{Name: "name", MarkdownDescription: "What to call the file in messages."},
 		},
