@@ -22,8 +22,8 @@ func (f *parseRCFunction) Metadata(_ context.Context, _ function.MetadataRequest
 // Definition implements function.Function.
 func (f *parseRCFunction) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
 	text := "Reads an RC file, the form in which dashboards of OpenStack hand out what a project is reached with, and returns all but " +
-		"the secrets. The file is read and never run: what only a shell could tell is an error with its line, if it is needed. The object " +
-		"has these attributes:\n"
+		"the secrets. The file is read and never run: what only a shell could tell is an error with its line, if it is needed. The " +
+		"object has these attributes:\n"
 	for _, field := range openFields {
 		text += "\n- `" + field.name + "`: " + field.text
 	}

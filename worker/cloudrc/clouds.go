@@ -124,7 +124,7 @@ func (d *document) entries(content []byte) (map[string]*yaml.Node, error) {
 	if root.Kind == 0 {
 		return nil, nil
 	}
-	top, err := d.mapping(root.Content[0], 0)
+	top, err := d.mapping(root.Content[0])
 	if err != nil {
 		return nil, err
 	}
@@ -132,11 +132,11 @@ func (d *document) entries(content []byte) (map[string]*yaml.Node, error) {
 	if !there {
 		return nil, d.problem(0, ErrInvalid, "it has no key clouds", "begin it with clouds:, and put the clouds below")
 	}
-	return d.mapping(clouds, 0)
+	return d.mapping(clouds)
 }
 
-// mapping returns the keys of a node, with those that it merges in. Depth and number are bounded, since aliases may go in circles.
-func (d *document) mapping(node *yaml.Node, depth int) (map[string]*yaml.Node, error) {
+// mapping returns the keys of a node, with those that it merges in. Their number is bounded, since aliases may go in circles.
+func (d *document) mapping(node *yaml.Node) (map[string]*yaml.Node, error) {
 	for node.Kind == yaml.AliasNode && node.Alias != nil {
 		node = node.Alias
 	}
@@ -146,14 +146,14 @@ func (d *document) mapping(node *yaml.Node, depth int) (map[string]*yaml.Node, e
 	if node.Kind != yaml.MappingNode {
 		return nil, d.problem(node.Line, ErrInvalid, "there have to be keys with values", "write each on a line of its own, as KEY: VALUE")
 	}
-	if d.nodes += len(node.Content); d.nodes > mostNodes || depth > 10 {
+	if d.nodes += len(node.Content); d.nodes > mostNodes {
 		return nil, d.problem(node.Line, ErrInvalid, "its references go too far", "write out what they stand for")
 	}
 	own, merged := map[string]*yaml.Node{}, map[string]*yaml.Node{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, content := node.Content[i], node.Content[i+1]
 		if key.Tag == "!!merge" {
-			if err := d.merge(merged, content, depth+1); err != nil {
+			if err := d.merge(merged, content); err != nil {
 				return nil, err
 			}
 			continue
@@ -169,7 +169,7 @@ func (d *document) mapping(node *yaml.Node, depth int) (map[string]*yaml.Node, e
 }
 
 // merge adds what `<<` refers to, one mapping or a list; of a list the first counts.
-func (d *document) merge(into map[string]*yaml.Node, node *yaml.Node, depth int) error {
+func (d *document) merge(into map[string]*yaml.Node, node *yaml.Node) error {
 	for node.Kind == yaml.AliasNode && node.Alias != nil {
 		node = node.Alias
 	}
@@ -178,7 +178,7 @@ func (d *document) merge(into map[string]*yaml.Node, node *yaml.Node, depth int)
 		list = node.Content
 	}
 	for _, one := range list {
-		keys, err := d.mapping(one, depth)
+		keys, err := d.mapping(one)
 		if err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ type region struct {
 
 func (d *document) entry(node *yaml.Node) (*entry, error) {
 	e := &entry{line: node.Line}
-	keys, err := d.mapping(node, 0)
+	keys, err := d.mapping(node)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func (e *entry) secure(file Document, name string) error {
 	if !there {
 		return nil
 	}
-	keys, err := d.mapping(node, 0)
+	keys, err := d.mapping(node)
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func (d *document) flat(keys map[string]*yaml.Node) (map[string]setting, error) 
 	if !there {
 		return values, nil
 	}
-	inner, err := d.mapping(auth, 0)
+	inner, err := d.mapping(auth)
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +327,7 @@ func (d *document) region(node *yaml.Node) (region, error) {
 	if node.Kind != yaml.MappingNode {
 		return region{}, malformed
 	}
-	keys, err := d.mapping(node, 0)
+	keys, err := d.mapping(node)
 	if err != nil {
 		return region{}, err
 	}
@@ -337,7 +337,7 @@ func (d *document) region(node *yaml.Node) (region, error) {
 	}
 	one := region{name: name.Value, line: line}
 	if values := keys["values"]; values != nil {
-		inner, err := d.mapping(values, 0)
+		inner, err := d.mapping(values)
 		if err != nil {
 			return region{}, err
 		}
