@@ -37,13 +37,14 @@ type settings struct {
 	err         *Problem // the first one
 }
 
-// inCloudsYAML and inVariables are the two vocabularies.
+// authKeys are those that stand below auth in clouds.yaml.
 var authKeys = []string{
 	"auth_url", "username", "user_id", "password", "token", "user_domain_id", "user_domain_name", "project_id", "project_name",
 	"project_domain_id", "project_domain_name", "domain_id", "domain_name", "application_credential_id",
 	"application_credential_name", "application_credential_secret",
 }
 
+// inCloudsYAML and inVariables are the two vocabularies.
 func inCloudsYAML(key string) string {
 	if slices.Contains(authKeys, key) {
 		return "auth." + key
