@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -207,7 +208,7 @@ func awaitResult(t *testing.T, c *cli, worker *machinetest.Machine, trigger stri
 			_ = resp.Body.Close()
 			shown = string(body)
 		}
-		if strings.Contains(shown, trigger) {
+		if strings.Contains(shown, strconv.Quote(trigger)) { // bare, it might be a part of another result's address
 			return
 		}
 		select {
