@@ -143,6 +143,14 @@ func TestSetup(t *testing.T) {
 			arrange: func(m *machine) { m.installedBut("qemu-utils") }, arguments: []string{"--check", "--tests"},
 			says: []string{"nothing is missing"},
 		},
+		"package of OpenStack missing": {
+			arrange: func(m *machine) { m.installedBut("neutron-server") }, arguments: []string{"--check", "--openstack"},
+			fails: true, says: []string{"missing: install neutron-server"},
+		},
+		"package of OpenStack missing, not asked for": {
+			arrange: func(m *machine) { m.installedBut("neutron-server") }, arguments: []string{"--check", "--tests", "--slow"},
+			says: []string{"nothing is missing"},
+		},
 		"package missing, sudo refuses": {
 			arrange: func(m *machine) { m.installedBut("runit") },
 			fails:   true, says: []string{"sudo is needed to: install runit", "as root:", "--root-part operator"},
