@@ -14,25 +14,21 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/rabbitmq"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/swift"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/scripts/command"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
 // stackName marks the folders of this command, so that no deployment takes one for its own.
 const stackName = "test"
 
-// sweepLimit bounds the end: a broker that is in the middle of its start needs the longest.
-const sweepLimit = 2 * time.Minute
-
 type runOptions struct {
-	keep            bool
-	account         string
-	place           string
+	command.FolderOptions
 	deliveryTimeout time.Duration
 }
 
 func runCommand() *cobra.Command {
 	var o runOptions
-	command := &cobra.Command{
+	c := &cobra.Command{
 		Use:   "run [--keep] -- COMMAND...",
 		Short: "Start RabbitMQ and Swift, run a command, and remove everything again",
 		Long: `Starts RabbitMQ and Swift in a new folder, runs the command, removes everything, and exits with the command's code.
@@ -45,28 +41,24 @@ The command finds them by its environment:
   AUTOPKGTEST_TEST_SWIFT_READER that of a user who may read what an access list gives him
   AUTOPKGTEST_TEST_DIRECTORY    the folder`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(command *cobra.Command, arguments []string) error {
-			return run(command.Context(), o, arguments)
+		RunE: func(c *cobra.Command, arguments []string) error {
+			return run(c.Context(), o, arguments)
 		},
 	}
-	command.Flags().SetInterspersed(false) // flags after the command's name are the command's
-	command.Flags().BoolVar(&o.keep, "keep", false, "leave the services running, and say how to remove them")
-	command.Flags().StringVar(&o.account, "account", "",
-		"who runs the services when root starts this (default "+host.DefaultAccount+")")
-	command.Flags().StringVar(&o.place, "place", "",
-		"folder to make the stack's folder in (default the temporary folder)")
-	command.Flags().DurationVar(&o.deliveryTimeout, "delivery-timeout", rabbitmq.DefaultDeliveryTimeout,
+	c.Flags().SetInterspersed(false) // flags after the command's name are the command's
+	o.Flags(c)
+	c.Flags().DurationVar(&o.deliveryTimeout, "delivery-timeout", rabbitmq.DefaultDeliveryTimeout,
 		"how long the broker lets a worker hold a request")
-	return command
+	return c
 }
 
 func run(ctx context.Context, o runOptions, arguments []string) (err error) {
-	d, release, err := makeFolder(ctx, o)
+	d, release, err := command.MakeFolder(ctx, stackName, o.FolderOptions)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if o.keep {
+		if o.Keep {
 			fmt.Fprintf(os.Stderr, "stack: left in %s; `stack sweep %s` removes it\n", d.Path(), d.Path())
 			return
 		}
@@ -80,7 +72,7 @@ func run(ctx context.Context, o runOptions, arguments []string) (err error) {
 	if err != nil {
 		return err
 	}
-	return execute(ctx, arguments, append(os.Environ(), environment...))
+	return command.Execute(ctx, arguments, append(os.Environ(), environment...))
 }
 
 // startServices starts both at once and waits until both serve. It returns what the command finds them by.
@@ -153,46 +145,4 @@ func environment(d *host.Directory, broker rabbitmq.Info, store swift.Info) ([]s
 		"AUTOPKGTEST_TEST_SWIFT_READER=" + d.Path(readerFile),
 		"AUTOPKGTEST_TEST_DIRECTORY=" + d.Path(),
 	}, nil
-}
-
-// makeFolder makes a stack in a new folder. release removes it with everything in it; should we be killed, a guard does.
-func makeFolder(ctx context.Context, o runOptions) (d *host.Directory, release func() error, err error) {
-	account, err := host.Choose(o.account)
-	if err != nil {
-		return nil, nil, err
-	}
-	d, err = create(ctx, account, o.place)
-	if errors.Is(err, host.ErrUnreachable) && o.place == "" {
-		// The temporary folder may be one that only we can reach. The account's home is one that it can.
-		d, err = create(ctx, account, account.Home)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	path := d.Path()
-	remove := func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepLimit)
-		defer cancel()
-		return host.Sweep(ctx, path)
-	}
-	if o.keep {
-		return d, remove, nil
-	}
-	dismiss, err := startGuard(path)
-	if err != nil {
-		return nil, nil, errors.Join(err, remove())
-	}
-	return d, func() error { return errors.Join(remove(), dismiss()) }, nil
-}
-
-func create(ctx context.Context, account host.Account, place string) (*host.Directory, error) {
-	path, err := os.MkdirTemp(place, "autopkgtest-stack-")
-	if err != nil {
-		return nil, fmt.Errorf("make a folder for the stack: %w", err)
-	}
-	d, err := host.Create(ctx, host.Options{Path: path, Stack: stackName, Account: account})
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(path))
-	}
-	return d, nil
 }

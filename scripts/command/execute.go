@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -15,11 +15,11 @@ import (
 // endLimit is how long the command may take to end once it was told to. Tests have clean-up of their own to do.
 const endLimit = 10 * time.Second
 
-// execute runs the command with our own three descriptors. When we are told to end, so is the command.
+// Execute runs the command with our own three descriptors. When we are told to end, so is the command.
 //
 // It gets a process group of its own, so that all of it can be ended; but not on a terminal: there, only one group may
 // read, and the keys that end us end the command as well.
-func execute(ctx context.Context, arguments, environment []string) error {
+func Execute(ctx context.Context, arguments, environment []string) error {
 	grouped := !term.IsTerminal(int(os.Stdin.Fd()))
 	command := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
 	command.Env = environment
@@ -41,7 +41,7 @@ func execute(ctx context.Context, arguments, environment []string) error {
 	var ended *exec.ExitError
 	switch {
 	case errors.As(err, &ended):
-		return &exitError{code: code(ended.ProcessState)}
+		return &ExitError{Code: code(ended.ProcessState)}
 	case err != nil:
 		return fmt.Errorf("run %s: %w", arguments[0], err)
 	}

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 )
 
-// startGuard starts a process that removes the stack should we be killed: it notices when the pipe that we hold is
+// StartGuard starts a process that removes the stack should we be killed: it notices when the pipe that we hold is
 // closed. dismiss ends it, once the stack is gone.
-func startGuard(path string) (dismiss func() error, err error) {
+func StartGuard(path string) (dismiss func() error, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("start a guard for %s: %w", path, err)
@@ -34,7 +34,8 @@ func startGuard(path string) (dismiss func() error, err error) {
 	return func() error { return errors.Join(pipe.Close(), guard.Wait()) }, nil
 }
 
-func guardCommand() *cobra.Command {
+// Guard is the command that StartGuard starts. Every program that calls that has it.
+func Guard() *cobra.Command {
 	return &cobra.Command{
 		Use:    "guard PATH",
 		Short:  "Sweep the folder at the end of standard input",

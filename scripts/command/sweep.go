@@ -1,8 +1,10 @@
-package main
+package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
@@ -11,7 +13,8 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 )
 
-func sweepCommand() *cobra.Command {
+// Sweep is the command that ends any stack.
+func Sweep() *cobra.Command {
 	var name string
 	command := &cobra.Command{
 		Use:   "sweep PATH",
@@ -20,18 +23,20 @@ func sweepCommand() *cobra.Command {
 the requests that are there. A folder without the mark is left alone.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, arguments []string) error {
-			path, err := filepath.Abs(arguments[0])
-			if err != nil {
-				return err
-			}
-			return sweep(command, path, name)
+			return SweepFolder(command.Context(), command.OutOrStdout(), arguments[0], name)
 		},
 	}
 	command.Flags().StringVar(&name, "stack", "", "sweep only if this is the stack's name (default: whichever it is)")
 	return command
 }
 
-func sweep(command *cobra.Command, path, name string) error {
+// SweepFolder ends the stack in the folder, removes the folder, and says so. With a name it does so only if the stack is
+// called that.
+func SweepFolder(ctx context.Context, w io.Writer, path, name string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
 	found, err := readMark(path)
 	if err != nil && !errors.Is(err, host.ErrAbsent) {
 		return err
@@ -40,14 +45,13 @@ func sweep(command *cobra.Command, path, name string) error {
 		return fmt.Errorf("%s holds the stack %s, not %s: nothing was done", path, found, name)
 	}
 	begin := time.Now()
-	if err := host.Sweep(command.Context(), path); err != nil {
+	if err := host.Sweep(ctx, path); err != nil {
 		return err
 	}
 	if found == "" {
-		_, err := fmt.Fprintf(command.OutOrStdout(), "there is no stack in %s\n", path)
+		_, err := fmt.Fprintf(w, "there is no stack in %s\n", path)
 		return err
 	}
-	_, err = fmt.Fprintf(command.OutOrStdout(), "removed the stack %s from %s in %.1f s\n", found, path,
-		time.Since(begin).Seconds())
+	_, err = fmt.Fprintf(w, "removed the stack %s from %s in %.1f s\n", found, path, time.Since(begin).Seconds())
 	return err
 }

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -24,14 +24,14 @@ func TestExecutePassesOnTheExitCode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := execute(t.Context(), []string{"/bin/sh", "-c", test.script}, []string{"SETTING=value"})
-			var ended *exitError
-			if test.code == 0 && err != nil || test.code > 0 && (!errors.As(err, &ended) || ended.code != test.code) {
+			err := Execute(t.Context(), []string{"/bin/sh", "-c", test.script}, []string{"SETTING=value"})
+			var ended *ExitError
+			if test.code == 0 && err != nil || test.code > 0 && (!errors.As(err, &ended) || ended.Code != test.code) {
 				t.Errorf("error = %v, want code %d", err, test.code)
 			}
 		})
 	}
-	if err := execute(t.Context(), []string{"/nonexistent"}, nil); err == nil || errors.As(err, new(*exitError)) {
+	if err := Execute(t.Context(), []string{"/nonexistent"}, nil); err == nil || errors.As(err, new(*ExitError)) {
 		t.Errorf("a program that is not there: %v", err)
 	}
 }
@@ -54,9 +54,9 @@ func TestExecuteEndsAllOfTheCommand(t *testing.T) {
 	}()
 	script := `trap 'echo > "$1/cleaned"; exit 3' TERM; (sleep 1000 & echo > "$1/ready"; wait) & wait`
 	begin := time.Now()
-	err := execute(ctx, []string{"/bin/sh", "-c", script, "sh", folder}, os.Environ())
-	var ended *exitError
-	if !errors.As(err, &ended) || ended.code != 3 {
+	err := Execute(ctx, []string{"/bin/sh", "-c", script, "sh", folder}, os.Environ())
+	var ended *ExitError
+	if !errors.As(err, &ended) || ended.Code != 3 {
 		t.Errorf("error = %v, want code 3", err)
 	}
 	if err := <-told; err != nil {

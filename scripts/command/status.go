@@ -1,7 +1,8 @@
-package main
+package command
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,37 +20,43 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 )
 
-func statusCommand() *cobra.Command {
+// Status is the command that shows the processes of any stack.
+func Status() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status PATH",
 		Short: "Show the processes of a stack",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, arguments []string) error {
-			path, err := filepath.Abs(arguments[0])
-			if err != nil {
-				return err
-			}
-			name, err := readMark(path)
-			if err != nil {
-				return err
-			}
-			d, err := host.Open(path, name)
-			if err != nil {
-				return err
-			}
-			services, err := d.Services()
-			if err != nil {
-				return err
-			}
-			found := map[string]host.Inspection{}
-			for _, service := range services {
-				if found[service], err = d.Inspect(command.Context(), service); err != nil {
-					return err
-				}
-			}
-			return table(command.OutOrStdout(), found, time.Now())
+			return ShowStatus(command.Context(), command.OutOrStdout(), arguments[0])
 		},
 	}
+}
+
+// ShowStatus writes a table of the processes of the stack in the folder, and what is wrong with them.
+func ShowStatus(ctx context.Context, w io.Writer, path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	name, err := readMark(path)
+	if err != nil {
+		return err
+	}
+	d, err := host.Open(path, name)
+	if err != nil {
+		return err
+	}
+	services, err := d.Services()
+	if err != nil {
+		return err
+	}
+	found := map[string]host.Inspection{}
+	for _, service := range services {
+		if found[service], err = d.Inspect(ctx, service); err != nil {
+			return err
+		}
+	}
+	return table(w, found, time.Now())
 }
 
 // table writes one line for each process, and after them what is wrong.
