@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/hypervisors"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+)
+
+// nova makes servers. Its hypervisor is simulated: 1000 processors and 800 GB of memory, and no machine.
+func (c *cloud) nova(r region) (service, error) {
+	name := "nova-" + r.Name
+	files, err := renderAll(c.in(r, name), "nova.conf")
+	if err != nil {
+		return service{}, err
+	}
+	port := r.Port(portNova)
+	conf := c.at.service(name, "etc/nova.conf")
+	process := func(part string, listen ...string) host.Process {
+		return host.Process{
+			Name: "nova-" + part + "-" + r.Name, Argv: []string{"/usr/bin/nova-" + part, "--config-file", conf}, Listen: listen,
+		}
+	}
+	manage := func(arguments ...string) migration {
+		return migration{argv: append([]string{"/usr/bin/nova-manage", "--config-file", conf}, arguments...)}
+	}
+	// The cells' addresses are written with places that each process fills in from its own configuration: they hold no password, and
+	// are the same in every cloud.
+	const anyDatabase = "{scheme}://{username}@/"
+	return service{
+		name: name, needs: []string{"database", "rabbitmq", "swift", "keystone", "placement-" + r.Name, "catalog"},
+		Service: host.Service{
+			Name: name, Files: files, Folders: []string{"state", "locks", "instances"},
+			Processes: []host.Process{process("api", c.listen(port)), process("conductor"), process("scheduler"), process("compute")},
+		},
+		migrations: []migration{
+			manage("api_db", "sync"),
+			manage("cell_v2", "map_cell0", "--database_connection", anyDatabase+"nova_cell0_"+r.Name+"?{query}"),
+			manage("db", "sync"),
+			manage("cell_v2", "create_cell", "--name", "cell1", "--database_connection", anyDatabase+"nova_"+r.Name+"?{query}",
+				"--transport-url", "{scheme}://{username}:{password}@{hostname}:{port}/{path}"),
+		},
+		ready: []probe{
+			{"Nova's API in " + r.Name, "nova-api-" + r.Name, answers(c.url(port))},
+			{"the hypervisor in " + r.Name, "nova-compute-" + r.Name, func(ctx context.Context) error { return c.hasHypervisor(ctx, r) }},
+		},
+	}, nil
+}
+
+// hasHypervisor wants one that the scheduler may choose: it is listed once it is mapped to its cell.
+func (c *cloud) hasHypervisor(ctx context.Context, r region) error {
+	provider, err := c.session(ctx, admin)
+	if err != nil {
+		return err
+	}
+	compute, err := openstack.NewComputeV2(provider, endpoint(r))
+	if err != nil {
+		return err
+	}
+	pages, err := hypervisors.List(compute, nil).AllPages(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := hypervisors.ExtractHypervisors(pages)
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		if one.State == "up" && one.Status == "enabled" {
+			return nil
+		}
+	}
+	return errors.New("no hypervisor has registered")
+}
