@@ -50,8 +50,9 @@ func (c *cloud) giveVHost(api *rabbithole.Client, name string) error {
 		return err
 	}
 	if err := done(api.PutUser(name, rabbithole.UserSettings{
-		Name:         name,
-		PasswordHash: rabbithole.Base64EncodedSaltedPasswordHashSHA256(c.Password(name).Reveal()), HashingAlgorithm: rabbithole.HashingAlgorithmSHA256,
+		Name:             name,
+		PasswordHash:     rabbithole.Base64EncodedSaltedPasswordHashSHA256(c.Password(name).Reveal()),
+		HashingAlgorithm: rabbithole.HashingAlgorithmSHA256,
 	})); err != nil {
 		return err
 	}

@@ -68,16 +68,17 @@ func everything[T any](ctx context.Context, pager pagination.Pager, extract func
 // absent says that the list has none that is wanted.
 func absent[T any](list []T, wanted func(T) bool) bool { return !slices.ContainsFunc(list, wanted) }
 
+// fillCatalog makes the regions, services and endpoints that are missing.
 func (c *cloud) fillCatalog(ctx context.Context, identity *gophercloud.ServiceClient) error {
+	places, err := everything(ctx, identityregions.List(identity, nil), identityregions.ExtractRegions)
+	if err != nil {
+		return err
+	}
 	known, err := everything(ctx, services.List(identity, nil), services.ExtractServices)
 	if err != nil {
 		return err
 	}
 	at, err := everything(ctx, endpoints.List(identity, nil), endpoints.ExtractEndpoints)
-	if err != nil {
-		return err
-	}
-	places, err := everything(ctx, identityregions.List(identity, nil), identityregions.ExtractRegions)
 	if err != nil {
 		return err
 	}
@@ -88,31 +89,39 @@ func (c *cloud) fillCatalog(ctx context.Context, identity *gophercloud.ServiceCl
 	for _, r := range regions {
 		if absent(places, func(p identityregions.Region) bool { return p.ID == r.Name }) {
 			if _, err := identityregions.Create(ctx, identity, identityregions.CreateOpts{ID: r.Name}).Extract(); err != nil {
-				return err
+				return fmt.Errorf("make the region %s: %w", r.Name, err)
 			}
 		}
 		for _, e := range c.entries(r) {
 			if ids[e.kind] == "" {
-				made, err := services.Create(ctx, identity, services.CreateOpts{Type: e.kind, Extra: map[string]any{"name": e.name}}).Extract()
+				o := services.CreateOpts{Type: e.kind, Extra: map[string]any{"name": e.name}}
+				made, err := services.Create(ctx, identity, o).Extract()
 				if err != nil {
 					return fmt.Errorf("make the service %s: %w", e.name, err)
 				}
 				ids[e.kind] = made.ID
 			}
-			// Services look for each other at the internal one.
-			for _, interfaceOf := range []gophercloud.Availability{gophercloud.AvailabilityPublic, gophercloud.AvailabilityInternal} {
-				same := func(p endpoints.Endpoint) bool {
-					return p.ServiceID == ids[e.kind] && p.Region == r.Name && p.Availability == interfaceOf
-				}
-				if !absent(at, same) {
-					continue
-				}
-				if _, err := endpoints.Create(ctx, identity, endpoints.CreateOpts{
-					Availability: interfaceOf, Name: e.name, Region: r.Name, URL: e.url, ServiceID: ids[e.kind],
-				}).Extract(); err != nil {
-					return fmt.Errorf("make the endpoint of %s in %s: %w", e.name, r.Name, err)
-				}
+			if err := makeEndpoints(ctx, identity, at, ids[e.kind], e, r); err != nil {
+				return err
 			}
+		}
+	}
+	return nil
+}
+
+// makeEndpoints makes those of one service in a region. Services look for each other at the internal one.
+func makeEndpoints(ctx context.Context, identity *gophercloud.ServiceClient, there []endpoints.Endpoint, service string, e entry,
+	r region) error {
+	for _, availability := range []gophercloud.Availability{gophercloud.AvailabilityPublic, gophercloud.AvailabilityInternal} {
+		same := func(p endpoints.Endpoint) bool {
+			return p.ServiceID == service && p.Region == r.Name && p.Availability == availability
+		}
+		if !absent(there, same) {
+			continue
+		}
+		o := endpoints.CreateOpts{Availability: availability, Name: e.name, Region: r.Name, URL: e.url, ServiceID: service}
+		if _, err := endpoints.Create(ctx, identity, o).Extract(); err != nil {
+			return fmt.Errorf("make the endpoint of %s in %s: %w", e.name, r.Name, err)
 		}
 	}
 	return nil
@@ -120,14 +129,11 @@ func (c *cloud) fillCatalog(ctx context.Context, identity *gophercloud.ServiceCl
 
 const defaultDomain = "default"
 
+// makeUsers makes projects, their users and what these may do.
 func (c *cloud) makeUsers(ctx context.Context, identity *gophercloud.ServiceClient) error {
 	there, err := everything(ctx, projects.List(identity, nil), projects.ExtractProjects)
 	if err != nil {
 		return err
-	}
-	ids := map[string]string{}
-	for _, p := range there {
-		ids[p.Name] = p.ID
 	}
 	known, err := everything(ctx, users.List(identity, nil), users.ExtractUsers)
 	if err != nil {
@@ -137,10 +143,45 @@ func (c *cloud) makeUsers(ctx context.Context, identity *gophercloud.ServiceClie
 	if err != nil {
 		return err
 	}
-	roleIDs := map[string]string{}
+	projectIDs, userIDs, roleIDs := map[string]string{}, map[string]string{}, map[string]string{}
+	for _, p := range there {
+		projectIDs[p.Name] = p.ID
+	}
+	for _, u := range known {
+		userIDs[u.Name] = u.ID
+	}
 	for _, role := range may {
 		roleIDs[role.Name] = role.ID
 	}
+	for u, role := range wantedUsers() {
+		if projectIDs[u.project] == "" {
+			made, err := projects.Create(ctx, identity, projects.CreateOpts{Name: u.project, DomainID: defaultDomain}).Extract()
+			if err != nil {
+				return fmt.Errorf("make the project %s: %w", u.project, err)
+			}
+			projectIDs[u.project] = made.ID
+		}
+		project := projectIDs[u.project]
+		if userIDs[u.name] == "" {
+			made, err := users.Create(ctx, identity, users.CreateOpts{
+				Name: u.name, DomainID: defaultDomain, Password: c.Password(u.name).Reveal(), DefaultProjectID: project,
+			}).Extract()
+			if err != nil {
+				return fmt.Errorf("make the user %s: %w", u.name, err)
+			}
+			userIDs[u.name] = made.ID
+		}
+		// Again and again does no harm.
+		o := roles.AssignOpts{UserID: userIDs[u.name], ProjectID: project}
+		if err := roles.Assign(ctx, identity, roleIDs[role], o).ExtractErr(); err != nil {
+			return fmt.Errorf("give %s the role %s: %w", u.name, role, err)
+		}
+	}
+	return nil
+}
+
+// wantedUsers are all but the administrator, with their roles.
+func wantedUsers() map[user]string {
 	wanted := map[user]string{}
 	for _, name := range serviceUsers {
 		wanted[user{name, "service"}] = "admin"
@@ -148,30 +189,5 @@ func (c *cloud) makeUsers(ctx context.Context, identity *gophercloud.ServiceClie
 	for _, u := range tenants {
 		wanted[u] = "member"
 	}
-	for u, role := range wanted {
-		if ids[u.project] == "" {
-			made, err := projects.Create(ctx, identity, projects.CreateOpts{Name: u.project, DomainID: defaultDomain}).Extract()
-			if err != nil {
-				return fmt.Errorf("make the project %s: %w", u.project, err)
-			}
-			ids[u.project] = made.ID
-		}
-		var id string
-		if at := slices.IndexFunc(known, func(k users.User) bool { return k.Name == u.name }); at >= 0 {
-			id = known[at].ID
-		} else {
-			made, err := users.Create(ctx, identity, users.CreateOpts{
-				Name: u.name, DomainID: defaultDomain, Password: c.Password(u.name).Reveal(), DefaultProjectID: ids[u.project],
-			}).Extract()
-			if err != nil {
-				return fmt.Errorf("make the user %s: %w", u.name, err)
-			}
-			id = made.ID
-		}
-		// Again and again does no harm.
-		if err := roles.Assign(ctx, identity, roleIDs[role], roles.AssignOpts{UserID: id, ProjectID: ids[u.project]}).ExtractErr(); err != nil {
-			return fmt.Errorf("give %s the role %s: %w", u.name, role, err)
-		}
-	}
-	return nil
+	return wanted
 }

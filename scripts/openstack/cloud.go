@@ -95,8 +95,8 @@ func newCloud(d *host.Directory) (*cloud, error) {
 	_, c.at.amqp, _ = d.AMQP()
 	// A socket's address has room for 107 bytes.
 	if path := c.Socket(); len(path) > 107 {
-		return nil, &host.Problem{Kind: host.ErrInvalid, Thing: "the folder " + d.Path(), Cause: "has too long a path for the socket " + path,
-			WayOut: "Use a folder with a shorter path."}
+		return nil, &host.Problem{Kind: host.ErrInvalid, Thing: "the folder " + d.Path(),
+			Cause: "has too long a path for the socket " + path, WayOut: "Use a folder with a shorter path."}
 	}
 	return c, nil
 }
@@ -109,7 +109,9 @@ func (c *cloud) derive(name string) []byte {
 
 // Password is the one of a user, of Keystone or of the broker: letters and digits.
 func (c *cloud) Password(name string) config.Secret {
-	return config.Secret(strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(c.derive("password/" + name))[:32]))
+	const length = 32
+	text := base32.StdEncoding.EncodeToString(c.derive("password/" + name))
+	return config.Secret(strings.ToLower(text[:length]))
 }
 
 // fernetKey is one of Keystone's keys for tokens.

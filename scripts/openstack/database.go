@@ -119,7 +119,9 @@ func (c *cloud) prepareData(ctx context.Context, cache string, users []service) 
 }
 
 // schemaPackages decide what the schemas are like.
-var schemaPackages = []string{"mariadb-server-core", "python3-keystone", "python3-glance", "python3-placement", "python3-nova", "python3-neutron"}
+var schemaPackages = []string{
+	"mariadb-server-core", "python3-keystone", "python3-glance", "python3-placement", "python3-nova", "python3-neutron",
+}
 
 // cacheKey changes with all that the databases depend on. That is not the folder, and no password: neither is in them.
 func (c *cloud) cacheKey(ctx context.Context, users []service) (string, error) {
