@@ -68,6 +68,9 @@ func (c *cloud) uwsgi(name, wsgi string, port int, env ...string) host.Process {
 			"--die-on-term",          // else TERM means: reload
 			"--buffer-size", "65535", // tokens are long
 			"--disable-logging", // not each request
+			// It closes a connection after each answer, and would otherwise not say so, nor read a body that nobody asked for:
+			// clients that go on with a connection are then met by a reset.
+			"--add-header", "Connection: close", "--post-buffering", "65536",
 		},
 		Env:    env,
 		Listen: []string{c.listen(port)},
