@@ -168,6 +168,8 @@ func TestRunIsKilled(t *testing.T) {
 // await looks again and again: what is awaited is done by processes that are not our children.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
+	begin := time.Now()
+	defer func() { t.Logf("%s: after %.1f s", what, time.Since(begin).Seconds()) }()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for !done() {
@@ -260,7 +262,6 @@ func useRegion(t *testing.T, path string, r region) {
 	all, err := everything(ctx, images.List(pictures, nil), images.ExtractImages)
 	image := named(t, must(t, all, err), "testbed", func(i images.Image) string { return i.Name })
 
-	begin := time.Now()
 	server, err := servers.Create(ctx, compute, servers.CreateOpts{
 		Name: "one", FlavorRef: kind.ID, ImageRef: image.ID, Networks: []servers.Network{{UUID: own.ID}}, SecurityGroups: []string{"testbeds"},
 	}, nil).Extract()
@@ -272,7 +273,6 @@ func useRegion(t *testing.T, path string, r region) {
 		}
 		return server.Status == "ACTIVE"
 	})
-	t.Logf("ACTIVE after %.1f s", time.Since(begin).Seconds())
 
 	doors, err := everything(ctx, ports.List(network, ports.ListOpts{DeviceID: server.ID}), ports.ExtractPorts)
 	if must(t, doors, err); len(doors) != 1 || len(doors[0].SecurityGroups) != 1 || doors[0].SecurityGroups[0] != group.ID {

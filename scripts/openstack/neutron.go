@@ -32,17 +32,19 @@ func (c *cloud) neutron(r region) (service, error) {
 	room := []string{
 		c.at.installed, "agent", "--broker", net.JoinHostPort(c.Address(), strconv.Itoa(c.at.amqp)), "--bridge", "br-" + r.Name, "--",
 	}
+	// It gives itself another title, and would put that over the environment, by which processes are known to be the cloud's.
+	env := []string{"SPT_NOENV=1"}
 	return service{
 		name: name, needs: []string{"database", "rabbitmq", "swift", "catalog"},
 		Service: host.Service{
 			Name: name, Files: files, Folders: []string{"state", "locks"}, Binary: &c.at.program,
 			Processes: []host.Process{
 				{
-					Name: name, Argv: configuration("/usr/bin/neutron-server", "neutron.conf", "ml2.ini"),
+					Name: name, Env: env, Argv: configuration("/usr/bin/neutron-server", "neutron.conf", "ml2.ini"),
 					Reads: []string{"etc/neutron.conf", "etc/ml2.ini"}, Listen: []string{c.listen(port)},
 				},
 				{
-					Name: agent, Namespaces: true,
+					Name: agent, Env: env, Namespaces: true,
 					Argv:  append(room, configuration("/usr/bin/neutron-linuxbridge-agent", "neutron.conf", "linuxbridge.ini")...),
 					Reads: []string{"etc/neutron.conf", "etc/linuxbridge.ini"},
 				},
