@@ -123,9 +123,11 @@ func sign(file *os.File) {
 	}
 }
 
-// unlockFile closes the file, which is what gives the lock back; nothing can go wrong that would keep it.
+// unlockFile gives the lock back; nothing can go wrong that would keep it. Closing the file alone does not do for a moment: a program
+// that this process is starting has it open, too, until it has taken its place.
 func unlockFile(file *os.File) {
 	_ = file.Truncate(0)
+	_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN)
 	_ = file.Close()
 }
 

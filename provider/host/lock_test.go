@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -90,4 +91,25 @@ func TestLockNoticesThatItsFileWasRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	unlock()
+}
+
+// TestUnlockWhileAChildStarts: until a program that is being started has taken its place, it has all files open that this process has.
+func TestUnlockWhileAChildStarts(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	lock, err := d.tryLock(lockCaller)
+	if err != nil || lock == nil {
+		t.Fatal(lock, err)
+	}
+	childs, err := syscall.Dup(int(lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(childs) }()
+	unlockFile(lock)
+	again, err := d.tryLock(lockCaller)
+	if err != nil || again == nil {
+		t.Fatalf("what was given back is still taken: %v", err)
+	}
+	unlockFile(again)
 }
