@@ -190,10 +190,30 @@ var (
 	elsewhere = regexp.MustCompile(`192\.0\.2\.10|broker\.example\.org|rabbitmq_server\.network`)
 )
 
+// writeRCFiles makes the files that the snippets read in /srv/cloud, and returns their folder.
+func writeRCFiles(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	for name, region := range map[string]string{"novarc-lcy01": "lcy01", "novarc-lgw01": "lgw01", "openrc.sh": "lgw01"} {
+		text := "export OS_AUTH_URL=https://keystone." + region + ".example:5000/v3\n" +
+			"export OS_USERNAME=britney OS_PROJECT_NAME=tests OS_REGION_NAME=" + region + "\n"
+		if name == "openrc.sh" {
+			text += "read -sr OS_PASSWORD_INPUT\nexport OS_PASSWORD=$OS_PASSWORD_INPUT\n"
+		} else {
+			text += "export OS_PASSWORD=known\n"
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
 // TestExamplesArePlanned plans the snippets of the reference, all together: each uses what the others make.
 func TestExamplesArePlanned(t *testing.T) {
 	t.Parallel()
-	c := newCLI(t)
+	c := newCLI(t, "-var=cloud_password=asked-for")
+	clouds := writeRCFiles(t)
 	for _, pattern := range []string{
 		"provider/*.tf", "resources/*/resource.tf", "functions/*/function.tf", "data-sources/*/data-source.tf",
 		"ephemeral-resources/*/ephemeral-resource.tf",
@@ -207,7 +227,8 @@ func TestExamplesArePlanned(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.write(strings.ReplaceAll(file, "/", "-"), block.ReplaceAllStringFunc(string(content), func(text string) string {
+			snippet := strings.ReplaceAll(string(content), "/srv/cloud", clouds)
+			c.write(strings.ReplaceAll(file, "/", "-"), block.ReplaceAllStringFunc(snippet, func(text string) string {
 				if elsewhere.MatchString(text) {
 					return ""
 				}
