@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
 // pathError is an error that concerns one attribute.
@@ -51,8 +52,9 @@ func explain(diags *diag.Diagnostics, what string, err error) { explainMore(diag
 func explainMore(diags *diag.Diagnostics, what string, err error, more string) {
 	title, detail := what, err.Error()
 	var (
-		own  *problem
-		host *host.Problem
+		own   *problem
+		host  *host.Problem
+		cloud *openstack.Error
 	)
 	switch {
 	case errors.As(err, &own):
@@ -69,6 +71,9 @@ func explainMore(diags *diag.Diagnostics, what string, err error, more string) {
 		if detail == "" {
 			detail = err.Error()
 		}
+	case errors.As(err, &cloud):
+		title = what + ": " + cloud.Cause
+		detail = fmt.Sprintf("In %s:\n%s: %s\n\nWay out: %s.", cloud.Where(), cloud.Service, cloud.Summary(), cloud.WayOut)
 	}
 	if more != "" {
 		detail += "\n\n" + more

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
@@ -82,6 +83,8 @@ type planning[M any] struct {
 	state  *M // nil for a creation
 	memory memory
 	diags  *diag.Diagnostics
+	// replace says of attributes that their change makes another thing.
+	replace func(path.Path)
 }
 
 // memory is Terraform's private state of a resource. Nothing secret is put there: it is merely encoded.

@@ -173,6 +173,7 @@ func (r *managed[M]) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequ
 	}
 	p := &planning[M]{
 		settings: r.settings, config: &config, model: &plan, state: state, memory: resp.Private, diags: &resp.Diagnostics,
+		replace: func(where path.Path) { resp.RequiresReplace.Append(where) },
 	}
 	r.plan(ctx, p)
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)

@@ -14,6 +14,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
 const defaultStack = "default"
@@ -28,6 +29,8 @@ type settings struct {
 
 	files files
 	self  *machine.Target // this machine, where it is not the one that Terraform runs on
+
+	clouds openstack.Sessions // one token for each account, whatever the number of resources
 
 	making sync.Mutex // held while a folder is looked for and made: who looks must not end what another begins
 
@@ -62,6 +65,7 @@ func newSettings(model providerModel, files files) (*settings, diag.Diagnostics)
 		clients:   make(map[clientKey]*management.Client),
 		hashes:    make(map[string]host.Binary),
 		renewed:   make(map[string]bool),
+		clouds:    openstack.Sessions{Observe: logRequest},
 	}
 	if stack := model.Stack.ValueString(); stack != "" {
 		s.stack = stack

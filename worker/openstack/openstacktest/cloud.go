@@ -1,0 +1,52 @@
+// Package openstacktest gives tests a real OpenStack: the one that `scripts/openstack run` has started for them, and somebody in
+// between who counts the requests and spoils the answers that a real cloud gives only on bad days.
+package openstacktest
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/cloudrc"
+)
+
+// The users and the regions of that cloud. Users other than Admin are members of the project of their name.
+const (
+	Admin        = "admin"
+	Prodstack    = "prodstack"
+	Scalingstack = "scalingstack"
+
+	Lcy01 = "lcy01"
+	Lgw01 = "lgw01"
+)
+
+const folderVariable = "AUTOPKGTEST_TEST_OPENSTACK"
+
+// RCFile is the path of a user's RC file for a region. A test without the cloud fails.
+func RCFile(t testing.TB, user, region string) string {
+	t.Helper()
+	folder := os.Getenv(folderVariable)
+	if folder == "" {
+		t.Fatalf("%s is not set; run this with: make test-openstack", folderVariable)
+	}
+	return filepath.Join(folder, user+"-"+region+".rc")
+}
+
+// Cloud is what a region is reached with as a user.
+func Cloud(t testing.TB, user, region string) cloudrc.Cloud {
+	t.Helper()
+	return read(t, RCFile(t, user, region))
+}
+
+func read(t testing.TB, name string) cloudrc.Cloud {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud, err := cloudrc.ParseRC(name, content, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cloud
+}
