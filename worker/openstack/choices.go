@@ -1,0 +1,93 @@
+package openstack
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/flavors"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/external"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
+)
+
+// Flavor finds a flavor by name or id. Without one it is ErrNotFound, and the error says what there is.
+func (r *Region) Flavor(ctx context.Context, name string) (flavors.Flavor, error) {
+	var all []flavors.Flavor
+	if err := r.Do(ctx, Compute, func(client *gophercloud.ServiceClient) error {
+		pages, err := flavors.ListDetail(client, flavors.ListOpts{AccessType: flavors.AllAccess}).AllPages(ctx)
+		if err != nil {
+			return err
+		}
+		all, err = flavors.ExtractFlavors(pages)
+		return err
+	}); err != nil {
+		return flavors.Flavor{}, err
+	}
+	var names []string
+	for _, flavor := range all {
+		if flavor.Name == name || flavor.ID == name {
+			return flavor, nil
+		}
+		names = append(names, flavor.Name)
+	}
+	return flavors.Flavor{}, r.NewError(ErrNotFound, Compute, fmt.Sprintf("there is no flavor %q", name), "take one of "+someOf(names))
+}
+
+// A Net is a network as a project sees it.
+type Net struct {
+	networks.Network
+	external.NetworkExternalExt
+}
+
+// Networks are those that the project sees, its own, shared and external ones.
+func (r *Region) Networks(ctx context.Context) (all []Net, err error) {
+	err = r.Do(ctx, Network, func(client *gophercloud.ServiceClient) error {
+		pages, err := networks.List(client, nil).AllPages(ctx)
+		if err != nil {
+			return err
+		}
+		return networks.ExtractNetworksInto(pages, &all)
+	})
+	return all, err
+}
+
+// InternalNetwork finds the network for a server: by name or id, or, if name is empty, the only one that is not external.
+func (r *Region) InternalNetwork(ctx context.Context, name string) (Net, error) {
+	return r.network(ctx, name, false)
+}
+
+// ExternalNetwork finds the pool for floating addresses in the same way. Two of them, and no name, are an error that names them.
+func (r *Region) ExternalNetwork(ctx context.Context, name string) (Net, error) {
+	return r.network(ctx, name, true)
+}
+
+func (r *Region) network(ctx context.Context, name string, outside bool) (Net, error) {
+	kind := map[bool]string{true: "external network", false: "network"}[outside]
+	all, err := r.Networks(ctx)
+	if err != nil {
+		return Net{}, err
+	}
+	var found []Net
+	var names []string
+	for _, n := range all {
+		if n.External != outside {
+			continue
+		}
+		names = append(names, n.Name)
+		if name == "" || n.Name == name || n.ID == name {
+			found = append(found, n)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1 && name == "":
+		return Net{}, r.NewError(ErrConflict, Network, fmt.Sprintf("there are several of kind %s: %s", kind, someOf(names)), "name one of them")
+	case len(found) > 1:
+		return Net{}, r.NewError(ErrConflict, Network,
+			fmt.Sprintf("two are named %q: %s and %s", name, found[0].ID, found[1].ID), "name it by its id")
+	case len(names) == 0:
+		return Net{}, r.NewError(ErrNotFound, Network, "the project sees no "+kind, "make one, or ask the cloud's operators to share one")
+	}
+	return Net{}, r.NewError(ErrNotFound, Network, fmt.Sprintf("there is no %s %q", kind, name), "take one of "+someOf(names))
+}

@@ -1,0 +1,91 @@
+package openstack
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+)
+
+// namesShown bounds what an error lists of what there is instead.
+const namesShown = 12
+
+// CheckImagePattern says whether a pattern is a regular expression.
+func CheckImagePattern(pattern string) error {
+	_, err := imagePattern(pattern)
+	return err
+}
+
+// imagePattern matches at the begin of a name, as the pattern in worker.conf always did.
+func imagePattern(pattern string) (*regexp.Regexp, error) {
+	expression, err := regexp.Compile("^(?:" + pattern + ")")
+	if err != nil {
+		return nil, fmt.Errorf("the image pattern %q is no regular expression: %w", pattern, err)
+	}
+	return expression, nil
+}
+
+// NewestImage is the active image that was made last of those that the pattern names: by id, by name, or by a regular expression that
+// matches the begin of the name. Without one it is ErrNotFound, and the error says what there is.
+func (r *Region) NewestImage(ctx context.Context, pattern string) (newest images.Image, err error) {
+	expression, err := imagePattern(pattern)
+	if err != nil {
+		return newest, r.NewError(ErrInvalid, Image, err.Error(), "correct the pattern; remember that . stands for any character")
+	}
+	var all []images.Image
+	if err := r.Do(ctx, Image, func(client *gophercloud.ServiceClient) error {
+		pages, err := images.List(client, images.ListOpts{Limit: 1000}).AllPages(ctx)
+		if err != nil {
+			return err
+		}
+		all, err = images.ExtractImages(pages)
+		return err
+	}); err != nil {
+		return newest, err
+	}
+	return r.newestOf(all, pattern, expression)
+}
+
+func (r *Region) newestOf(all []images.Image, pattern string, expression *regexp.Regexp) (newest images.Image, err error) {
+	var others, unready []string
+	for _, image := range all {
+		matches := image.ID == pattern || image.Name == pattern || expression.MatchString(image.Name)
+		switch {
+		case matches && image.Status == images.ImageStatusActive:
+			later := cmp.Or(image.CreatedAt.Compare(newest.CreatedAt), cmp.Compare(image.ID, newest.ID))
+			if newest.ID == "" || later > 0 {
+				newest = image
+			}
+		case matches:
+			unready = append(unready, fmt.Sprintf("%s (%s)", image.Name, image.Status))
+		default:
+			others = append(others, image.Name)
+		}
+	}
+	if newest.ID != "" {
+		return newest, nil
+	}
+	cause := fmt.Sprintf("no active image matches %q", pattern)
+	if len(unready) > 0 {
+		cause += "; these do, and are not active: " + someOf(unready)
+	}
+	wayOut := "correct the pattern, or upload an image; there is none that this project can see"
+	if len(others)+len(unready) > 0 {
+		wayOut = "correct the pattern, or upload an image; there are " + someOf(append(others, unready...))
+	}
+	return newest, r.NewError(ErrNotFound, Image, cause, wayOut)
+}
+
+// someOf lists names in order, as many as one wants to read.
+func someOf(names []string) string {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	if len(names) <= namesShown {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s, and %d more", strings.Join(names[:namesShown], ", "), len(names)-namesShown)
+}
