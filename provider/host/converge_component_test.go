@@ -166,13 +166,20 @@ func TestTakenPortIsSaidBeforeAnythingChanges(t *testing.T) {
 
 func TestWaitReadyGivesUpOnAProcessThatKeepsEnding(t *testing.T) {
 	t.Parallel()
-	d := newDirectory(t)
-	s := toy(t, d, map[string]string{"toy-a": "no-such-word"})
-	converge(t, d, s)
-	err := d.WaitReady(t.Context(), "the toy", "toy-a", time.Hour, func(context.Context) error { return errors.New("refused") })
-	if !errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), "ends again and again") ||
-		!strings.Contains(err.Error(), "unknown word no-such-word") {
-		t.Errorf("error %v", err)
+	for name, test := range map[string]struct{ words, says string }{
+		"at once":        {"no-such-word", "unknown word no-such-word"},
+		"after a second": {"linger", "lingered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDirectory(t)
+			converge(t, d, toy(t, d, map[string]string{"toy-a": test.words}))
+			err := d.WaitReady(t.Context(), "the toy", "toy-a", time.Minute, func(context.Context) error { return errors.New("refused") })
+			if !errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), "ends again and again") ||
+				!strings.Contains(err.Error(), test.says) {
+				t.Errorf("error %v", err)
+			}
+		})
 	}
 }
 

@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 //	fds FILE       write the open descriptors into FILE, then stay until TERM
 //	stay           stay until TERM
 //	note FILE      write a line into FILE, then stay until TERM
+//	linger         stay for a good second, then fail
 //	stubborn       stay, whatever TERM says
 //	drain FILE     on TERM, take a second and then write FILE
 //	converge STACK NUMBER   put a service into a stack's folder, as a provider does
@@ -61,6 +62,10 @@ func helper(words []string) int {
 			return 1
 		}
 		<-terms
+	case "linger":
+		time.Sleep(1200 * time.Millisecond)
+		fmt.Println("lingered")
+		return 1
 	case "stubborn":
 		for {
 			<-terms

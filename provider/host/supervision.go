@@ -17,8 +17,9 @@ type supervision interface {
 	process(root *os.Root, service, name string) supervisedProcess
 	// adopt takes processes into care, whose definitions are complete. From here on they may start.
 	adopt(ctx context.Context, root *os.Root, service string, names []string) error
-	// diedAt says when a process of the stack ended that is about to be started again.
-	diedAt(root *os.Root, name string) (time.Time, bool)
+	// life is the state of a process that is kept running: up, or about to be started again. Its moment is another one after each
+	// end. false: it is not kept running, or cannot be seen.
+	life(root *os.Root, name string) (Status, bool)
 	// problem says what is wrong with the supervision as a whole; empty when nothing is.
 	problem(all snapshot) string
 	// endEverything ends all processes of the stack in good order, and itself as far as it is the stack's own.

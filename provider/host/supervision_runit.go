@@ -66,10 +66,11 @@ func (r runit) adopt(ctx context.Context, root *os.Root, service string, names [
 	return r.d.Supervise(ctx)
 }
 
-// diedAt is seen each time: a runsv waits a second before it starts its process anew.
-func (r runit) diedAt(root *os.Root, name string) (time.Time, bool) {
+// life: a runsv waits a second before it starts a process anew that lived for less, and starts all others at once. So most ends
+// are seen by the new life's beginning alone.
+func (r runit) life(root *os.Root, name string) (Status, bool) {
 	status, err := supervised{d: r.d, root: root, name: name, folder: "sv/" + name}.status()
-	return status.since, err == nil && status.wantUp && status.pid == 0
+	return Status{Up: status.pid != 0, PID: status.pid, Since: status.since}, err == nil && status.wantUp
 }
 
 func (r runit) problem(all snapshot) string {

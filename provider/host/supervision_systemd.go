@@ -70,17 +70,17 @@ func (s systemd) adopt(ctx context.Context, root *os.Root, service string, names
 	return m.reload(ctx)
 }
 
-// diedAt is seen each time: systemd waits a second before it starts a process anew.
-func (s systemd) diedAt(_ *os.Root, name string) (time.Time, bool) {
+// life has the moment of the last end, before whatever came since.
+func (s systemd) life(_ *os.Root, name string) (Status, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
 	defer cancel()
 	m, err := newManager(ctx)
 	if err != nil {
-		return time.Time{}, false
+		return Status{}, false
 	}
 	defer m.close()
 	state, err := m.state(ctx, s.d.unitName(name))
-	return state.died, err == nil && state.sub == "auto-restart"
+	return Status{Up: state.sub != "auto-restart", Since: state.died}, err == nil
 }
 
 func (s systemd) problem(snapshot) string {

@@ -11,7 +11,7 @@ import (
 const (
 	checkPause = 100 * time.Millisecond
 	checkLimit = 10 * time.Second
-	maxDeaths  = 5
+	maxEnds    = 5
 )
 
 // WaitReady calls check until it returns nil, at most for limit. The error is ErrNotReady and says what was awaited,
@@ -21,20 +21,20 @@ func (d *Directory) WaitReady(ctx context.Context, what, process string, limit t
 	begin := time.Now()
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	deaths := map[time.Time]bool{}
+	seenEnds := ends{begin: begin}
 	for {
 		seen := d.lookOnce(limited, check)
 		if seen == nil {
 			return nil
 		}
-		if died, ok := d.diedAt(process); ok && died.After(begin) {
-			deaths[died] = true
+		if life, ok := d.life(process); ok {
+			seenEnds.see(life)
 		}
 		cause := ""
 		switch {
 		case ctx.Err() != nil:
 			return fmt.Errorf("wait for %s: %w (last seen: %w)", what, context.Cause(ctx), seen)
-		case len(deaths) >= maxDeaths:
+		case seenEnds.count >= maxEnds:
 			cause = fmt.Sprintf("is not ready: its process %s ends again and again", process)
 		case limited.Err() != nil || sleep(limited, checkPause) != nil:
 			cause = fmt.Sprintf("is not ready after %s", time.Since(begin).Round(time.Second))
@@ -53,12 +53,32 @@ func (d *Directory) lookOnce(ctx context.Context, check func(context.Context) er
 	return check(ctx)
 }
 
-// diedAt says when a process ended that is about to be started again.
-func (d *Directory) diedAt(process string) (time.Time, bool) {
+func (d *Directory) life(process string) (Status, bool) {
 	root, err := d.open()
 	if err != nil {
-		return time.Time{}, false
+		return Status{}, false
 	}
 	defer root.Close()
-	return d.supervision().diedAt(root, process)
+	return d.supervision().life(root, process)
+}
+
+// ends counts how many times a process has ended since the wait began, from what was seen of it now and then: each is counted once
+// at most, and some may have been missed.
+type ends struct {
+	begin time.Time
+	last  *Status
+	count int
+}
+
+func (e *ends) see(now Status) {
+	switch {
+	case e.last == nil:
+		if !now.Up && now.Since.After(e.begin) {
+			e.count++
+		}
+	case now.Since.Equal(e.last.Since):
+	case e.last.Up || !now.Up:
+		e.count++
+	}
+	e.last = &now
 }

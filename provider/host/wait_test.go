@@ -8,6 +8,37 @@ import (
 	"time"
 )
 
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	at := func(up bool, second int) Status {
+		return Status{Up: up, Since: begin.Add(time.Duration(second) * time.Second)}
+	}
+	for name, test := range map[string]struct {
+		seen []Status
+		want int
+	}{
+		"runs and runs":                {[]Status{at(true, -1), at(true, -1)}, 0},
+		"started after the wait began": {[]Status{at(true, 1), at(true, 1)}, 0},
+		"down since before":            {[]Status{at(false, -1), at(true, 1)}, 0},
+		"down since":                   {[]Status{at(false, 1), at(false, 1), at(true, 2)}, 1},
+		"lives short, seen down":       {[]Status{at(false, 1), at(true, 2), at(false, 2), at(false, 2), at(true, 3)}, 1},
+		"lives short, never seen up":   {[]Status{at(false, 1), at(false, 2), at(false, 3)}, 3},
+		"lives long, never seen down":  {[]Status{at(true, -1), at(true, 3), at(true, 3), at(true, 6)}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := ends{begin: begin}
+			for _, life := range test.seen {
+				e.see(life)
+			}
+			if e.count != test.want {
+				t.Errorf("%d ends, want %d", e.count, test.want)
+			}
+		})
+	}
+}
+
 func TestWaitReady(t *testing.T) {
 	t.Parallel()
 	d := newDirectory(t)
