@@ -29,6 +29,8 @@ type Command struct {
 	Stdin  io.Reader
 	Stdout io.Writer // nil discards
 	Stderr io.Writer // a copy of what the error quotes the end of; may be nil
+	// Group is a name by which EndCommands finds it; may be empty.
+	Group string
 }
 
 // Run runs a command as the account, in a session of its own and with no descriptor but the standard three. When the
@@ -43,7 +45,7 @@ func (d *Directory) Run(ctx context.Context, c Command) error {
 		return err
 	}
 	// The name is this run's own: it tells its leftovers from those of another run.
-	name := "run/" + strings.ToLower(rand.Text())
+	name := groupMark(c.Group) + strings.ToLower(rand.Text())
 	said := &tail{limit: 4 << 10}
 	cmd := exec.CommandContext(ctx, program)
 	cmd.Args = c.Argv
@@ -77,6 +79,15 @@ func (d *Directory) Run(ctx context.Context, c Command) error {
 		return fmt.Errorf("run %s: %w%s", shorten(strings.Join(c.Argv, " ")), err, said)
 	}
 	return nil
+}
+
+// groupMark begins the ProcessMark of the commands of a group.
+func groupMark(group string) string { return "run/" + group + "/" }
+
+// EndCommands kills what runs of the group's commands. It is for those of a caller that was killed itself, and so could not end them:
+// call it under a lock that all callers of the group take.
+func (d *Directory) EndCommands(ctx context.Context, group string) error {
+	return d.end(ctx, 0, func(_ snapshot, p process) bool { return strings.HasPrefix(p.mark, groupMark(group)) })
 }
 
 // environment is what every process of the stack begins with. Nothing is taken from ours, which may be a Terraform

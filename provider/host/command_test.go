@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -130,4 +131,36 @@ func inheritable(t *testing.T) (path string) {
 	t.Cleanup(func() { file.Close() })
 	clearCloseOnExec(t, file)
 	return path
+}
+
+// TestEndCommands: of one group, and no other.
+func TestEndCommands(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	start := func(group string) (ended chan error) {
+		begun, begin := io.Pipe()
+		ended = make(chan error, 1)
+		go func() {
+			ended <- d.Run(t.Context(), Command{Argv: []string{"sh", "-c", "echo begun; sleep 1000"}, Stdout: begin, Group: group})
+		}()
+		if _, err := io.ReadFull(begun, make([]byte, len("begun\n"))); err != nil {
+			t.Fatal(err)
+		}
+		return ended
+	}
+	mine, other := start("one"), start("one-more")
+	if err := d.EndCommands(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-mine; err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("error %v", err)
+	}
+	select {
+	case err := <-other:
+		t.Errorf("the command of another group has ended: %v", err)
+	default:
+	}
+	if err := d.EndCommands(t.Context(), "one-more"); err != nil || <-other == nil {
+		t.Errorf("error %v", err)
+	}
 }

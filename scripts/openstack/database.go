@@ -17,6 +17,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 )
 
+// databaseService is also the group of the commands that make the databases.
 const databaseService = "database"
 
 // Socket is where the database is reached. It has no port: who may open the socket as the account is in, and no password is needed.
@@ -89,6 +90,10 @@ func (c *cloud) prepareData(ctx context.Context, cache string, users []service) 
 	if c.d.Exists("services/" + databaseService + "/data/" + readyData + "/mysql") {
 		return nil
 	}
+	// A start that was killed has left its server and its migrations, which would go on in what is made here.
+	if err := c.d.EndCommands(ctx, databaseService); err != nil {
+		return err
+	}
 	key, err := c.cacheKey(ctx, users)
 	if err != nil {
 		return err
@@ -103,7 +108,7 @@ func (c *cloud) prepareData(ctx context.Context, cache string, users []service) 
 	stored, err := os.Open(path)
 	if err == nil {
 		defer stored.Close()
-		if err := c.d.Run(ctx, host.Command{Argv: []string{"tar", "-x", "--zstd", "-C", c.data(newData)}, Stdin: stored}); err != nil {
+		if err := c.d.Run(ctx, host.Command{Argv: []string{"tar", "-x", "--zstd", "-C", c.data(newData)}, Stdin: stored, Group: databaseService}); err != nil {
 			return fmt.Errorf("unpack the databases of %s; remove it to have them made anew: %w", path, err)
 		}
 	} else {
@@ -159,6 +164,7 @@ func (c *cloud) keep(ctx context.Context, path string) error {
 	defer file.Close()
 	if err := c.d.Run(ctx, host.Command{
 		Argv: []string{"tar", "-c", "--zstd", "--sparse", "--exclude=./ibtmp1", "-C", c.data(newData), "."}, Stdout: file,
+		Group: databaseService,
 	}); err != nil {
 		return err
 	}
@@ -174,12 +180,12 @@ func (c *cloud) makeSchemas(ctx context.Context, users []service) error {
 	if err := c.d.Run(ctx, host.Command{Argv: []string{
 		"/usr/bin/mariadb-install-db", "--no-defaults", "--datadir=" + c.data(newData), "--skip-test-db", "--innodb-log-file-size=16M",
 		"--auth-root-authentication-method=socket", "--auth-root-socket-user=" + account,
-	}}); err != nil {
+	}, Group: databaseService}); err != nil {
 		return err
 	}
 	running, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- c.d.Run(running, host.Command{Argv: c.mariadbd(newData)}) }()
+	go func() { ended <- c.d.Run(running, host.Command{Argv: c.mariadbd(newData), Group: databaseService}) }()
 	err := c.migrate(ctx, users)
 	if err == nil {
 		err = c.sql(ctx, "SHUTDOWN")
@@ -220,7 +226,7 @@ func (c *cloud) migrate(ctx context.Context, users []service) error {
 				}
 			}
 			for _, m := range s.migrations {
-				if err := c.d.Run(ctx, host.Command{Argv: m.argv, Env: m.env}); err != nil {
+				if err := c.d.Run(ctx, host.Command{Argv: m.argv, Env: m.env, Group: databaseService}); err != nil {
 					return fmt.Errorf("make the schema of %s: %w", s.name, err)
 				}
 			}
