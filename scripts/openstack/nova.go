@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/hypervisors"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/services"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 )
@@ -45,18 +48,43 @@ func (c *cloud) nova(r region) (service, error) {
 		},
 		ready: []probe{
 			{"Nova's API in " + r.Name, "nova-api-" + r.Name, answers(c.url(port))},
+			{"Nova's conductor in " + r.Name, "nova-conductor-" + r.Name, c.novaHas(r, "nova-conductor")},
+			{"Nova's scheduler in " + r.Name, "nova-scheduler-" + r.Name, c.novaHas(r, "nova-scheduler")},
 			{"the hypervisor in " + r.Name, "nova-compute-" + r.Name, func(ctx context.Context) error { return c.hasHypervisor(ctx, r) }},
 		},
 	}, nil
 }
 
-// hasHypervisor wants one that the scheduler may choose: it is listed once it is mapped to its cell.
-func (c *cloud) hasHypervisor(ctx context.Context, r region) error {
+// compute is Nova's API, as the administrator.
+func (c *cloud) compute(ctx context.Context, r region) (*gophercloud.ServiceClient, error) {
 	provider, err := c.session(ctx, admin)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	compute, err := openstack.NewComputeV2(provider, endpoint(r))
+	return openstack.NewComputeV2(provider, endpoint(r))
+}
+
+// novaHas wants a process that does not answer itself to have reported.
+func (c *cloud) novaHas(r region, binary string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		compute, err := c.compute(ctx, r)
+		if err != nil {
+			return err
+		}
+		all, err := everything(ctx, services.List(compute, services.ListOpts{Binary: binary}), services.ExtractServices)
+		if err != nil {
+			return err
+		}
+		if absent(all, func(s services.Service) bool { return s.State == "up" }) {
+			return fmt.Errorf("no %s has reported", binary)
+		}
+		return nil
+	}
+}
+
+// hasHypervisor wants one that the scheduler may choose: it is listed once it is mapped to its cell.
+func (c *cloud) hasHypervisor(ctx context.Context, r region) error {
+	compute, err := c.compute(ctx, r)
 	if err != nil {
 		return err
 	}
