@@ -135,10 +135,13 @@ func (c *cloud) Keystone() string { return c.url(portKeystone) }
 // AuthURL is what clients are told.
 func (c *cloud) AuthURL() string { return c.Keystone() + "/v3" }
 
+// folderVariable names the folder of RC files to tests.
+const folderVariable = "AUTOPKGTEST_TEST_OPENSTACK"
+
 // environment is what tests find the cloud by.
 func (c *cloud) environment() []string {
 	return []string{
-		"AUTOPKGTEST_TEST_OPENSTACK=" + c.at.path(rcFolder),
+		folderVariable + "=" + c.at.path(rcFolder),
 		"AUTOPKGTEST_TEST_AMQP=" + c.at.path("credentials/rabbitmq-admin"),
 		"AUTOPKGTEST_TEST_DIRECTORY=" + c.at.path(),
 	}

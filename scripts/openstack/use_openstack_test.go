@@ -3,17 +3,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
@@ -27,158 +25,44 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 	"github.com/gophercloud/gophercloud/v2/openstack/objectstorage/v1/containers"
 	"github.com/gophercloud/gophercloud/v2/openstack/objectstorage/v1/objects"
-
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 )
 
-// program builds the command, for the signals that it is sent.
-func program(t *testing.T) string {
+// given is the folder of RC files of the cloud that this runs below. Nothing is changed there that another test looks at.
+func given(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "openstack")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
+	rc := os.Getenv(folderVariable)
+	if rc == "" {
+		t.Fatalf("%s does not name a cloud's RC files: run this by build/tools/openstack run -- go test ..., or make test-openstack",
+			folderVariable)
 	}
-	return path
+	return rc
 }
 
-// places makes a folder in which every account can make one.
-func places(t *testing.T) string {
-	t.Helper()
-	place, err := os.MkdirTemp("", "openstack-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(place, 0o777|os.ModeSticky); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(place); err != nil {
-			t.Error(err)
-		}
-	})
-	return place
-}
-
-// cache is where `make` has it, so that the databases are made once.
-const cache = "../../" + defaultCache
-
-// call runs the command and returns what it printed, and how long it took.
-func call(t *testing.T, program string, arguments ...string) (string, time.Duration) {
-	t.Helper()
-	begin := time.Now()
-	var out bytes.Buffer
-	c := exec.CommandContext(t.Context(), program, arguments...)
-	c.Stdout, c.Stderr = &out, os.Stderr
-	if err := c.Run(); err != nil {
-		t.Fatalf("openstack %s: %v", strings.Join(arguments, " "), err)
-	}
-	took := time.Since(begin)
-	t.Logf("openstack %s: %.1f s", arguments[0], took.Seconds())
-	return out.String(), took
-}
-
-// processesOf are those that bear the folder's mark.
-func processesOf(t *testing.T, folder string) []string {
-	t.Helper()
-	paths, err := filepath.Glob("/proc/[0-9]*/environ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []string
-	for _, path := range paths {
-		if content, err := os.ReadFile(path); err == nil && bytes.Contains(content, []byte(host.DirectoryMark+"="+folder)) {
-			found = append(found, path)
-		}
-	}
-	return found
-}
-
-func TestCloud(t *testing.T) {
-	bin, folder := program(t), filepath.Join(places(t), "cloud")
-	t.Cleanup(func() {
-		if out, err := exec.Command(bin, "down", "--directory", folder).CombinedOutput(); err != nil {
-			t.Errorf("down: %v: %s", err, out)
-		}
-	})
-	rc, _ := call(t, bin, "up", "--directory", folder, "--cache", cache)
-	rc = strings.TrimSpace(rc)
+// TestUse: each region, and the store, as their users see them.
+func TestUse(t *testing.T) {
+	rc := given(t)
 	for _, r := range regions {
-		t.Run(r.Name, func(t *testing.T) { useRegion(t, filepath.Join(rc, "prodstack-"+r.Name+".rc"), r) })
+		t.Run(r.Name, func(t *testing.T) {
+			t.Parallel()
+			useRegion(t, filepath.Join(rc, "prodstack-"+r.Name+".rc"), r)
+		})
 	}
-	t.Run("store", func(t *testing.T) { useStore(t, rc) })
-	t.Run("status", func(t *testing.T) {
-		out, _ := call(t, bin, "status", "--directory", folder)
-		if strings.Contains(out, "down") || strings.Count(out, " up ") < 25 {
-			t.Errorf("status:\n%s", out)
-		}
-	})
-	t.Run("again", func(t *testing.T) {
-		before := processesOf(t, folder)
-		if _, took := call(t, bin, "up", "--directory", folder, "--cache", cache); took > 30*time.Second {
-			t.Errorf("what runs already took %s", took)
-		}
-		if after := processesOf(t, folder); fmt.Sprint(before) != fmt.Sprint(after) {
-			t.Errorf("processes before %v, after %v", before, after)
-		}
-	})
-	t.Run("down", func(t *testing.T) {
-		call(t, bin, "down", "--directory", folder)
-		if left := processesOf(t, folder); len(left) > 0 {
-			t.Errorf("left: %v", left)
-		}
-		if _, err := os.Lstat(folder); !os.IsNotExist(err) {
-			t.Errorf("the folder is still there: %v", err)
-		}
+	t.Run("store", func(t *testing.T) {
+		t.Parallel()
+		useStore(t, rc)
 	})
 }
 
-// TestRunIsKilled while its command runs, and has left nothing a while after.
-func TestRunIsKilled(t *testing.T) {
-	bin, place := program(t), places(t)
-	script := `set -e
-		test -s "$AUTOPKGTEST_TEST_OPENSTACK/scalingstack-lgw01.rc"
-		. "$AUTOPKGTEST_TEST_OPENSTACK/scalingstack-lgw01.rc"
-		curl -sf "$OS_AUTH_URL" >"$1/ready"
-		exec sleep 1000`
-	c := exec.Command(bin, "run", "--place", place, "--cache", cache, "--", "/bin/sh", "-c", script, "sh", place)
-	c.Stderr = os.Stderr
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "the command", func() bool {
-		content, err := os.ReadFile(filepath.Join(place, "ready"))
-		return err == nil && len(content) > 0
-	})
-	if err := os.Remove(filepath.Join(place, "ready")); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = c.Wait()
-	await(t, "the guard's work", func() bool {
-		left, err := os.ReadDir(place)
-		return err == nil && len(left) == 0
-	})
-	if left := processesOf(t, place); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
-}
+// useName is what all is called that is made here; others use the cloud as well.
+const useName = "openstack-use"
 
-// await looks again and again: what is awaited is done by processes that are not our children.
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	begin := time.Now()
-	defer func() { t.Logf("%s: after %.1f s", what, time.Since(begin).Seconds()) }()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited for %s", what)
-		case <-time.After(100 * time.Millisecond):
+// afterwards removes what a test has made, in the opposite order.
+func afterwards(t *testing.T, what string, remove func(context.Context) error) {
+	t.Cleanup(func() {
+		if err := remove(context.WithoutCancel(t.Context())); err != nil {
+			t.Errorf("remove %s: %v", what, err)
 		}
-	}
+	})
 }
 
 // read takes an RC file's values, and wants that nobody else can read it.
@@ -246,8 +130,9 @@ func useRegion(t *testing.T, path string, r region) {
 	network := client(t)(openstack.NewNetworkV2(provider, where))
 	pictures := client(t)(openstack.NewImageV2(provider, where))
 
-	group, err := groups.Create(ctx, network, groups.CreateOpts{Name: "testbeds"}).Extract()
+	group, err := groups.Create(ctx, network, groups.CreateOpts{Name: useName}).Extract()
 	must(t, group, err)
+	afterwards(t, "the security group", func(ctx context.Context) error { return groups.Delete(ctx, network, group.ID).ExtractErr() })
 	rule, err := rules.Create(ctx, network, rules.CreateOpts{
 		SecGroupID: group.ID, Direction: rules.DirIngress, EtherType: rules.EtherType4, Protocol: rules.ProtocolTCP,
 		PortRangeMin: 22, PortRangeMax: 22,
@@ -263,9 +148,15 @@ func useRegion(t *testing.T, path string, r region) {
 	image := named(t, must(t, all, err), "testbed", func(i images.Image) string { return i.Name })
 
 	server, err := servers.Create(ctx, compute, servers.CreateOpts{
-		Name: "one", FlavorRef: kind.ID, ImageRef: image.ID, Networks: []servers.Network{{UUID: own.ID}}, SecurityGroups: []string{"testbeds"},
+		Name: useName, FlavorRef: kind.ID, ImageRef: image.ID, Networks: []servers.Network{{UUID: own.ID}}, SecurityGroups: []string{useName},
 	}, nil).Extract()
 	must(t, server, err)
+	afterwards(t, "the server", func(ctx context.Context) error {
+		if err := servers.Delete(ctx, compute, server.ID).ExtractErr(); !gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
+			return err
+		}
+		return nil
+	})
 	await(t, "the server", func() bool {
 		server, err = servers.Get(ctx, compute, server.ID).Extract()
 		if err != nil || server.Status == "ERROR" {
@@ -282,6 +173,7 @@ func useRegion(t *testing.T, path string, r region) {
 	if must(t, address, err); !strings.HasPrefix(address.FloatingIP, r.Floating+".") {
 		t.Errorf("floating IP %s", address.FloatingIP)
 	}
+	afterwards(t, "the floating IP", func(ctx context.Context) error { return floatingips.Delete(ctx, network, address.ID).ExtractErr() })
 	await(t, "the server's addresses", func() bool {
 		server, err = servers.Get(ctx, compute, server.ID).Extract()
 		return err == nil && strings.Contains(fmt.Sprint(server.Addresses), address.FloatingIP)
@@ -307,18 +199,23 @@ func useStore(t *testing.T, rc string) {
 	values := read(t, filepath.Join(rc, "prodstack-lcy01.rc"))
 	store, err := openstack.NewObjectStorageV1(enter(t, values), gophercloud.EndpointOpts{Region: "lgw01"})
 	must(t, store, err)
-	_, err = containers.Create(ctx, store, "results", containers.CreateOpts{ContainerRead: ".r:*,.rlistings"}).Extract()
+	_, err = containers.Create(ctx, store, useName, containers.CreateOpts{ContainerRead: ".r:*,.rlistings"}).Extract()
 	must(t, 0, err)
-	_, err = objects.Create(ctx, store, "results", "noble/log", objects.CreateOpts{Content: strings.NewReader("PASS")}).Extract()
+	afterwards(t, "the container", func(ctx context.Context) error {
+		_, err := objects.Delete(ctx, store, useName, "noble/log", nil).Extract()
+		_, left := containers.Delete(ctx, store, useName).Extract()
+		return errors.Join(err, left)
+	})
+	_, err = objects.Create(ctx, store, useName, "noble/log", objects.CreateOpts{Content: strings.NewReader("PASS")}).Extract()
 	must(t, 0, err)
 	for _, one := range []struct {
 		method, path string
 		code         int
 		body         string
 	}{
-		{http.MethodGet, "results", http.StatusOK, "noble/log\n"},
-		{http.MethodGet, "results/noble/log", http.StatusOK, "PASS"},
-		{http.MethodPut, "results/noble/other", http.StatusUnauthorized, ""},
+		{http.MethodGet, useName, http.StatusOK, "noble/log\n"},
+		{http.MethodGet, useName + "/noble/log", http.StatusOK, "PASS"},
+		{http.MethodPut, useName + "/noble/other", http.StatusUnauthorized, ""},
 		{http.MethodGet, "", http.StatusUnauthorized, ""},
 	} {
 		request, err := http.NewRequestWithContext(ctx, one.method, store.Endpoint+one.path, nil)
@@ -336,7 +233,7 @@ func useStore(t *testing.T, rc string) {
 	other, err := openstack.NewObjectStorageV1(enter(t, read(t, filepath.Join(rc, "scalingstack-lcy01.rc"))), gophercloud.EndpointOpts{Region: "lgw01"})
 	must(t, other, err)
 	other.Endpoint = store.Endpoint
-	_, err = objects.Create(ctx, other, "results", "noble/log", objects.CreateOpts{Content: strings.NewReader("FAIL")}).Extract()
+	_, err = objects.Create(ctx, other, useName, "noble/log", objects.CreateOpts{Content: strings.NewReader("FAIL")}).Extract()
 	if !gophercloud.ResponseCodeIs(err, http.StatusForbidden) {
 		t.Errorf("another project writes: %v", err)
 	}
