@@ -31,11 +31,16 @@ type fakeBroker struct {
 	userLimits  map[string]map[string]any // nil for a broker that has none
 	flags       map[string]string         // nil for a broker that has none
 	noVHost     bool
+	vhosts      map[string]map[string]string // states by name and node; no others are listed
+	unstartable map[string]bool              // those of them that cannot be started
 	version     string
 	requests    []string // METHOD PATH BODY
 	failWith    int      // answer everything with this status
 	afterwards  int      // end that after so many answers
 }
+
+// fakeNode is the node that answers.
+const fakeNode = "x@localhost"
 
 const fakePassword = "fakeAdminPassword"
 
@@ -51,6 +56,7 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *Client) {
 		limits:      map[string]any{},
 		userLimits:  map[string]map[string]any{},
 		flags:       map[string]string{"user_limits": "enabled"},
+		vhosts:      map[string]map[string]string{"/": {fakeNode: "running"}},
 		version:     "3.10.8",
 	}
 	f.Server = httptest.NewServer(f)
@@ -90,9 +96,19 @@ func (f *fakeBroker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "whoami":
 		f.answer(w, f.users["admin"])
 	case "overview":
-		f.answer(w, map[string]any{"rabbitmq_version": f.version, "node": "x@localhost"})
+		f.answer(w, map[string]any{"rabbitmq_version": f.version, "node": fakeNode})
 	case "vhosts":
+		if len(parts) == 1 {
+			f.vhostsCall(w)
+			return
+		}
+		if len(parts) == 4 && parts[2] == "start" {
+			f.startCall(w, r, parts[1], parts[3])
+			return
+		}
 		f.vhostCall(w, r)
+	case "health":
+		f.healthCall(w, parts)
 	case "policies", "operator-policies":
 		name := parts[0] + " " + parts[2]
 		f.object(w, r, f.policies, name, func() map[string]any {
@@ -147,8 +163,51 @@ func (f *fakeBroker) vhostCall(w http.ResponseWriter, r *http.Request) {
 	default:
 		f.answer(w, map[string]any{
 			"name": "/", "description": "", "tags": []string{}, "default_queue_type": "undefined", "tracing": false,
-			"metadata": map[string]any{"description": "", "tags": []string{}}, "cluster_state": map[string]string{"x@localhost": "running"},
+			"metadata": map[string]any{"description": "", "tags": []string{}}, "cluster_state": map[string]string{fakeNode: "running"},
 		})
+	}
+}
+
+// vhostsCall lists them with the columns that are asked for.
+func (f *fakeBroker) vhostsCall(w http.ResponseWriter) {
+	list := []map[string]any{}
+	for name, state := range f.vhosts {
+		list = append(list, map[string]any{"name": name, "cluster_state": state})
+	}
+	f.answer(w, list)
+}
+
+// healthCall answers health/checks/virtual-hosts for this node.
+func (f *fakeBroker) healthCall(w http.ResponseWriter, parts []string) {
+	down := []string{}
+	for name, state := range f.vhosts {
+		if state[fakeNode] != "running" {
+			down = append(down, name)
+		}
+	}
+	switch {
+	case strings.Join(parts, "/") != "health/checks/virtual-hosts":
+		f.refuse(w, http.StatusNotFound, "Object Not Found", "Not Found")
+	case len(down) == 0:
+		f.answer(w, map[string]any{"status": "ok"})
+	default:
+		w.WriteHeader(http.StatusServiceUnavailable)
+		f.answer(w, map[string]any{"status": "failed", "reason": "Some virtual hosts are down", "virtual-hosts": down})
+	}
+}
+
+// startCall answers vhosts/NAME/start/NODE.
+func (f *fakeBroker) startCall(w http.ResponseWriter, r *http.Request, name, node string) {
+	switch {
+	case r.Method != http.MethodPost:
+		f.refuse(w, http.StatusMethodNotAllowed, "Method Not Allowed", "Method Not Allowed")
+	case f.vhosts[name] == nil:
+		f.refuse(w, http.StatusNotFound, "Object Not Found", "Not Found")
+	case f.unstartable[name]:
+		f.refuse(w, http.StatusBadRequest, "bad_request", "Request to node "+node+" failed with {error,eacces}")
+	default:
+		f.vhosts[name][node] = "running"
+		w.WriteHeader(http.StatusNoContent)
 	}
 }
 

@@ -20,7 +20,7 @@ type request struct {
 	body   any // sent as JSON unless nil
 }
 
-// ask makes such a call, bound and counted as all others, and decodes what comes back.
+// ask makes such a call, bound and counted as all others, and decodes what comes back, if anything does.
 func ask[T any](m *Client, ctx context.Context, r request) (T, error) {
 	return answer(m, ctx, func(c *rabbithole.Client) (found T, err error) {
 		var content io.Reader
@@ -46,6 +46,9 @@ func ask[T any](m *Client, ctx context.Context, r request) (T, error) {
 			return found, err
 		}
 		defer func() { _ = reply.Body.Close() }()
+		if reply.StatusCode == http.StatusNoContent {
+			return found, nil
+		}
 		if err := json.NewDecoder(reply.Body).Decode(&found); err != nil {
 			return found, fmt.Errorf("%s %s: %w", r.method, r.path, err)
 		}
