@@ -92,12 +92,17 @@ func put(ctx context.Context, d *host.Directory, n node) error {
 	return err
 }
 
-// finish does what takes a node that runs: the administrator, the certificate, and reading back the delivery timeout. All go through
-// rabbitmqctl, which needs half a second to start, so they go together.
+// finish does what takes a node that runs: the administrator and, as that, the virtual hosts; the certificate; and reading back the
+// delivery timeout. Most go through rabbitmqctl, which needs half a second to start, so they go together.
 func finish(ctx context.Context, d *host.Directory, n node, i Info, password config.Secret) (time.Duration, error) {
 	var timeout time.Duration
 	together, ctx := errgroup.WithContext(ctx)
-	together.Go(func() error { return ensureAdministrator(ctx, d, n, i, password) })
+	together.Go(func() error {
+		if err := ensureAdministrator(ctx, d, n, i, password); err != nil {
+			return err
+		}
+		return ensureVHosts(ctx, d, n, i, password)
+	})
 	together.Go(func() error { return ensureCertificate(ctx, d, n, i) })
 	together.Go(func() (err error) {
 		timeout, err = nodeDeliveryTimeout(ctx, d, n)

@@ -48,6 +48,7 @@ func TestServer(t *testing.T) {
 		{"does nothing when nothing is wrong", idempotent},
 		{"comes back when killed", comesBack},
 		{"says that it takes no messages", blocked},
+		{"brings back a virtual host that stays down", vhostDown},
 		{"keeps messages and passwords over a restart", keeps},
 		{"survives the loss of what can be made again", repaired},
 		{"replaces lost and exposed credentials of the administrator alone", lostCredentials},
@@ -212,6 +213,47 @@ func blocked(t *testing.T, n *nodeTest) {
 		})
 	}
 }
+
+// vhostDown ends what a virtual host consists of until the node gives it up, and goes on without it.
+func vhostDown(t *testing.T, n *nodeTest) {
+	n.eval(t, endVHost)
+	if err := n.management(t).DeclareQueue(t.Context(), testQueue+"-late"); err == nil {
+		t.Fatal("a queue can be declared: the virtual host still runs")
+	}
+	n.inspect(t, "the virtual host / does not run on "+nodeName)
+	before := n.pids(t)
+	i, err := Apply(t.Context(), n.d, n.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := n.pids(t); i != n.i || fmt.Sprint(now) != fmt.Sprint(before) {
+		t.Errorf("Apply says %+v, said %+v; processes %v, were %v", i, n.i, now, before)
+	}
+	n.inspect(t, "")
+	if err := n.depth(t.Context(), 20); err != nil {
+		t.Error(err)
+	}
+	m := n.management(t)
+	if err := errors.Join(m.DeclareQueue(t.Context(), testQueue+"-late"), m.DeleteQueue(t.Context(), testQueue+"-late", true)); err != nil {
+		t.Error(err)
+	}
+}
+
+// endVHost kills the message store again and again; a node starts it anew twice.
+const endVHost = `
+	Children = fun(Parent) -> case catch supervisor:which_children(Parent) of L when is_list(L) -> L; _ -> [] end end,
+	End = fun Again(0) -> error(still_there);
+		Again(Left) ->
+			case rabbit_vhost_sup_sup:get_vhost_sup(<<"/">>) of
+				{ok, Parent} ->
+					[exit(Store, kill) || {msg_store_persistent, Store, _, _} <- Children(Parent), is_pid(Store)],
+					timer:sleep(200), Again(Left - 1);
+				_ ->
+					timer:sleep(1000),
+					case rabbit_vhost_sup_sup:is_vhost_alive(<<"/">>) of true -> Again(Left - 1); false -> down end
+			end
+		end,
+	End(100).`
 
 func keeps(t *testing.T, n *nodeTest) {
 	m := n.management(t)

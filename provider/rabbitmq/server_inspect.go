@@ -123,6 +123,14 @@ func unserved(ctx context.Context, d *host.Directory, n node, i Info, password c
 	case err != nil:
 		return "the broker does not serve: " + err.Error()
 	}
+	stopped, err := m.StoppedVHosts(ctx, n.Name)
+	switch {
+	case err != nil:
+		return "the broker does not serve: " + err.Error()
+	case len(stopped) > 0:
+		return stoppedText(stopped, n.Name) + ", where its clients are refused; an apply starts what is down, and the log " +
+			d.LogPath("rabbitmq") + " may say why it is"
+	}
 	return ""
 }
 
