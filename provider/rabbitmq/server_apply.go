@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -233,7 +234,7 @@ func (n node) checkData(d *host.Directory) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil || strings.Contains(string(content), n.Name) {
+	if err != nil || namesNode(string(content), n.Name) {
 		return err
 	}
 	return &ClusterError{ClusterAddress, &host.Problem{
@@ -241,6 +242,12 @@ func (n node) checkData(d *host.Directory) error {
 		WayOut: "A broker that was alone does not become a member of a cluster, nor a member one alone, and none gets another address: " +
 			"make the new ones in other folders, let the requests here be finished, and destroy this one",
 	}}
+}
+
+// namesNode says whether a list of nodes has one of this name. That of 10.0.0.1 is the beginning of that of 10.0.0.12.
+func namesNode(list, name string) bool {
+	names := strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune("{}[]', \n", r) })
+	return slices.Contains(names, name)
 }
 
 // where says what the folder and the settings decide.

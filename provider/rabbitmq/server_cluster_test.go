@@ -167,3 +167,25 @@ func TestSameSeries(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesNode has lists as nodes write them, where they keep who belongs to the cluster.
+func TestNamesNode(t *testing.T) {
+	t.Parallel()
+	const members = "{['rabbit@10.0.0.12','rabbit@10.0.0.13'],['rabbit@10.0.0.12']}.\n"
+	for _, tc := range []struct {
+		list, name string
+		want       bool
+	}{
+		{members, "rabbit@10.0.0.12", true},
+		{members, "rabbit@10.0.0.13", true},
+		{members, "rabbit@10.0.0.1", false},
+		{members, nodeName, false},
+		{"{[rabbit@localhost],[rabbit@localhost]}.\n", nodeName, true},
+		{"{[rabbit@localhost],[rabbit@localhost]}.\n", "rabbit@10.0.0.1", false},
+		{"", nodeName, false},
+	} {
+		if got := namesNode(tc.list, tc.name); got != tc.want {
+			t.Errorf("%s is in %q: %v", tc.name, tc.list, got)
+		}
+	}
+}
