@@ -43,8 +43,11 @@ func (m *Client) StoppedVHosts(ctx context.Context, node string) ([]string, erro
 		return err
 	})
 	var problem *Error
-	if !errors.As(failed, &problem) || problem.Status != http.StatusServiceUnavailable {
+	if !errors.As(failed, &problem) || problem.Status != http.StatusServiceUnavailable && problem.Status != http.StatusNotFound {
 		return nil, failed
+	}
+	if problem.Status == http.StatusNotFound {
+		failed = nil // RabbitMQ before 3.8.10 has no such check
 	}
 	all, err := ask[[]struct {
 		Name  string            `json:"name"`

@@ -73,6 +73,19 @@ func TestStoppedVHostsIsNotGuessed(t *testing.T) {
 	})
 }
 
+// TestStoppedVHostsOfAnOldBroker: one that does not know the check is asked for the listing.
+func TestStoppedVHostsOfAnOldBroker(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[string]int{"running": 0, "stopped": 1} {
+		f, m := newFakeBroker(t)
+		f.vhosts = map[string]map[string]string{"/": {fakeNode: state}}
+		f.failWith, f.afterwards = http.StatusNotFound, 1
+		if got, err := m.StoppedVHosts(t.Context(), fakeNode); err != nil || len(got) != want {
+			t.Errorf("%s: %v, %v", state, got, err)
+		}
+	}
+}
+
 func TestStartVHost(t *testing.T) {
 	t.Parallel()
 	f, m := newFakeBroker(t)
