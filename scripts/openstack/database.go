@@ -108,7 +108,8 @@ func (c *cloud) prepareData(ctx context.Context, cache string, users []service) 
 	stored, err := os.Open(path)
 	if err == nil {
 		defer stored.Close()
-		if err := c.d.Run(ctx, host.Command{Argv: []string{"tar", "-x", "--zstd", "-C", c.data(newData)}, Stdin: stored, Group: databaseService}); err != nil {
+		unpack := host.Command{Argv: []string{"tar", "-x", "--zstd", "-C", c.data(newData)}, Stdin: stored, Group: databaseService}
+		if err := c.d.Run(ctx, unpack); err != nil {
 			return fmt.Errorf("unpack the databases of %s; remove it to have them made anew: %w", path, err)
 		}
 	} else {

@@ -82,7 +82,8 @@ func (r *Region) network(ctx context.Context, name string, outside bool) (Net, e
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1 && name == "":
-		return Net{}, r.NewError(ErrConflict, Network, fmt.Sprintf("there are several of kind %s: %s", kind, someOf(names)), "name one of them")
+		return Net{}, r.NewError(ErrConflict, Network,
+			fmt.Sprintf("there are several of kind %s: %s", kind, someOf(names)), "name one of them")
 	case len(found) > 1:
 		return Net{}, r.NewError(ErrConflict, Network,
 			fmt.Sprintf("two are named %q: %s and %s", name, found[0].ID, found[1].ID), "name it by its id")

@@ -128,39 +128,39 @@ func (e *Error) answered(refusal gophercloud.ErrUnexpectedResponseCode) {
 	if words != "" {
 		e.Cause += ": " + words
 	}
-	e.kind, e.WayOut = e.classify(words)
+	e.WayOut, e.kind = e.classify(words)
 }
 
-func (e *Error) classify(words string) (kind error, wayOut string) {
+func (e *Error) classify(words string) (wayOut string, kind error) {
 	switch e.Status {
 	case http.StatusUnauthorized:
 		if e.Service == Identity {
-			return ErrDenied, "the user, its domain, the password or the project is wrong in " + e.cloud.Source +
-				"; try it with: openstack token issue"
+			return "the user, its domain, the password or the project is wrong in " + e.cloud.Source +
+				"; try it with: openstack token issue", ErrDenied
 		}
-		return ErrDenied, "the token is not accepted any more, and there is no password to get another with; log in again"
+		return "the token is not accepted any more, and there is no password to get another with; log in again", ErrDenied
 	case http.StatusForbidden:
 		if isQuota(words) {
-			return ErrQuota, "remove what is not needed, or ask the cloud's operators for more; openstack quota show tells the limits"
+			return "remove what is not needed, or ask the cloud's operators for more; openstack quota show tells the limits", ErrQuota
 		}
-		return ErrDenied, "the account needs another role in the project; the cloud's operators know which one"
+		return "the account needs another role in the project; the cloud's operators know which one", ErrDenied
 	case http.StatusRequestEntityTooLarge:
-		return ErrQuota, "remove what is not needed, or ask the cloud's operators for more; openstack quota show tells the limits"
+		return "remove what is not needed, or ask the cloud's operators for more; openstack quota show tells the limits", ErrQuota
 	case http.StatusNotFound:
-		return ErrNotFound, "it was removed, or was never there, or belongs to another project"
+		return "it was removed, or was never there, or belongs to another project", ErrNotFound
 	case http.StatusConflict:
 		if isQuota(words) { // neutron's way to say it
-			return ErrQuota, "remove what is not needed, or ask the cloud's operators for more; openstack quota show tells the limits"
+			return "remove what is not needed, or ask the cloud's operators for more; openstack quota show tells the limits", ErrQuota
 		}
-		return ErrConflict, "something is there already, or is still in use; look at it, and try again"
+		return "something is there already, or is still in use; look at it, and try again", ErrConflict
 	case http.StatusBadRequest:
-		return ErrInvalid, "correct what the cloud names"
+		return "correct what the cloud names", ErrInvalid
 	case http.StatusTooManyRequests:
-		return ErrUnavailable, "the cloud limits how often it is asked; try again later, or with less at once"
+		return "the cloud limits how often it is asked; try again later, or with less at once", ErrUnavailable
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return ErrUnavailable, "that is the cloud's own fault: try again later, and tell its operators the request's id"
+		return "that is the cloud's own fault: try again later, and tell its operators the request's id", ErrUnavailable
 	}
-	return ErrInvalid, "that is no answer one expects; tell the cloud's operators the request's id"
+	return "that is no answer one expects; tell the cloud's operators the request's id", ErrInvalid
 }
 
 func isQuota(words string) bool {

@@ -54,7 +54,7 @@ func TestFailed(t *testing.T) {
 		if strings.Contains(err.Error(), "Secret1") || strings.Contains(err.Error(), "token=y") {
 			t.Errorf("%s: «%v» shows what it must not", c.name, err)
 		}
-		if again := testRegion().failed(Image, err); again != err {
+		if again := testRegion().failed(Image, err); again.Error() != err.Error() {
 			t.Errorf("%s: an Error became another: %v", c.name, again)
 		}
 	}

@@ -3,6 +3,7 @@ package openstack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -144,8 +145,8 @@ func (r *Region) noService(provider *gophercloud.ProviderClient, service Service
 	slices.Sort(offered)
 	fail := &Error{
 		cloud: r.cloud, Service: service, kind: ErrNoService,
-		Cause: "its catalog has no " + r.cloud.Interface + " endpoint of the service " + string(service) + " (" + service.project() + "), only of " +
-			strings.Join(offered, ", "),
+		Cause: fmt.Sprintf("its catalog has no %s endpoint of the service %s (%s), only of %s",
+			r.cloud.Interface, service, service.project(), strings.Join(offered, ", ")),
 		WayOut: "ask the cloud's operators for it, or name a region that has one",
 	}
 	if elsewhere {

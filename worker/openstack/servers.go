@@ -114,7 +114,8 @@ func (r *Region) AwaitActive(ctx context.Context, id string) (*Server, error) {
 func (r *Region) broken(server *Server) error {
 	kind, wayOut := ErrBroken, "see «openstack server show "+server.ID+"», and tell the cloud's operators"
 	if strings.Contains(server.Fault.Message, "No valid host") {
-		kind, wayOut = ErrNoHost, "the region is full for this flavor, or no hypervisor is up: try a smaller flavor, another region, or later"
+		kind = ErrNoHost
+		wayOut = "the region is full for this flavor, or no hypervisor is up: try a smaller flavor, another region, or later"
 	}
 	words := server.Fault.Message
 	if words == "" {

@@ -37,8 +37,8 @@ type Sessions struct {
 }
 
 // Region returns a region of a cloud, the same for the same cloud. Nothing is asked of the cloud yet: the login happens with the first
-// call, and all regions that are reached with the same account share it. secure is how to speak to the cloud, as [cloudrc.Cloud.TLS] says; nil for what the
-// machine knows. A cloud without its secret is a [cloudrc.Problem].
+// call, and all regions that are reached with the same account share it. secure is how to speak to the cloud, as
+// [cloudrc.Cloud.TLS] says; nil for what the machine knows. A cloud without its secret is a [cloudrc.Problem].
 func (s *Sessions) Region(c cloudrc.Cloud, secure *tls.Config) (*Region, error) {
 	if err := c.Complete(); err != nil {
 		return nil, err
@@ -62,12 +62,16 @@ func (s *Sessions) Region(c cloudrc.Cloud, secure *tls.Config) (*Region, error) 
 }
 
 func (s *Sessions) transport(secure *tls.Config) http.RoundTripper {
-	base := http.DefaultTransport.(*http.Transport).Clone()
-	base.TLSClientConfig = secure
-	base.DialContext = (&net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}).DialContext
-	base.ResponseHeaderTimeout = answerLimit
-	base.MaxIdleConnsPerHost = 8
-	return &observed{base: base, observe: s.Observe}
+	return &observed{observe: s.Observe, base: &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		TLSClientConfig:       secure,
+		TLSHandshakeTimeout:   dialLimit,
+		DialContext:           (&net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}).DialContext,
+		ResponseHeaderTimeout: answerLimit,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   8,
+		IdleConnTimeout:       90 * time.Second,
+	}}
 }
 
 // accountKey is the same for clouds that are reached with the same account in the same way. It tells nothing of the secrets in it.

@@ -55,11 +55,11 @@ type Between struct {
 func NewBetween(t testing.TB, user, region string) *Between {
 	t.Helper()
 	b := &Between{rc: RCFile(t, user, region), targets: map[string]*url.URL{}, hidden: map[string]bool{}}
-	real, err := url.Parse(read(t, b.rc).AuthURL)
+	identity, err := url.Parse(read(t, b.rc).AuthURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.targets["/identity"] = &url.URL{Scheme: real.Scheme, Host: real.Host}
+	b.targets["/identity"] = &url.URL{Scheme: identity.Scheme, Host: identity.Host}
 	b.server = httptest.NewServer(http.HandlerFunc(b.pass))
 	t.Cleanup(b.server.Close)
 	return b
@@ -203,7 +203,8 @@ func (b *Between) rewrite(resp *http.Response) error {
 	}
 	b.mu.Lock()
 	for prefix, target := range b.targets {
-		body = bytes.ReplaceAll(body, []byte(target.Scheme+"://"+target.Host+strings.TrimSuffix(target.Path, "/")), []byte(b.server.URL+prefix))
+		own := target.Scheme + "://" + target.Host + strings.TrimSuffix(target.Path, "/")
+		body = bytes.ReplaceAll(body, []byte(own), []byte(b.server.URL+prefix))
 	}
 	b.mu.Unlock()
 	resp.Body = io.NopCloser(bytes.NewReader(body))
