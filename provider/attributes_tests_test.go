@@ -220,6 +220,19 @@ status              AccTestbedImage AccTestbedImage AccTestbedImage -set
 system        SystemWide AccTestbedImage -part AccTestbedImage
 timeouts            AccTimeouts AccTestbedImage -conf InvalidValues
 
+resource autopkgtest_security_group import=AccOpenStackSecurityGroupImport disappeared=AccOpenStackSecurityGroup replaced=AccOpenStackSecurityGroup
+adopt          AccOpenStackSecurityGroupAdopted AccOpenStackSecurityGroupAdopted -conf AccOpenStackSecurityGroupDefault
+cloud          AccOpenStackSecurityGroup AccOpenStackSecurityGroupRegion -conf AccOpenStackSecurityGroupBadDays
+description    AccOpenStackSecurityGroup AccOpenStackSecurityGroup AccOpenStackSecurityGroup AccOpenStackSecurityGroupRefused
+foreign_rules  AccOpenStackSecurityGroupAdopted AccOpenStackSecurityGroupAdopted AccOpenStackSecurityGroupAdopted -set
+id             AccOpenStackSecurityGroupRegion AccOpenStackSecurityGroupRegion -part -set
+name           AccOpenStackSecurityGroup AccOpenStackSecurityGroup AccOpenStackSecurityGroup AccOpenStackSecurityGroupRefused
+presets        AccOpenStackSecurityGroup AccOpenStackSecurityGroup -part AccOpenStackSecurityGroupRefused
+region         AccOpenStackSecurityGroup AccOpenStackSecurityGroupRegion -part -set
+rules          AccOpenStackSecurityGroup AccOpenStackSecurityGroup AccOpenStackSecurityGroup AccOpenStackSecurityGroupRefused
+status         AccOpenStackSecurityGroup AccOpenStackSecurityGroup AccOpenStackSecurityGroup -set
+timeouts       AccOpenStackSecurityGroupInUse AccOpenStackSecurityGroupInUse -conf InvalidValues
+
 resource autopkgtest_worker import=AccStack disappeared=AccStack replaced=AccStack
 architectures           AccStack AccStack AccStack InvalidValues
 binary                  AccStack AccStack AccStack -set
@@ -364,6 +377,7 @@ func TestInvalidValues(t *testing.T) {
 		"autopkgtest_result_containers.store.auth_url":     text("store.example"),
 		"autopkgtest_result_containers.store.storage_url":  text("store.example/v1/AUTH_x"),
 		"autopkgtest_result_containers.timeouts.create":    text("soon"),
+		"autopkgtest_security_group.timeouts.delete":       text("soon"),
 		"autopkgtest_testbed_image.host.user":              text("-l"),
 		"autopkgtest_testbed_image.timeouts.create":        text("soon"),
 		"autopkgtest_worker.host.identity_file":            text("id_ed25519"),

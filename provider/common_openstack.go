@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
+	deployed "github.com/autopkgtest-cloud/autopkgtest-cloud/provider/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/cloudrc"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
@@ -175,4 +176,13 @@ func logRequest(ctx context.Context, r openstack.Request) {
 		fields["error"] = r.Err.Error()
 	}
 	tflog.Debug(ctx, "cloud", fields)
+}
+
+// project is what is in the region that a resource is in; see cloudRegion.
+func (c *call[M]) project(ctx context.Context, object types.Object, in string) (*deployed.Inventory, error) {
+	region, err := c.cloudRegion(ctx, object, in, c.diags)
+	if err != nil {
+		return nil, err
+	}
+	return c.inventories.Of(region), nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
+	deployed "github.com/autopkgtest-cloud/autopkgtest-cloud/provider/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
@@ -30,14 +31,16 @@ type settings struct {
 	files files
 	self  *machine.Target // this machine, where it is not the one that Terraform runs on
 
-	clouds openstack.Sessions // one token for each account, whatever the number of resources
+	clouds      openstack.Sessions   // one token for each account, whatever the number of resources
+	inventories deployed.Inventories // and one list of each kind for each region
 
 	making sync.Mutex // held while a folder is looked for and made: who looks must not end what another begins
 
 	mu      sync.Mutex
 	clients map[clientKey]*management.Client
 	hashes  map[string]host.Binary
-	renewed map[string]bool // files; see renew
+	renewed map[string]bool   // files; see renew
+	groups  map[string]string // security groups that are planned; see planOnce
 }
 
 // newSettings checks what a plan cannot do without. Addresses and folders may be unknown; names may not.
@@ -65,6 +68,7 @@ func newSettings(model providerModel, files files) (*settings, diag.Diagnostics)
 		clients:   make(map[clientKey]*management.Client),
 		hashes:    make(map[string]host.Binary),
 		renewed:   make(map[string]bool),
+		groups:    make(map[string]string),
 		clouds:    openstack.Sessions{Observe: logRequest},
 	}
 	if stack := model.Stack.ValueString(); stack != "" {

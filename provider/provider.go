@@ -118,6 +118,7 @@ func (p *autopkgtestProvider) Resources(context.Context) []func() resource.Resou
 		newBrokerUser,
 		newRequestQueues,
 		newResultContainers,
+		newSecurityGroup,
 		newWorker,
 		newWeb,
 	}
