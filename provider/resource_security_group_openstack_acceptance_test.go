@@ -552,6 +552,15 @@ func TestAccOpenStackSecurityGroupInUse(t *testing.T) {
 	g := newGroupTest(t)
 	configuration := g.configuration("timeouts = { delete = \"30s\" }")
 	port := ""
+	free := func() {
+		if port != "" {
+			g.do(func(ctx context.Context, client *gophercloud.ServiceClient) error {
+				return ports.Delete(ctx, client, port).Err
+			})
+		}
+		port = ""
+	}
+	t.Cleanup(free)
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
 		{Config: configuration},
 		{
