@@ -21,6 +21,15 @@ func CheckImagePattern(pattern string) error {
 	return err
 }
 
+// MatchesImage says whether an image of that id and name is one that a pattern means.
+func MatchesImage(pattern, id, name string) bool {
+	if pattern == id || pattern == name {
+		return true
+	}
+	expression, err := imagePattern(pattern)
+	return err == nil && expression.MatchString(name)
+}
+
 // imagePattern matches at the begin of a name, as the pattern in worker.conf always did.
 func imagePattern(pattern string) (*regexp.Regexp, error) {
 	expression, err := regexp.Compile("^(?:" + pattern + ")")

@@ -49,6 +49,7 @@ type Between struct {
 	hidden  map[string]bool
 	seen    []Seen
 	spoil   func(Seen, http.ResponseWriter) bool
+	lose    func(Seen) bool
 }
 
 // NewBetween starts one in front of the cloud that a user reaches with his RC file for a region.
@@ -108,6 +109,14 @@ func (b *Between) Spoil(answer func(Seen, http.ResponseWriter) bool) {
 	b.spoil = answer
 }
 
+// Lose has which decide about each request whether its answer is lost: the cloud does what it was asked, and nobody hears of it. nil ends
+// that.
+func (b *Between) Lose(which func(Seen) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lose = which
+}
+
 // Cut ends a connection without an answer, for Spoil.
 func Cut(http.ResponseWriter) { panic(http.ErrAbortHandler) }
 
@@ -150,7 +159,7 @@ func (b *Between) pass(w http.ResponseWriter, req *http.Request) {
 	}
 	index := len(b.seen)
 	b.seen = append(b.seen, seen)
-	spoil := b.spoil
+	spoil, lose := b.spoil, b.lose
 	b.mu.Unlock()
 	recorder := &recorder{ResponseWriter: w, noted: func(status int) {
 		b.mu.Lock()
@@ -170,6 +179,10 @@ func (b *Between) pass(w http.ResponseWriter, req *http.Request) {
 			r.Out.Header.Del("Accept-Encoding") // answers are read here
 		},
 		ModifyResponse: b.rewrite,
+	}
+	if lose != nil && lose(seen) {
+		proxy.ServeHTTP(httptest.NewRecorder(), req)
+		Cut(w)
 	}
 	proxy.ServeHTTP(recorder, req)
 }
