@@ -35,6 +35,10 @@ type Inventory struct {
 	*cloud.Region
 	groups  listing[Group]
 	ensured known // ids of groups; see RemoveGroup
+
+	servers listing[cloud.Server]
+	claims  sync.Mutex
+	claimed map[string]bool // names of instances; see claim
 }
 
 // listing is all things of one kind. They are listed by the first who asks while the others wait, and again after a drop.

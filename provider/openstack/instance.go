@@ -1,0 +1,557 @@
+package openstack
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/secgroups"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
+
+	cloud "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
+)
+
+// What a server of ours has on it. The tag is for people who list servers; the metadata say whose it is and how far it is.
+const (
+	ourTag = "autopkgtest-cloud"
+	// stackKey is the stack that it belongs to.
+	stackKey = "autopkgtest-cloud-stack"
+	// makingKey is there, with a hash of what the server is made of, until it is finished: such a server is in nobody's state, or in that of
+	// somebody who was interrupted.
+	makingKey = "autopkgtest-cloud-making"
+)
+
+// Instance is a machine as it shall be.
+type Instance struct {
+	Name, Stack string
+	// ImagePattern is for [cloud.Region.NewestImage]. Flavor is a name; Network a name or an id, or empty for the only one.
+	ImagePattern, Flavor, Network string
+	// Key is the name of a key pair, or empty. Groups are names of security groups.
+	Key    string
+	Groups []string
+	// Data is for cloud-init; see UserData.
+	Data []byte
+}
+
+// fingerprint is the same for instances whose servers are made in the same way.
+func (want Instance) fingerprint() string {
+	hash := sha256.New()
+	for _, part := range []string{want.ImagePattern, want.Flavor, want.Network, want.Key, string(want.Data)} {
+		fmt.Fprintf(hash, "%d:%s,", len(part), part)
+	}
+	return hex.EncodeToString(hash.Sum(nil))[:32]
+}
+
+// Made is what has become of an Instance.
+type Made struct {
+	ID string
+	// Image is the id of the image it was made of, and ImageName its name.
+	Image, ImageName string
+	// Address is its first fixed address, of IPv4 if it has one. Port is the id of Neutron's port that has it.
+	Address, Port string
+	// Floating is its floating address, if it has one.
+	Floating string
+	// Network is the name of its network.
+	Network string
+	// Unfinished: see FinishInstance.
+	Unfinished bool
+}
+
+// Failure is an error about an instance, with what is known of it beside.
+type Failure struct {
+	Err error
+	// Log is what the machine itself has said, if it was asked; Console is the end of what its console shows.
+	Log, Console string
+}
+
+// Error is the error's text alone.
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap returns the error.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// EnsureInstance makes an instance, or finishes one that was begun, or brings the one with the id to what it shall be; id is empty for one
+// that is not known yet. What it has found out is in Made, also after an error. It waits until the server is ACTIVE, for as long as ctx
+// allows. The instance is finished only with FinishInstance.
+//
+// Image, flavor, network, key and user data are those of the making: of a server that is there they are not looked at.
+func (i *Inventory) EnsureInstance(ctx context.Context, want Instance, id string) (Made, error) {
+	defer i.servers.drop()
+	if id == "" {
+		release, err := i.claim(want)
+		if err != nil {
+			return Made{}, err
+		}
+		made, err := i.ensureInstance(ctx, want, "")
+		if err != nil {
+			release()
+		}
+		return made, err
+	}
+	return i.ensureInstance(ctx, want, id)
+}
+
+func (i *Inventory) ensureInstance(ctx context.Context, want Instance, id string) (Made, error) {
+	server, err := i.find(ctx, want, id)
+	if err != nil {
+		return Made{ID: id}, err
+	}
+	if server == nil {
+		if id, err = i.boot(ctx, want); err != nil {
+			return Made{}, err
+		}
+	}
+	if server == nil || server.Status == statusBuild { // until it is built, it says nothing of groups and addresses
+		if server != nil {
+			id = server.ID
+		}
+		if server, err = i.awaitNew(ctx, id); err != nil {
+			return Made{ID: id, Unfinished: true}, err
+		}
+	}
+	made := madeOf(server)
+	if err := i.converge(ctx, want, server); err != nil {
+		return made, err
+	}
+	if server, err = i.awaitUp(ctx, server); err != nil {
+		return made, err
+	}
+	made = madeOf(server)
+	return made, i.complete(ctx, &made)
+}
+
+// claim has nobody else of this process make an instance of the same name at the same time: each would take the other's for what an
+// interruption has left.
+func (i *Inventory) claim(want Instance) (release func(), err error) {
+	i.claims.Lock()
+	defer i.claims.Unlock()
+	if i.claimed[want.Name] {
+		return nil, i.NewError(cloud.ErrConflict, cloud.Compute, "two instances are to have the name "+want.Name, "give each a name of its own")
+	}
+	if i.claimed == nil {
+		i.claimed = map[string]bool{}
+	}
+	i.claimed[want.Name] = true
+	return func() {
+		i.claims.Lock()
+		defer i.claims.Unlock()
+		delete(i.claimed, want.Name)
+	}, nil
+}
+
+// find returns the server with the id; without one, that which an earlier attempt has left, or nil.
+func (i *Inventory) find(ctx context.Context, want Instance, id string) (*cloud.Server, error) {
+	if id != "" {
+		server, err := i.Server(ctx, id)
+		if err == nil && isGone(server) {
+			err = i.NewError(cloud.ErrNotFound, cloud.Compute, "server "+id+" was deleted meanwhile", "plan again: then it is made anew")
+		}
+		return server, err
+	}
+	i.servers.drop()
+	all, err := i.allServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var left *cloud.Server
+	for n := range all {
+		server := &all[n]
+		switch {
+		case server.Name != want.Name || isGone(server):
+		case server.Metadata[stackKey] != want.Stack || server.Metadata[makingKey] == "":
+			return nil, i.taken(server, want.Stack)
+		case left == nil && server.Status != statusError && server.Metadata[makingKey] == want.fingerprint():
+			left = server
+		default: // begun in another way, or failed: nobody has it
+			if err := i.RemoveInstance(ctx, server.ID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return left, nil
+}
+
+// taken is the refusal to make a second server of a name.
+func (i *Inventory) taken(server *cloud.Server, stack string) error {
+	whose := "is not this stack's"
+	if server.Metadata[stackKey] == stack {
+		whose = "was made and finished by the stack " + stack + " before"
+	}
+	return i.NewError(cloud.ErrConflict, cloud.Compute, fmt.Sprintf("there is a server %s already, %s, which %s", server.Name, server.ID, whose),
+		fmt.Sprintf("choose another name; or take it over with the import id %s,%s; or remove it: openstack server delete %s",
+			i.Name(), server.ID, server.ID))
+}
+
+// boot asks for the server. Where nobody answers it looks whether the server is there nevertheless.
+func (i *Inventory) boot(ctx context.Context, want Instance) (string, error) {
+	image, err := i.NewestImage(ctx, want.ImagePattern)
+	if err != nil {
+		return "", in("image_pattern", err)
+	}
+	flavor, err := i.Flavor(ctx, want.Flavor)
+	if err == nil && flavor.Name != want.Flavor {
+		err = i.NewError(cloud.ErrInvalid, cloud.Compute, want.Flavor+" is the id of a flavor", "write its name, "+flavor.Name)
+	}
+	if err != nil {
+		return "", in("flavor", err)
+	}
+	network, err := i.InternalNetwork(ctx, want.Network)
+	if err != nil {
+		return "", in("network", err)
+	}
+	id, err := i.Boot(ctx, cloud.Boot{
+		Name: want.Name, Image: image.ID, Flavor: flavor.ID, Network: network.ID, Key: want.Key, Groups: want.Groups, UserData: want.Data,
+		Tags: []string{ourTag}, Metadata: map[string]string{stackKey: want.Stack, makingKey: want.fingerprint()},
+	})
+	if errors.Is(err, cloud.ErrUnavailable) && ctx.Err() == nil {
+		if left, failed := i.find(ctx, want, ""); failed == nil && left != nil {
+			return left.ID, nil
+		}
+	}
+	return id, err
+}
+
+// awaitNew waits for a server that was just asked for. One that ends in ERROR never ran: it is removed at once, so that it neither costs
+// nor counts, and the error has all that is known of it.
+func (i *Inventory) awaitNew(ctx context.Context, id string) (*cloud.Server, error) {
+	server, err := i.AwaitActive(ctx, id)
+	if err == nil || errors.Is(err, cloud.ErrNotFound) {
+		return server, err
+	}
+	err = i.failure(ctx, id, "", err)
+	if errors.Is(err, cloud.ErrNoHost) || errors.Is(err, cloud.ErrBroken) {
+		err = errors.Join(err, i.RemoveInstance(ctx, id))
+	}
+	return server, err
+}
+
+// converge changes what can be changed of a server: its name, its groups, whether it runs.
+func (i *Inventory) converge(ctx context.Context, want Instance, server *cloud.Server) error {
+	if server.Name != want.Name {
+		if err := i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
+			return servers.Update(ctx, client, server.ID, servers.UpdateOpts{Name: want.Name}).Err
+		}); err != nil {
+			return err
+		}
+	}
+	if err := i.convergeGroups(ctx, want.Groups, server); err != nil {
+		return in("groups", err)
+	}
+	return i.wake(ctx, server)
+}
+
+// convergeGroups adds before it removes: at no moment is the machine in fewer groups than before and after.
+func (i *Inventory) convergeGroups(ctx context.Context, want []string, server *cloud.Server) error {
+	has := groupsOf(server)
+	for _, group := range want {
+		if !slices.Contains(has, group) {
+			if err := i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
+				return secgroups.AddServer(ctx, client, server.ID, group).Err
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	for _, group := range has {
+		if !slices.Contains(want, group) {
+			err := i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
+				return secgroups.RemoveServer(ctx, client, server.ID, group).Err
+			})
+			if err != nil && !errors.Is(err, cloud.ErrNotFound) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// statuses of Nova that are not just passing.
+const (
+	statusActive   = "ACTIVE"
+	statusBuild    = "BUILD"
+	statusError    = "ERROR"
+	statusDeleted  = "DELETED"
+	statusSoftGone = "SOFT_DELETED"
+	statusOff      = "SHUTOFF"
+)
+
+func isGone(server *cloud.Server) bool {
+	return server.Status == statusDeleted || server.Status == statusSoftGone
+}
+
+// wake starts a server that does not run. Which call does so depends on why it does not; of one in ERROR, a cold start often makes a
+// server again, and it keeps what is on its disk.
+func (i *Inventory) wake(ctx context.Context, server *cloud.Server) error {
+	action := func(client *gophercloud.ServiceClient) error { return nil }
+	switch server.Status {
+	case statusOff:
+		action = func(client *gophercloud.ServiceClient) error { return servers.Start(ctx, client, server.ID).Err }
+	case "PAUSED":
+		action = func(client *gophercloud.ServiceClient) error { return servers.Unpause(ctx, client, server.ID).Err }
+	case "SUSPENDED":
+		action = func(client *gophercloud.ServiceClient) error { return servers.Resume(ctx, client, server.ID).Err }
+	case "SHELVED", "SHELVED_OFFLOADED":
+		action = func(client *gophercloud.ServiceClient) error {
+			return servers.Unshelve(ctx, client, server.ID, servers.UnshelveOpts{}).Err
+		}
+	case statusError:
+		action = func(client *gophercloud.ServiceClient) error {
+			return servers.Reboot(ctx, client, server.ID, servers.RebootOpts{Type: servers.HardReboot}).Err
+		}
+	default: // it runs, or something is being done with it
+		return nil
+	}
+	err := i.Do(ctx, cloud.Compute, action)
+	if errors.Is(err, cloud.ErrConflict) { // somebody else is at it: what comes of that is seen by who waits
+		return nil
+	}
+	return err
+}
+
+// awaitUp waits until a server that was there before is ACTIVE. One that was in ERROR is so until what was asked of it is done.
+func (i *Inventory) awaitUp(ctx context.Context, server *cloud.Server) (*cloud.Server, error) {
+	if server.Status == statusError {
+		if err := i.awaitTask(ctx, server.ID); err != nil {
+			return nil, err
+		}
+	}
+	up, err := i.AwaitActive(ctx, server.ID)
+	if err == nil || errors.Is(err, cloud.ErrNotFound) {
+		return up, err
+	}
+	if errors.Is(err, cloud.ErrBroken) || errors.Is(err, cloud.ErrNoHost) {
+		err = i.NewError(cloud.ErrBroken, cloud.Compute, "a cold start did not help: "+causeOf(err),
+			"ask the cloud's operators to repair it; or replace it, which loses what is on its disk")
+	}
+	return nil, i.failure(ctx, server.ID, "", err)
+}
+
+// awaitTask waits until nothing is being done with a server.
+func (i *Inventory) awaitTask(ctx context.Context, id string) error {
+	return every(ctx, lookPause, func() (bool, error) {
+		server, err := i.Server(ctx, id)
+		if errors.Is(err, cloud.ErrNotFound) {
+			return true, nil
+		}
+		return err == nil && server.TaskState == "", err
+	})
+}
+
+// causeOf is what was wrong, without where it was.
+func causeOf(err error) string {
+	var known *cloud.Error
+	if errors.As(err, &known) {
+		return known.Cause
+	}
+	return err.Error()
+}
+
+// madeOf is what a server's description says.
+func madeOf(server *cloud.Server) Made {
+	made := Made{ID: server.ID, Unfinished: server.Metadata[makingKey] != ""}
+	made.Image, _ = server.Image["id"].(string)
+	fixed, floating := cloud.Addresses(server)
+	made.Address, made.Floating = firstOf(fixed), firstOf(floating)
+	for name, network := range server.Addresses {
+		entries, _ := network.([]any)
+		for _, one := range entries {
+			if entry, _ := one.(map[string]any); entry["addr"] == made.Address {
+				made.Network = name
+			}
+		}
+	}
+	return made
+}
+
+// firstOf prefers IPv4, and is otherwise the same whatever the order.
+func firstOf(addresses []netip.Addr) string {
+	if len(addresses) == 0 {
+		return ""
+	}
+	return slices.MinFunc(addresses, func(a, b netip.Addr) int {
+		if a.Is4() != b.Is4() {
+			return map[bool]int{true: -1, false: 1}[a.Is4()]
+		}
+		return a.Compare(b)
+	}).String()
+}
+
+// groupsOf are the names of a server's groups. Nova says each as often as the server has ports.
+func groupsOf(server *cloud.Server) (names []string) {
+	for _, group := range server.SecurityGroups {
+		if name, ok := group["name"].(string); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// complete looks up what a server's description does not say.
+func (i *Inventory) complete(ctx context.Context, made *Made) error {
+	all, err := i.portsOf(ctx, made.ID)
+	if err != nil {
+		return err
+	}
+	for _, port := range all {
+		for _, address := range port.FixedIPs {
+			if address.IPAddress == made.Address {
+				made.Port = port.ID
+			}
+		}
+	}
+	made.ImageName, err = i.imageName(ctx, made.Image)
+	return err
+}
+
+// imageName is empty for a server that was made of no image, or of one that is gone.
+func (i *Inventory) imageName(ctx context.Context, id string) (name string, err error) {
+	if id == "" {
+		return "", nil
+	}
+	err = i.Do(ctx, cloud.Image, func(client *gophercloud.ServiceClient) error {
+		image, err := images.Get(ctx, client, id).Extract()
+		if err == nil {
+			name = image.Name
+		}
+		return err
+	})
+	if errors.Is(err, cloud.ErrNotFound) {
+		return "", nil
+	}
+	return name, err
+}
+
+func (i *Inventory) portsOf(ctx context.Context, server string) (all []ports.Port, err error) {
+	err = i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
+		pages, err := ports.List(client, ports.ListOpts{DeviceID: server}).AllPages(ctx)
+		if err != nil {
+			return err
+		}
+		all, err = ports.ExtractPorts(pages)
+		return err
+	})
+	return all, err
+}
+
+// FinishInstance takes the mark of the making from a server. Nobody takes it for a leftover any more.
+func (i *Inventory) FinishInstance(ctx context.Context, made *Made) error {
+	if !made.Unfinished {
+		return nil
+	}
+	defer i.servers.drop()
+	err := i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
+		return servers.DeleteMetadatum(ctx, client, made.ID, makingKey).ExtractErr()
+	})
+	if err != nil && !errors.Is(err, cloud.ErrNotFound) {
+		return err
+	}
+	made.Unfinished = false
+	return nil
+}
+
+// RemoveInstance removes a server and its ports, and waits until they are gone.
+func (i *Inventory) RemoveInstance(ctx context.Context, id string) error {
+	defer i.servers.drop()
+	// Nova takes down the ports that it has made. What it leaves behind, with a hypervisor that is away, is known by its device.
+	had, err := i.portsOf(ctx, id)
+	if err != nil && !errors.Is(err, cloud.ErrNoService) {
+		return err
+	}
+	if err := i.DeleteServer(ctx, id); err != nil {
+		return err
+	}
+	if err := i.AwaitGone(ctx, id); err != nil {
+		return err
+	}
+	if len(had) == 0 {
+		return nil
+	}
+	left, err := i.portsOf(ctx, id)
+	for _, port := range left {
+		failed := i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
+			return ports.Delete(ctx, client, port.ID).ExtractErr()
+		})
+		if failed != nil && !errors.Is(failed, cloud.ErrNotFound) {
+			err = errors.Join(err, failed)
+		}
+	}
+	return err
+}
+
+// RemoveUnfinished removes what an interrupted attempt has left of an instance whose id nobody knows.
+func (i *Inventory) RemoveUnfinished(ctx context.Context, stack, name string) error {
+	i.servers.drop()
+	all, err := i.allServers(ctx)
+	for _, server := range all {
+		if server.Name == name && server.Metadata[stackKey] == stack && server.Metadata[makingKey] != "" && !isGone(&server) {
+			err = errors.Join(err, i.RemoveInstance(ctx, server.ID))
+		}
+	}
+	return err
+}
+
+// allServers are the project's servers, listed once until something is changed.
+func (i *Inventory) allServers(ctx context.Context) ([]cloud.Server, error) {
+	return i.servers.all(ctx, func(ctx context.Context) ([]cloud.Server, error) {
+		all, err := i.ServersTagged(ctx)
+		slices.SortFunc(all, func(a, b cloud.Server) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID)) })
+		return all, err
+	})
+}
+
+// Seen is an instance as it was found.
+type Seen struct {
+	Made
+	Name, Flavor, Key string
+	Groups            []string
+	// Trouble is a sentence that says why it does not run; empty if it does.
+	Trouble string
+}
+
+// Instance finds an instance by its id; without one, by the name that an interrupted attempt of the stack has given to a server. nil is
+// that there is none. It asks the cloud once for all instances.
+func (i *Inventory) Instance(ctx context.Context, id, stack, name string) (*Seen, error) {
+	all, err := i.allServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for n := range all {
+		server := &all[n]
+		left := id == "" && server.Name == name && server.Metadata[stackKey] == stack && server.Metadata[makingKey] != ""
+		if (server.ID == id || left) && !isGone(server) {
+			return seenOf(server), nil
+		}
+	}
+	return nil, nil
+}
+
+func seenOf(server *cloud.Server) *Seen {
+	seen := &Seen{Made: madeOf(server), Name: server.Name, Key: server.KeyName, Groups: groupsOf(server)}
+	seen.Flavor, _ = server.Flavor["original_name"].(string)
+	switch {
+	case server.Status == statusError:
+		seen.Trouble = "it is in ERROR: " + cmp.Or(server.Fault.Message, "the cloud says no reason")
+	case server.Status == statusOff:
+		seen.Trouble = "it is switched off (SHUTOFF)"
+	case server.Status != statusActive && !strings.Contains(server.Status, "REBOOT"):
+		seen.Trouble = "it does not run: " + server.Status
+	case seen.Unfinished:
+		seen.Trouble = "it is not finished: its creation was interrupted"
+	}
+	return seen
+}
+
+// Complete looks up what the list of servers does not say.
+func (i *Inventory) Complete(ctx context.Context, seen *Seen) error {
+	return i.complete(ctx, &seen.Made)
+}
