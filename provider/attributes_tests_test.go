@@ -205,6 +205,30 @@ status              AccResultContainers AccResultContainers AccResultContainers 
 store               AccResultContainers AccStack -part InvalidValues
 timeouts            AccTimeouts AccTimeouts -conf InvalidValues
 
+resource autopkgtest_instance import=AccOpenStackInstanceImport disappeared=AccOpenStackInstance replaced=AccOpenStackInstance
+address          AccOpenStackInstance AccOpenStackInstance -part -set
+cloud            AccOpenStackInstance AccOpenStackInstanceImport -conf AccOpenStackInstanceRefuses
+flavor           AccOpenStackInstance AccOpenStackInstance -part AccOpenStackInstanceRefuses
+groups           AccOpenStackInstance AccOpenStackInstance AccOpenStackInstance AccOpenStackInstanceRefuses
+host_key         AccOpenStackInstanceWaits AccOpenStackInstanceWaits -part -set
+id               AccOpenStackInstance AccOpenStackInstance AccOpenStackInstance -set
+image_id         AccOpenStackInstance AccOpenStackInstance -part -set
+image_name       AccOpenStackInstance AccOpenStackInstance -part -set
+image_pattern    AccOpenStackInstance AccOpenStackInstance -conf AccOpenStackInstanceRefuses
+key              AccOpenStackInstance AccOpenStackInstance -part AccOpenStackInstanceRefuses
+mirror           AccOpenStackInstance AccOpenStackInstance -conf AccOpenStackInstanceRefuses
+name             AccOpenStackInstance AccOpenStackInstance AccOpenStackInstance AccOpenStackInstanceRefuses
+network          AccOpenStackInstance AccOpenStackInstance -part AccOpenStackInstanceRefuses
+port_id          AccOpenStackInstance AccOpenStackInstance -part -set
+proxy            AccOpenStackInstance AccOpenStackInstance -conf AccOpenStackInstanceRefuses
+region           AccOpenStackInstance AccOpenStackInstance -part AccOpenStackInstanceRefuses
+security_mirror  AccOpenStackInstance AccOpenStackInstance -conf AccOpenStackInstanceRefuses
+ssh              AccOpenStackInstanceWaits AccOpenStackInstanceWaits -conf AccOpenStackInstanceRefuses
+status           AccOpenStackInstance AccOpenStackInstance AccOpenStackInstance -set
+timeouts         AccOpenStackInstanceWaits AccOpenStackInstanceWaits -conf AccOpenStackInstanceRefuses
+user_data        AccOpenStackInstance AccOpenStackInstance -conf AccOpenStackInstanceRefuses
+wait_for         AccOpenStackInstanceWaits AccOpenStackInstanceWaits -conf AccOpenStackInstanceRefuses
+
 resource autopkgtest_testbed_image import=AccTestbedImage disappeared=examples.TestLocal replaced=AccTestbedImage
 architecture        examples.TestLocal AccTestbedImage -conf InvalidValues
 binary              AccTestbedImage AccTestbedImage AccTestbedImage -set

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
+	deployed "github.com/autopkgtest-cloud/autopkgtest-cloud/provider/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
@@ -74,6 +75,13 @@ func explainMore(diags *diag.Diagnostics, what string, err error, more string) {
 	case errors.As(err, &cloud):
 		title = what + ": " + cloud.Cause
 		detail = fmt.Sprintf("In %s:\n%s: %s\n\nWay out: %s.", cloud.Where(), cloud.Service, cloud.Summary(), cloud.WayOut)
+	}
+	var failure *deployed.Failure
+	if errors.As(err, &failure) {
+		if failure.Log != "" {
+			detail += "\n\nThe machine says:\n" + failure.Log
+		}
+		detail += "\n\nThe end of its console:\n" + failure.Console
 	}
 	if more != "" {
 		detail += "\n\n" + more

@@ -186,3 +186,12 @@ func (c *call[M]) project(ctx context.Context, object types.Object, in string) (
 	}
 	return c.inventories.Of(region), nil
 }
+
+// atField says which attribute an error of package openstack concerns.
+func atField(err error) error {
+	var field *deployed.FieldError
+	if errors.As(err, &field) {
+		return at(path.Root(field.Field), err)
+	}
+	return err
+}

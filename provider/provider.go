@@ -119,6 +119,7 @@ func (p *autopkgtestProvider) Resources(context.Context) []func() resource.Resou
 		newRequestQueues,
 		newResultContainers,
 		newSecurityGroup,
+		newInstance,
 		newWorker,
 		newWeb,
 	}

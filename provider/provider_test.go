@@ -68,7 +68,7 @@ func checkDescriptions(t *testing.T, where string, attributes map[string]schema.
 		if attribute.GetMarkdownDescription() == "" && attribute.GetDescription() == "" && name != "timeouts" {
 			t.Errorf("%s.%s has no description", where, name)
 		}
-		if attribute.IsSensitive() || strings.Contains(name, "password") {
+		if attribute.IsSensitive() || strings.Contains(name, "password") && !strings.HasSuffix(name, "_file") {
 			t.Errorf("%s.%s would put a secret into the state", where, name)
 		}
 	}
