@@ -145,6 +145,7 @@ func (i *instances) group() string {
 func (i *instances) configuration(lines ...string) string {
 	attributes := map[string]string{
 		"cloud": fmt.Sprintf("{ rc_file = %q }", i.rc), "name": fmt.Sprintf("%q", i.name), "image_pattern": `"testbed"`, "flavor": `"m1.tiny"`,
+		"network": `"net_scalingstack"`, // other tests make networks beside it
 	}
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, " = ")
@@ -239,7 +240,7 @@ func TestAccOpenStackInstance(t *testing.T) {
 			t.Error(err)
 		}
 	})...)
-	steps = append(steps, resource.TestStep{Config: with(), Check: same(false)})
+	steps = append(steps, resource.TestStep{Config: with(), Check: same(false)}, resource.TestStep{Config: with("network = null"), PlanOnly: true})
 	for _, other := range []string{
 		`flavor = "m1.small"`, `image_pattern = "dummy"`, `user_data = "#cloud-config\n{}\n"`, `mirror = "http://other.example/ubuntu"`,
 		`security_mirror = "http://other.example/security"`, `proxy = "http://other.example:3128"`, `key = null`, `network = "net_other"`, fmt.Sprintf("cloud = { rc_file = %q }", openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lgw01)),

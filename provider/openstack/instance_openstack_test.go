@@ -34,7 +34,10 @@ func instanceHere(t *testing.T) (*Inventory, Instance) {
 			t.Error(err)
 		}
 	})
-	return i, Instance{Name: name, Stack: name, ImagePattern: "testbed", Flavor: "m1.tiny", Groups: []string{"default"}, Data: []byte("#cloud-config\n")}
+	return i, Instance{
+		Name: name, Stack: name, ImagePattern: "testbed", Flavor: "m1.tiny", Network: "net_scalingstack", Groups: []string{"default"},
+		Data: []byte("#cloud-config\n"),
+	}
 }
 
 // TestInstanceIsFinished: what was interrupted at any moment is finished by the next attempt, in one server; with another plan of it, it is
