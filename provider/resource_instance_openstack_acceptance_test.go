@@ -434,12 +434,13 @@ func TestAccOpenStackInstanceWaits(t *testing.T) {
 			machine.Target.Address, machine.Target.Port, machine.Target.User, machine.Target.IdentityFile, more)
 	}
 	given := fmt.Sprintf(", host_key = %q", machine.Target.HostKey)
-	soon := `timeouts = { create = "40s", update = "40s" }` // a busy cloud takes some for the server itself
+	soon := `timeouts = { update = "40s" }` // a busy cloud takes some for what is no wait
 	short := func(lines ...string) string { return i.configuration(append(lines, soon)...) }
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
-		{ // nobody can reach the machine: the server is there, and the console is in the message
+		{Config: i.configuration(`timeouts = { create = "15m" }`)},
+		{ // nobody can reach the machine: the console is in the message
 			Config:      short(`wait_for = "ssh"`, `ssh = { port = 2222 }`),
-			ExpectError: regexp.MustCompile(`does\s+not\s+answer\s+ssh\s+at\s+10\.77\.0\.\d+:2222(.|\n)*a\s+rule\s+for\s+tcp\s+port\s+2222(.|\n)*LAST\s+LINE(.|\n)*timeouts\.create`),
+			ExpectError: regexp.MustCompile(`does\s+not\s+answer\s+ssh\s+at\s+10\.77\.0\.\d+:2222(.|\n)*a\s+rule\s+for\s+tcp\s+port\s+2222(.|\n)*LAST\s+LINE(.|\n)*timeouts\.update`),
 		},
 		{
 			Config:      short(`wait_for = "host_key"`),
@@ -453,7 +454,7 @@ func TestAccOpenStackInstanceWaits(t *testing.T) {
 			PreConfig: func() { console(shown) },
 			Config:    i.configuration(`wait_for = "host_key"`), Check: func(*terraform.State) error { i.only(); return nil },
 			ConfigStateChecks: []statecheck.StateCheck{instanceIs("host_key", machine.Target.HostKey)},
-			ConfigPlanChecks:  instanceAction(plancheck.ResourceActionCreate),
+			ConfigPlanChecks:  instanceAction(plancheck.ResourceActionUpdate),
 		},
 		{ // what the console showed is believed, and is enough for a login
 			PreConfig: func() { says(`status: done\n`) },
