@@ -83,7 +83,7 @@ var workerSchema = schema{
 		"retry_delay", // read by nobody, neither here nor upstream
 	},
 	"virt":    {"args", "package_size_default", "package_size_big"},
-	"nova":    {"image_pattern", "flavor", "big_flavor", "novaopts"},
+	"nova":    {"image_pattern", "flavor", "big_flavor", "novaopts", "rc_files", "key_file"},
 	"lxc":     {"container", "lxcopts"},
 	"ppa":     {"url", "private_url", "keys"},
 	"limits":  {"disk", "files", "log", "memory", "processes"},

@@ -21,14 +21,6 @@ type Virt struct {
 	PackageSizeBig     string // likewise, for big packages
 }
 
-// Nova is section [nova] of 2015: servers of an OpenStack cloud.
-type Nova struct {
-	ImagePattern string
-	Flavor       string
-	BigFlavor    string // default Flavor
-	Options      []string
-}
-
 // LXC is section [lxc] of 2015.
 type LXC struct {
 	Container string // name of the container to clone
@@ -96,25 +88,6 @@ func (v Virt) write(out *writer) {
 	out.key("args", v.Arguments)
 	out.key("package_size_default", v.PackageSizeDefault)
 	out.key("package_size_big", v.PackageSizeBig)
-}
-
-func (d *document) nova() Nova {
-	n := Nova{
-		ImagePattern: d.value("nova", "image_pattern"), Flavor: d.value("nova", "flavor"),
-		BigFlavor: d.value("nova", "big_flavor"), Options: d.quoted("nova", "novaopts"),
-	}
-	if n.BigFlavor == "" {
-		n.BigFlavor = n.Flavor
-	}
-	return n
-}
-
-func (n Nova) write(out *writer) {
-	out.section("nova")
-	out.key("image_pattern", n.ImagePattern)
-	out.key("flavor", n.Flavor)
-	out.key("big_flavor", n.BigFlavor)
-	out.key("novaopts", JoinQuoted(n.Options))
 }
 
 func (d *document) lxc() LXC {
