@@ -96,7 +96,7 @@ func TestCountersMove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Watch(worker.Look, func() map[request.Queue]testbed.BreakerState { return nil })
+	w.Watch(worker.Look, func() map[request.Queue]testbed.BreakerState { return nil }, func() []testbed.Place { return nil })
 	server := httptest.NewServer(w.Handler())
 	defer server.Close()
 	before, _ := scrape(t, server.URL)

@@ -10,15 +10,16 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
-// Watch has each scrape look at what the worker has in hand, and at the breakers of its testbeds.
-func (w *Worker) Watch(look func() run.View, breakers func() map[request.Queue]testbed.BreakerState) {
-	w.registry.MustRegister(looker{look, breakers, time.Now})
+// Watch has each scrape look at what the worker has in hand, at the breakers of its testbeds, and at where they are made.
+func (w *Worker) Watch(look func() run.View, breakers func() map[request.Queue]testbed.BreakerState, places func() []testbed.Place) {
+	w.registry.MustRegister(looker{look, breakers, places, time.Now})
 }
 
 // looker makes gauges of what there is at the moment of a scrape.
 type looker struct {
 	look     func() run.View
 	breakers func() map[request.Queue]testbed.BreakerState
+	places   func() []testbed.Place
 	now      func() time.Time
 }
 
@@ -33,6 +34,8 @@ var (
 	waiting = gauge("queues_not_consumed", "Queues that are not consumed: not there, not ready, or there is no session.")
 	ready   = gauge("testbeds_ready", "1 when tests can be run: there is an image, and the breaker is closed.", "release", "arch")
 	open    = gauge("breaker_open", "1 while testbeds are out of service, also until their first canary has passed.", "release", "arch")
+	paused  = gauge("region_paused", "1 while no testbed is made in a region of a cloud: it failed, or was not read yet.", "region")
+	room    = gauge("region_room", "Ordinary testbeds that the quota of a region has room for; not there while it is not known.", "region")
 	session = gauge("broker_connected", "1 while there is a session with the broker.")
 
 	spoolResults = gauge("spool_results", "Results that wait on disk until they are stored and announced.")
@@ -47,7 +50,7 @@ var (
 )
 
 var gauges = []*prometheus.Desc{
-	slots, busy, free, drains, inWork, tests, queues, waiting, ready, open, session, spoolResults, spoolLimit, spoolBytes,
+	slots, busy, free, drains, inWork, tests, queues, waiting, ready, open, paused, room, session, spoolResults, spoolLimit, spoolBytes,
 	spoolAge, spoolFull, leases, rejected, ahead,
 }
 
@@ -76,6 +79,12 @@ func (l looker) Collect(to chan<- prometheus.Metric) {
 		set(inWork, float64(v.States[state]), string(state))
 	}
 	l.collectQueues(v, set)
+	for _, place := range l.places() {
+		set(paused, word(place.Reason != nil), place.Name)
+		if place.Room >= 0 {
+			set(room, float64(place.Room), place.Name)
+		}
+	}
 	set(session, word(v.Connected))
 
 	set(spoolResults, float64(v.Spool.Results))

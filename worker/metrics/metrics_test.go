@@ -51,11 +51,17 @@ func breakers() map[request.Queue]testbed.BreakerState {
 	}
 }
 
+func places() []testbed.Place {
+	return []testbed.Place{
+		{Name: "lcy01", State: testbed.BreakerClosed, Room: 7}, {Name: "lgw01", State: testbed.BreakerOpen, Room: -1, Reason: testbed.ErrOpen},
+	}
+}
+
 // busyWorker has counted something of every kind.
 func busyWorker(t *testing.T) *Worker {
 	t.Helper()
 	w := New("unshare")
-	w.Watch(view, breakers)
+	w.Watch(view, breakers, places)
 	w.Taken(huge)
 	w.Ended(noble, run.Rejected)
 	w.Retried(noble)
@@ -177,7 +183,7 @@ func TestLint(t *testing.T) {
 // TestBounded: no label that is not in this list, which has none with a value from a request or a test.
 func TestBounded(t *testing.T) {
 	t.Parallel()
-	bounded := []string{"", "arch", "backend", "context", "operation", "outcome", "release", "state"}
+	bounded := []string{"", "arch", "backend", "context", "operation", "outcome", "region", "release", "state"}
 	for name, labels := range labelNames(t, ours(t, busyWorker(t))) {
 		for label := range strings.SplitSeq(labels, ",") {
 			if !slices.Contains(bounded, label) {
@@ -223,7 +229,7 @@ func TestDocumented(t *testing.T) {
 func TestLook(t *testing.T) {
 	t.Parallel()
 	w := New("unshare")
-	w.Watch(view, breakers)
+	w.Watch(view, breakers, places)
 	want := `
 # HELP autopkgtest_worker_breaker_open 1 while testbeds are out of service, also until their first canary has passed.
 # TYPE autopkgtest_worker_breaker_open gauge
@@ -234,6 +240,13 @@ autopkgtest_worker_breaker_open{arch="arm64",release="jammy"} 1
 autopkgtest_worker_leases{state="alive"} 6
 autopkgtest_worker_leases{state="late"} 1
 autopkgtest_worker_leases{state="lost"} 1
+# HELP autopkgtest_worker_region_paused 1 while no testbed is made in a region of a cloud: it failed, or was not read yet.
+# TYPE autopkgtest_worker_region_paused gauge
+autopkgtest_worker_region_paused{region="lcy01"} 0
+autopkgtest_worker_region_paused{region="lgw01"} 1
+# HELP autopkgtest_worker_region_room Ordinary testbeds that the quota of a region has room for; not there while it is not known.
+# TYPE autopkgtest_worker_region_room gauge
+autopkgtest_worker_region_room{region="lcy01"} 7
 # HELP autopkgtest_worker_slots_free Slots that could take a request.
 # TYPE autopkgtest_worker_slots_free gauge
 autopkgtest_worker_slots_free 1
@@ -251,7 +264,7 @@ autopkgtest_worker_tests_running{arch="amd64",context="normal",release="noble"} 
 autopkgtest_worker_tests_running{arch="arm64",context="ppa",release="jammy"} 0
 `
 	err := testutil.GatherAndCompare(w.registry, strings.NewReader(want), "autopkgtest_worker_breaker_open",
-		"autopkgtest_worker_leases", "autopkgtest_worker_slots_free", "autopkgtest_worker_spool_bytes",
+		"autopkgtest_worker_leases", "autopkgtest_worker_region_paused", "autopkgtest_worker_region_room", "autopkgtest_worker_slots_free", "autopkgtest_worker_spool_bytes",
 		"autopkgtest_worker_testbeds_ready", "autopkgtest_worker_tests_running")
 	if err != nil {
 		t.Error(err)
@@ -357,7 +370,7 @@ func TestSeries(t *testing.T) {
 			}
 		}
 	}
-	w.Watch(func() run.View { return run.View{Queues: all, Tests: map[request.Queue]int{}} }, breakers)
+	w.Watch(func() run.View { return run.View{Queues: all, Tests: map[request.Queue]int{}} }, breakers, places)
 	for _, q := range all {
 		w.Taken(q)
 		w.Retried(q)

@@ -124,6 +124,15 @@ func (r *Region) broken(server *Server) error {
 	return r.NewError(kind, Compute, fmt.Sprintf("server %s (%s) is in ERROR: %s", server.Name, server.ID, words), wayOut)
 }
 
+// Rebuild has a server made anew from an image, with its name, address, tags and user data, where it is: it needs no room elsewhere.
+// Wait for it with AwaitActive.
+func (r *Region) Rebuild(ctx context.Context, id, image string) error {
+	return r.Do(ctx, Compute, func(client *gophercloud.ServiceClient) error {
+		_, err := servers.Rebuild(ctx, client, id, servers.RebuildOpts{ImageRef: image}).Extract()
+		return err
+	})
+}
+
 // DeleteServer has a server removed. One that is gone is no error; it may be seen for a moment, see AwaitGone.
 func (r *Region) DeleteServer(ctx context.Context, id string) error {
 	err := r.Do(ctx, Compute, func(client *gophercloud.ServiceClient) error { return servers.Delete(ctx, client, id).ExtractErr() })

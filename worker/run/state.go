@@ -57,7 +57,16 @@ func openState(path string) (*state, error) {
 	return &state{lock: lock, runs: runs, leases: leases, worker: worker}, nil
 }
 
-// workerID reads the worker's name, and makes one for a new worker.
+// WorkerName is the name of the worker that has a state directory: no other has it, and it is the same after a restart. A new worker
+// gets one. It does not take the folder.
+func WorkerName(stateDirectory string) (string, error) {
+	if err := os.MkdirAll(stateDirectory, 0o700); err != nil {
+		return "", fmt.Errorf("make the state directory: %w", err)
+	}
+	return workerID(filepath.Join(stateDirectory, "worker-id"))
+}
+
+// workerID reads the worker's name, and makes one for a new worker. Two that do so at the same time agree on one.
 func workerID(path string) (string, error) {
 	content, err := os.ReadFile(path)
 	if name := strings.TrimSpace(string(content)); err == nil && lease.Handle.MatchString(name) {
@@ -66,19 +75,25 @@ func workerID(path string) (string, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("read the worker's name: %w", err)
 	}
-	host, err := os.Hostname()
-	if err != nil {
+	host, hostErr := os.Hostname()
+	if hostErr != nil {
 		host = "worker"
 	}
 	digits := make([]byte, 4)
 	_, _ = rand.Read(digits) // never fails
 	name := notInHandles.ReplaceAllString(host, "-")
 	name = name[:min(len(name), 40)] + "-" + hex.EncodeToString(digits)
-	draft := path + draftSuffix
+	draft := path + draftSuffix + hex.EncodeToString(digits)
 	if err := os.WriteFile(draft, []byte(name+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("name the worker: %w", err)
 	}
-	if err := os.Rename(draft, path); err != nil {
+	defer func() { _ = os.Remove(draft) }()
+	if err == nil { // what is there is damaged
+		err = os.Rename(draft, path)
+	} else if err = os.Link(draft, path); errors.Is(err, os.ErrExist) {
+		return workerID(path)
+	}
+	if err != nil {
 		return "", fmt.Errorf("name the worker: %w", err)
 	}
 	return name, nil

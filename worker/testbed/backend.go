@@ -36,6 +36,10 @@ type Testbed struct {
 	// Name is one that no other testbed on this machine has, for tools that want one.
 	Name string
 
+	// Worker is the name of the worker that makes it; empty for a program that is none. Run is the handle of the request that
+	// it is for, and Package that request's; both are empty for a canary.
+	Worker, Run, Package string
+
 	// Given are the operator's own arguments, without the backend's name: they replace those that the backend would make.
 	// Nil means that there are none.
 	Given []string

@@ -20,6 +20,7 @@ type prover interface {
 	Run(ctx context.Context, job Job) (Outcome, error)
 	canary(ctx context.Context, queue request.Queue) ([]Capability, error)
 	proven(queue request.Queue) (time.Time, error)
+	room(queue request.Queue) error
 }
 
 // GuardSettings are the numbers of a Guard. Zero values stand for the defaults.
@@ -74,7 +75,7 @@ func newGuard(runner prover, settings GuardSettings, log *slog.Logger, now func(
 // Run runs a job and counts how its testbed did.
 func (g *Guard) Run(ctx context.Context, job Job) (Outcome, error) {
 	outcome, err := g.runner.Run(ctx, job)
-	if ctx.Err() != nil || errors.Is(err, ErrNoImage) {
+	if ctx.Err() != nil || errors.Is(err, ErrNoImage) || errors.Is(err, ErrNoRoom) {
 		return outcome, err
 	}
 	w := g.watch(job.Queue)
@@ -115,7 +116,7 @@ func (g *Guard) settle(ctx context.Context, w *watched, queue request.Queue, fou
 		g.mu.Lock()
 		w.found, w.next = found, g.now().Add(g.jitter(g.settings.Every))
 		g.mu.Unlock()
-	case ctx.Err() != nil, errors.Is(err, ErrNoImage):
+	case ctx.Err() != nil, errors.Is(err, ErrNoImage), errors.Is(err, ErrNoRoom):
 		w.breaker.Abandoned()
 	default:
 		w.breaker.Failed(err)
@@ -125,7 +126,7 @@ func (g *Guard) settle(ctx context.Context, w *watched, queue request.Queue, fou
 	g.wake()
 }
 
-// Ready says why tests of a queue cannot be run now: there is no image, or its testbeds are out of service.
+// Ready says why tests of a queue cannot be run now: there is no image, its testbeds are out of service, or there is no room.
 func (g *Guard) Ready(queue request.Queue) error {
 	if _, err := g.runner.proven(queue); err != nil {
 		return err
@@ -133,7 +134,7 @@ func (g *Guard) Ready(queue request.Queue) error {
 	if err := g.watch(queue).breaker.Ready(); err != nil {
 		return fmt.Errorf("%s on %s: %w", queue.Release, queue.Architecture, err)
 	}
-	return nil
+	return g.runner.room(queue)
 }
 
 // Found is what the last canary of a queue's testbeds found that they can do; nil before one has passed.
@@ -205,6 +206,9 @@ func (g *Guard) due(queue request.Queue) (start bool, wait time.Duration) {
 	w := g.watch(queue)
 	if _, err := g.runner.proven(queue); err != nil {
 		return false, 0 // no image
+	}
+	if g.runner.room(queue) != nil {
+		return false, 0 // a canary needs room like any other run
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -20,12 +20,14 @@ type fakeProver struct {
 	outcome  Outcome
 	image    error
 	provenAt time.Time
+	noRoom   error
+	err      error // of runs
 }
 
 func (f *fakeProver) Run(context.Context, Job) (Outcome, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.outcome, nil
+	return f.outcome, f.err
 }
 
 func (f *fakeProver) canary(context.Context, request.Queue) ([]Capability, error) {
@@ -33,6 +35,12 @@ func (f *fakeProver) canary(context.Context, request.Queue) ([]Capability, error
 	defer f.mu.Unlock()
 	f.canaries++
 	return []Capability{Revert}, f.sick
+}
+
+func (f *fakeProver) room(request.Queue) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.noRoom
 }
 
 func (f *fakeProver) proven(request.Queue) (time.Time, error) {
@@ -133,6 +141,32 @@ func TestGuardNoImage(t *testing.T) {
 		pass(lookEvery)
 		if err := g.Ready(noble); err != nil || f.count() != 1 {
 			t.Errorf("with an image: %v, %d canaries", err, f.count())
+		}
+	})
+}
+
+// TestGuardNoRoom takes nothing while there is no room, and blames nobody.
+func TestGuardNoRoom(t *testing.T) {
+	t.Parallel()
+	f := &fakeProver{noRoom: ErrNoRoom}
+	guarded(t, f, func(g *Guard) {
+		pass(10 * time.Minute)
+		if f.count() != 0 {
+			t.Errorf("%d canaries without room", f.count())
+		}
+		f.set(func(f *fakeProver) { f.noRoom = nil })
+		pass(lookEvery)
+		if err := g.Ready(noble); err != nil || f.count() != 1 {
+			t.Errorf("with room: %v, %d canaries", err, f.count())
+		}
+		f.set(func(f *fakeProver) { f.noRoom, f.err = ErrNoRoom, ErrNoRoom })
+		for range 2 * defaultFailures {
+			if _, err := g.Run(t.Context(), Job{Queue: noble}); !errors.Is(err, ErrNoRoom) {
+				t.Fatal(err)
+			}
+		}
+		if err := g.Ready(noble); !errors.Is(err, ErrNoRoom) || errors.Is(err, ErrOpen) {
+			t.Errorf("when it is used up: %v", err)
 		}
 	})
 }

@@ -13,3 +13,7 @@ func AllowExposed() Option { return func(r *Runner) { r.exposed = true } }
 // WithTailor names what adds to a job what the operator's configuration says of all runs. Whoever calls Run has done that
 // already; it is for the canary, which is a run like any other.
 func WithTailor(tailor func(Job) Job) Option { return func(r *Runner) { r.tailor = tailor } }
+
+// WithWorker names the worker whose testbeds these are, for backends that leave something where others see it. No other worker
+// has the name, and it is the same after a restart.
+func WithWorker(name string) Option { return func(r *Runner) { r.worker = name } }

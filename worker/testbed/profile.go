@@ -39,11 +39,9 @@ func NewProfile(conf config.Worker, variables Variables) (Profile, error) {
 		p.backend, p.foreign = p.words[0].text, true
 		p.small, p.large = conf.Virt.PackageSizeDefault, conf.Virt.PackageSizeBig
 	case conf.Backend == "nova":
-		// The servers of an OpenStack cloud are reached by ssh, with a script of autopkgtest's that makes and deletes them.
 		where = "[nova]"
-		p.backend = "ssh"
-		p.quoted("ssh", "-s", "nova", "--", "--flavor", "$"+variableSize, "--image", conf.Nova.ImagePattern)
-		p.quoted(conf.Nova.Options...)
+		p.quoted("nova")
+		p.quoted(conf.Nova.NovaWords("$" + variableSize)...)
 		p.small, p.large = conf.Nova.Flavor, conf.Nova.BigFlavor
 	case conf.Backend == "lxc" && conf.LXC.Container != "":
 		where = "[lxc]"

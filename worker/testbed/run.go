@@ -40,6 +40,8 @@ func (r *Runner) run(ctx context.Context, job Job, log *slog.Logger) (outcome Ou
 		job.Image = ""
 	}
 	testbed := r.testbed(job)
+	r.testbeds.add(testbed.Name)
+	defer r.testbeds.remove(testbed.Name) // the last of all: until then, nobody else is to clean up after it
 	invocation, err := r.invocation(job, testbed)
 	if err != nil {
 		return Outcome{}, err
@@ -97,7 +99,10 @@ func (r *Runner) CommandLine(job Job) ([]string, error) {
 
 // testbed is a new one for a job.
 func (r *Runner) testbed(job Job) Testbed {
-	t := Testbed{Release: job.Queue.Release, Architecture: job.Queue.Architecture, Name: testbedName()}
+	t := Testbed{
+		Release: job.Queue.Release, Architecture: job.Queue.Architecture, Name: testbedName(),
+		Worker: r.worker, Run: job.Handle, Package: job.Request.Package,
+	}
 	if len(job.BackendArguments) > 0 {
 		t.Given = append([]string{}, job.BackendArguments[1:]...)
 	}

@@ -26,11 +26,12 @@ type Runner struct {
 	names    *names
 	log      *slog.Logger
 
-	images, state string // see the options
-	exposed       bool
-	tailor        func(Job) Job
-	canaries      canaries
-	ahead         *ahead
+	images, state, worker string // see the options
+	exposed               bool
+	tailor                func(Job) Job
+	canaries              canaries
+	ahead                 *ahead
+	testbeds              testbeds
 }
 
 // Option changes how a Runner is made.

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/nova"
 )
 
 // Exit codes for supervisors.
@@ -30,6 +31,9 @@ const (
 
 func main() {
 	testbed.InsideMain() // does not return in the first process of a run's namespaces
+	if len(os.Args) > 1 && os.Args[1] == nova.Verb {
+		os.Exit(nova.Main(os.Args[2:], nil)) // autopkgtest's set-up script, see package nova
+	}
 	os.Exit(start(os.Args[1:]))
 }
 

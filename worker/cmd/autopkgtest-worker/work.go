@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/lease"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/metrics"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
@@ -34,7 +35,12 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 	inForce := &current{site: loaded}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	runner, err := testbed.NewRunner(ctx, loaded.profile.Backend(), log, from.runnerOptions(conf, inForce.tailor)...)
+	name, err := run.WorkerName(conf.StateDirectory)
+	if err != nil {
+		return err
+	}
+	options := append(from.runnerOptions(conf, inForce.tailor), testbed.WithWorker(name))
+	runner, err := testbed.NewRunner(ctx, loaded.profile.Backend(), log, options...)
 	if errors.Is(err, testbed.ErrExposed) {
 		return usage(err)
 	}
@@ -57,12 +63,16 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 	if err != nil {
 		return usage(err)
 	}
-	counts.Watch(worker.Look, testbeds.Breakers)
+	counts.Watch(worker.Look, testbeds.Breakers, runner.Places)
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer cancel(nil)
 	if conf.HealthListen != "" {
-		answers := healthHandler(append(worker.Checks(), inForce.check()), counts.Handler())
+		checks := append(worker.Checks(), inForce.check())
+		if runner.Places() != nil {
+			checks = append(checks, placesCheck(runner))
+		}
+		answers := healthHandler(checks, counts.Handler())
 		stop, err := listenHealth(ctx, conf.HealthListen, answers, log, &beside)
 		if err != nil {
 			return err
@@ -70,6 +80,9 @@ func work(ctx context.Context, from source, log *slog.Logger) error {
 		defer stop()
 	}
 	beside.Go(func() { testbeds.Watch(ctx, worker.Queues) })
+	if runner.Places() != nil {
+		beside.Go(func() { tend(ctx, worker, runner, lease.NewCensus(results, name, log), log) })
+	}
 	manager := systemd.New(log)
 	beside.Go(func() { manager.Keep(ctx, service(worker)) })
 	beside.Go(func() { runner.KeepAhead(ctx, run.AheadMark(conf.StateDirectory), worker.Expected) })
