@@ -11,8 +11,11 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// text is random.
+func text(length int) string { return rand.Text()[:length] }
+
 // privateKey is the path of a new one.
-func privateKey(t *testing.T) string {
+func privateKey(t testing.TB) string {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

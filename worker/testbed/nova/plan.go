@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
@@ -46,4 +47,12 @@ func newPlan(of config.NovaTestbed, t testbed.Testbed, source string) (Plan, err
 		Network: of.Network, Groups: of.Groups, KeyName: of.KeyName, KeyFile: of.KeyFile, Login: of.Login, UserData: data,
 		Floating: of.FloatingIP,
 	}, nil
+}
+
+// readPlan reads what the worker has written.
+func readPlan(text []byte, p *Plan) error {
+	if err := json.Unmarshal(text, p); err != nil {
+		return fmt.Errorf("read the plan of a testbed: %w", err)
+	}
+	return nil
 }

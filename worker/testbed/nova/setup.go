@@ -2,7 +2,6 @@ package nova
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,7 +59,7 @@ func start(ctx context.Context, arguments []string, reach func(context.Context, 
 		return err
 	}
 	s := Setup{Reach: reach, Answers: os.Stdout, Says: os.Stderr}
-	if err := json.Unmarshal(text, &s.Plan); err != nil {
+	if err := readPlan(text, &s.Plan); err != nil {
 		return err
 	}
 	if s.Region, err = openRegion(new(openstack.Sessions), s.Plan.Source); err != nil {

@@ -1,0 +1,180 @@
+//go:build openstack
+
+package nova
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+)
+
+// TestMain makes the test's program the set-up script, too, as the worker's program is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == Verb {
+		os.Exit(Main(os.Args[2:], reachLocalSSHD))
+	}
+	if folder := os.Getenv(dyingVariable); folder != "" {
+		openAll(folder)
+	}
+	os.Exit(m.Run())
+}
+
+// words are those of a configuration for a project.
+func words(sshd localSSHD, flavor string, sources ...string) []string {
+	out := []string{"--key-file", sshd.key, "--login", sshd.login, "--flavor", flavor, "--image", "testbed", "--security-groups", "default"}
+	for _, source := range sources {
+		out = append(out, "--rc-file", source)
+	}
+	return out
+}
+
+// of is a testbed that nobody else has.
+func of(worker, run string, given []string) testbed.Testbed {
+	return testbed.Testbed{Release: "noble", Architecture: "amd64", Package: "green", Worker: worker, Run: run, Given: given,
+		Name: testbed.NamePrefix + strings.ToLower(text(12))}
+}
+
+// TestOpenToCleanup is a testbed's whole life.
+func TestOpenToCleanup(t *testing.T) {
+	p := newProject(t, openstacktest.Lcy01, 3, nil)
+	sshd := startLocalSSHD(t)
+	made := of("worker-one", "20261126-113607-1a2b3c4d", append(words(sshd, "m1.tiny", p.rc), "-e", "http_proxy=http://squid.example.com:3128"))
+	furniture, err := (backend{newRegions()}).Furnish(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := setup(t, furniture, t.TempDir(), new(openstack.Sessions))
+	s.Reach = sshd.reach
+	var answers bytes.Buffer
+	s.Answers = &answers
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	found, err := p.region.ServersTagged(t.Context(), ownTag, "worker:worker-one", "run:20261126-113607-1a2b3c4d")
+	if err != nil || len(found) != 1 || found[0].Name != "adt-noble-amd64-green-20261126-113607-1a2b3c4d" {
+		t.Fatalf("%v, %v", found, err)
+	}
+	want := fmt.Sprintf("login=%s\nhostname=127.0.0.1\nport=%d\nidentity=%s\ncapabilities=isolation-machine,reboot,revert,revert-full-system\n"+
+		"extraopts=--server %s --region lcy01\n", sshd.login, sshd.port, sshd.key, found[0].ID)
+	if answers.String() != want {
+		t.Errorf("answers:\n%s\nwant:\n%s", answers.String(), want)
+	}
+	if err := s.Cleanup(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Cleanup(t.Context()); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+	p.await(t, 0)
+}
+
+// setup is the set-up script of a run's furniture, in this process.
+func setup(t testing.TB, f testbed.Furniture, folder string, sessions *openstack.Sessions) Setup {
+	t.Helper()
+	s := Setup{Answers: t.Output(), Says: t.Output()}
+	if err := readPlan([]byte(f.Files[planPath]), &s.Plan); err != nil {
+		t.Fatal(err)
+	}
+	s.Plan.Account = folder
+	var err error
+	if s.Region, err = openRegion(sessions, s.Plan.Source); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestRevert: the server is the same, and nothing of it is.
+func TestRevert(t *testing.T) {
+	p := newProject(t, openstacktest.Lcy01, 1, nil) // no room for a second one
+	sshd := startLocalSSHD(t)
+	furniture, err := (backend{newRegions()}).Furnish(of("w", "", words(sshd, "m1.tiny", p.rc)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := setup(t, furniture, t.TempDir(), new(openstack.Sessions))
+	s.Reach = sshd.reach
+	if err := errors.Join(s.Open(t.Context()), s.Revert(t.Context()), s.DebugFailure(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if all := p.servers(t); len(all) != 1 || all[0].Status != "ACTIVE" || !slices.Contains(*all[0].Tags, nameTag(s.Plan.Testbed)) {
+		t.Errorf("%+v", all)
+	}
+	if err := s.Cleanup(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOtherRegion: what a region cannot do is a failure of the testbed, noted for the worker, after which the run goes elsewhere.
+func TestOtherRegion(t *testing.T) {
+	p := newProject(t, openstacktest.Lcy01, 2, nil)
+	other := openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lgw01)
+	sshd := startLocalSSHD(t)
+	for name, test := range map[string]struct {
+		flavor string
+		prior  int // instances that use up the quota
+		want   error
+		fit    bool // a flavor that fits
+	}{
+		"no valid host": {"m1.huge", 0, openstack.ErrNoHost, true},
+		"quota":         {"m1.tiny", 2, openstack.ErrQuota, true},
+		"no flavor":     {"m9.none", 0, openstack.ErrNotFound, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := backend{newRegions()}
+			for range test.prior {
+				f, err := b.Furnish(of("w", "", words(sshd, "m1.tiny", p.rc)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := setup(t, f, t.TempDir(), new(openstack.Sessions))
+				s.Reach = sshd.reach
+				if err := s.Open(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				defer func() {
+					if err := s.Cleanup(context.WithoutCancel(t.Context())); err != nil {
+						t.Error(err)
+					}
+				}()
+			}
+			made := of("w", "run", words(sshd, test.flavor, p.rc, other))
+			f, err := b.Furnish(made)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := setup(t, f, t.TempDir(), new(openstack.Sessions))
+			if s.Plan.Source != p.rc {
+				t.Fatalf("the first region is %s", s.Plan.Source)
+			}
+			err = s.Open(t.Context())
+			if !errors.Is(err, test.want) {
+				t.Fatalf("%v, want %v", err, test.want)
+			}
+			if said := public(err); strings.Contains(said, p.rc) || strings.Contains(said, "worker tells why") {
+				t.Errorf("in the public log: %s", said)
+			}
+			if err := errors.Join(s.DebugFailure(t.Context()), s.Cleanup(t.Context())); err != nil {
+				t.Error(err)
+			}
+			if err := b.Clean(t.Context(), testbed.Remains{Testbed: made, Folders: map[string]string{accountFolder: s.Plan.Account}}); err != nil {
+				t.Error(err)
+			}
+			p.await(t, test.prior)
+			if next, err := b.Furnish(made); err != nil || !strings.Contains(next.Files[planPath], other) {
+				t.Errorf("the next try: %v, %v", next.Files[planPath], err)
+			}
+			if failures := b.regions.get(p.rc).failures; (failures == 1) != test.fit {
+				t.Errorf("%d failures of the region", failures)
+			}
+		})
+	}
+}
