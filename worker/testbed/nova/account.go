@@ -15,6 +15,7 @@ type account struct{ folder string }
 type record struct {
 	Source  string   `json:"source"` // as in Plan
 	Servers []string `json:"servers,omitempty"`
+	Mark    string   `json:"mark,omitempty"` // of its floating IP, if it is to have one
 	Host    string   `json:"host,omitempty"` // where ssh answers
 	Port    int      `json:"port,omitempty"`
 	BootID  string   `json:"boot_id,omitempty"` // of the running kernel

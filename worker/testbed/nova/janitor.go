@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,7 +37,7 @@ func (t *tender) sweep(ctx context.Context, source string) {
 			"next in", sweepEvery, "error", err)
 	}
 	if removed > 0 {
-		t.with.Log.Info("removed testbeds that nobody owns", "source", sourceName(source), "servers", removed)
+		t.with.Log.Info("removed testbeds that nobody owns", "source", sourceName(source), "servers and addresses", removed)
 	}
 }
 
@@ -43,22 +46,50 @@ func (t *tender) sweepRegion(ctx context.Context, source string) (removed int, e
 	if err != nil {
 		return 0, err
 	}
-	servers, err := region.ServersTagged(ctx, ownTag, kindTag)
+	found, err := inventory(ctx, region)
 	if err != nil {
 		return 0, err
 	}
-	left, err := t.abandoned(ctx, servers) // after the listing: whoever is in it was in use before, or is over
-	return t.remove(ctx, region, left, err)
+	left, err := t.abandoned(ctx, found) // after the listing: whoever is in it was in use before, or is over
+	return t.remove(ctx, left, err)
 }
 
-// abandoned picks the servers that nobody owns. An error is about those of other workers, who are then left alone.
-func (t *tender) abandoned(ctx context.Context, servers []openstack.Server) (left []owned, err error) {
+// inventory is everything in a region that says that it is a testbed's: servers first, then what leads to them.
+func inventory(ctx context.Context, region *openstack.Region) (found []owned, err error) {
+	servers, err := region.ServersTagged(ctx, ownTag, kindTag)
+	if err != nil {
+		return nil, err
+	}
+	for _, server := range servers {
+		if server.Tags == nil {
+			continue
+		}
+		if o, ours := ownedBy(*server.Tags); ours {
+			o.id, o.label = server.ID, server.Name
+			o.remove = func(ctx context.Context) error { return region.DeleteServer(ctx, server.ID) }
+			found = append(found, o)
+		}
+	}
+	addresses, err := region.FloatingIPs(ctx)
+	if errors.Is(err, openstack.ErrNotFound) || errors.Is(err, openstack.ErrNoService) {
+		return found, nil // a cloud without
+	}
+	for _, address := range addresses {
+		if o, ours := ownedBy(strings.Fields(address.Description)); ours {
+			o.id, o.label = address.ID, address.FloatingIP
+			o.remove = func(ctx context.Context) error { return region.Release(ctx, address.ID) }
+			found = append(found, o)
+		}
+	}
+	return found, err
+}
+
+// abandoned picks what nobody owns. An error is about what is of other workers, which is then left alone.
+func (t *tender) abandoned(ctx context.Context, found []owned) (left []owned, err error) {
 	alive := t.alive()
 	foreign := map[testbed.Owner][]owned{}
-	for _, server := range servers {
-		o, ours := ownedBy(server)
+	for _, o := range found {
 		switch {
-		case !ours:
 		case o.Worker != ownWorker(t.with.Worker):
 			foreign[o.Owner] = append(foreign[o.Owner], o)
 		case !alive[testbedPrefix+o.name]:
@@ -68,11 +99,7 @@ func (t *tender) abandoned(ctx context.Context, servers []openstack.Server) (lef
 	if len(foreign) == 0 || t.with.Over == nil {
 		return left, nil
 	}
-	owners := make([]testbed.Owner, 0, len(foreign))
-	for owner := range foreign {
-		owners = append(owners, owner)
-	}
-	over, err := t.with.Over(ctx, owners)
+	over, err := t.with.Over(ctx, slices.Collect(maps.Keys(foreign)))
 	for _, owner := range over {
 		left = append(left, foreign[owner]...)
 	}
@@ -82,8 +109,8 @@ func (t *tender) abandoned(ctx context.Context, servers []openstack.Server) (lef
 // ownWorker is the worker's name as it can be read from a tag.
 func ownWorker(name string) string { return tag(workerPrefix, name)[len(workerPrefix):] }
 
-// remove deletes servers, some at a time. before is what went wrong already.
-func (t *tender) remove(ctx context.Context, region *openstack.Region, left []owned, before error) (removed int, failed error) {
+// remove removes them, some at a time. before is what went wrong already.
+func (t *tender) remove(ctx context.Context, left []owned, before error) (removed int, failed error) {
 	failed = before
 	jobs := make(chan owned)
 	var mu sync.Mutex
@@ -91,15 +118,14 @@ func (t *tender) remove(ctx context.Context, region *openstack.Region, left []ow
 	for range min(hands, len(left)) {
 		working.Go(func() {
 			for o := range jobs {
-				err := region.DeleteServer(ctx, o.server.ID)
+				err := o.remove(ctx)
 				mu.Lock()
 				if err == nil {
 					removed++
 				}
 				failed = errors.Join(failed, err)
 				mu.Unlock()
-				t.with.Log.Info("deleting a testbed that nobody owns", "server", o.server.ID, "name", o.server.Name, "of worker", o.Worker,
-					"run", o.Run, "error", err)
+				t.with.Log.Info("removing what nobody owns", "id", o.id, "name", o.label, "of worker", o.Worker, "run", o.Run, "error", err)
 			}
 		})
 	}

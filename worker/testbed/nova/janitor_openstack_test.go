@@ -110,7 +110,7 @@ func sweepLeaked(t *testing.T, count int) {
 	between.Spoil(nil)
 	p.await(t, 4)
 	for _, server := range p.servers(t) {
-		if o, ours := ownedBy(server); ours && o.Worker == worker && o.name != "used" {
+		if o, ours := ownedBy(*server.Tags); ours && o.Worker == worker && o.name != "used" {
 			t.Errorf("left: %s", *server.Tags)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
@@ -21,18 +20,14 @@ func TestAbandoned(t *testing.T) {
 		want bool
 		err  error
 	}{
-		"a run of ours":            {tags: tagsOf(testbed.Testbed{Name: "one", Worker: "w", Run: "r"})},
-		"a trial of ours":          {tags: tagsOf(testbed.Testbed{Name: "trial", Worker: "w"})},
-		"nobody's, of ours":        {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "w", Run: "r"}), want: true},
-		"a canary of ours":         {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "w"}), want: true},
-		"another's":                {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "v", Run: "r"}), over: func([]testbed.Owner) ([]testbed.Owner, error) { return nil, nil }},
-		"another's, who is dead":   {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "v", Run: "r"}), over: func(o []testbed.Owner) ([]testbed.Owner, error) { return o, nil }, want: true},
-		"another's, nobody knows":  {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "v", Run: "r"}), over: func([]testbed.Owner) ([]testbed.Owner, error) { return nil, unknown }, err: unknown},
-		"without anybody to ask":   {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "v", Run: "r"})},
-		"an instance of a service": {tags: []string{ownTag, "worker:w"}},
-		"somebody's copy":          {tags: []string{ownTag, kindTag}},
-		"not ours at all":          {tags: []string{"production"}},
-		"without tags":             {},
+		"a run of ours":           {tags: tagsOf(testbed.Testbed{Name: "one", Worker: "w", Run: "r"})},
+		"a trial of ours":         {tags: tagsOf(testbed.Testbed{Name: "trial", Worker: "w"})},
+		"nobody's, of ours":       {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "w", Run: "r"}), want: true},
+		"a canary of ours":        {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "w"}), want: true},
+		"another's":               {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "v", Run: "r"}), over: func([]testbed.Owner) ([]testbed.Owner, error) { return nil, nil }},
+		"another's, who is dead":  {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "v", Run: "r"}), over: func(o []testbed.Owner) ([]testbed.Owner, error) { return o, nil }, want: true},
+		"another's, nobody knows": {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "v", Run: "r"}), over: func([]testbed.Owner) ([]testbed.Owner, error) { return nil, unknown }, err: unknown},
+		"without anybody to ask":  {tags: tagsOf(testbed.Testbed{Name: "gone", Worker: "v", Run: "r"})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -41,8 +36,12 @@ func TestAbandoned(t *testing.T) {
 				with.Over = func(_ context.Context, owners []testbed.Owner) ([]testbed.Owner, error) { return test.over(owners) }
 			}
 			w := tender{with: with, trials: map[string]bool{"trial": true}}
-			left, err := w.abandoned(t.Context(), []openstack.Server{{ID: "x", Tags: &test.tags}})
-			if got := slices.ContainsFunc(left, func(o owned) bool { return o.server.ID == "x" }); got != test.want || !errors.Is(err, test.err) {
+			o, ours := ownedBy(test.tags)
+			if !ours {
+				t.Fatal("not ours")
+			}
+			left, err := w.abandoned(t.Context(), []owned{o})
+			if got := slices.ContainsFunc(left, func(other owned) bool { return other.name == o.name }); got != test.want || !errors.Is(err, test.err) {
 				t.Errorf("removed: %v, %v; want %v", got, err, test.want)
 			}
 		})

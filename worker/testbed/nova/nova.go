@@ -112,16 +112,16 @@ func (b backend) Clean(ctx context.Context, of testbed.Remains) error {
 		if err != nil {
 			return err
 		}
-		if err := remove(ctx, region, said, of.Testbed.Name); err != nil {
+		if err := remove(ctx, region, said, of.Testbed.Name, said.Mark); err != nil {
 			return err
 		}
 	}
 	return at.forget()
 }
 
-// remove removes all servers of a testbed, those of its account and those with its tags: an answer may have been lost. It does not
-// wait for their end.
-func remove(ctx context.Context, region *openstack.Region, said record, name string) error {
+// remove removes all servers of a testbed, those of its account and those with its tags: an answer may have been lost. So it does with
+// floating IPs, by their mark; empty for none. It does not wait for the servers' end.
+func remove(ctx context.Context, region *openstack.Region, said record, name, mark string) error {
 	ids := map[string]bool{}
 	for _, id := range said.Servers {
 		ids[id] = true
@@ -132,6 +132,14 @@ func remove(ctx context.Context, region *openstack.Region, said record, name str
 	}
 	for id := range ids {
 		failed = errors.Join(failed, region.DeleteServer(ctx, id))
+	}
+	if mark == "" {
+		return failed
+	}
+	addresses, err := region.FloatingIPsMarked(ctx, mark)
+	failed = errors.Join(failed, err)
+	for _, address := range addresses {
+		failed = errors.Join(failed, region.Release(ctx, address.ID))
 	}
 	return failed
 }

@@ -81,19 +81,22 @@ func TestTags(t *testing.T) {
 			t.Errorf("Nova does not take %q", text)
 		}
 	}
-	o, ours := ownedBy(openstack.Server{Tags: &tags})
+	o, ours := ownedBy(tags)
 	if !ours || o.name != of.Name || o.Worker != of.Worker || o.Run != of.Run {
 		t.Errorf("%+v, %v", o, ours)
 	}
-	for name, tags := range map[string]*[]string{
-		"no tags":            nil,
+	if o, ours := ownedBy(strings.Fields(mark(tags))); !ours || o.name != of.Name || len(mark(tags)) > 255 {
+		t.Errorf("of a description: %+v, %v", o, ours)
+	}
+	for name, tags := range map[string][]string{
+		"no tags":            {},
 		"others'":            {"production"},
 		"not a testbed":      {ownTag, "worker:one", "testbed:x"},
 		"not this project's": {kindTag, "worker:one", "testbed:x"},
 		"nobody's":           {ownTag, kindTag, "testbed:x"},
 		"without a name":     {ownTag, kindTag, "worker:one"},
 	} {
-		if _, ours := ownedBy(openstack.Server{Tags: tags}); ours {
+		if _, ours := ownedBy(tags); ours {
 			t.Errorf("%s: taken for ours", name)
 		}
 	}

@@ -86,7 +86,11 @@ func (s Setup) say(format string, values ...any) {
 func (s Setup) Open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, openLimit, errors.New("not done within "+openLimit.String()))
 	defer cancel()
-	if err := s.account().write(record{Source: s.Plan.Source}); err != nil { // before anything is made
+	begun := record{Source: s.Plan.Source}
+	if s.Plan.Floating {
+		begun.Mark = mark(s.Plan.Tags)
+	}
+	if err := s.account().write(begun); err != nil { // before anything is made
 		return err
 	}
 	if err := s.open(ctx); err != nil {
@@ -189,8 +193,16 @@ func (s Setup) handOver(ctx context.Context, server *openstack.Server) error {
 }
 
 func (s Setup) reach(ctx context.Context, server *openstack.Server) (host string, port int, err error) {
+	if s.Plan.Floating {
+		if host, err = s.float(ctx, server); err != nil {
+			return "", 0, err
+		}
+	}
 	if s.Reach != nil {
 		return s.Reach(ctx, server)
+	}
+	if host != "" {
+		return host, sshPort, nil
 	}
 	fixed, _ := openstack.Addresses(server)
 	if len(fixed) == 0 {
@@ -198,6 +210,32 @@ func (s Setup) reach(ctx context.Context, server *openstack.Server) (host string
 			"see whether its network has a subnet with free addresses")
 	}
 	return fixed[0].String(), sshPort, nil
+}
+
+// float gives the server a floating IP, unless it has one from before it was made anew.
+func (s Setup) float(ctx context.Context, server *openstack.Server) (address string, err error) {
+	if _, has := openstack.Addresses(server); len(has) > 0 {
+		return has[0].String(), nil
+	}
+	ports, err := s.Region.Ports(ctx, server.ID)
+	if err != nil {
+		return "", err
+	}
+	if len(ports) == 0 {
+		return "", s.Region.NewError(openstack.ErrBroken, openstack.Network, "server "+server.ID+" is ACTIVE and has no port", "tell the cloud's operators")
+	}
+	pool, err := s.Region.ExternalNetwork(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	made, err := s.Region.Allocate(ctx, pool.ID, mark(s.Plan.Tags))
+	if err != nil {
+		return "", err
+	}
+	if _, err := s.Region.Associate(ctx, made.ID, ports[0].ID, ""); err != nil {
+		return "", err
+	}
+	return made.FloatingIP, nil
 }
 
 // Revert has the server made anew where it is, from the newest image.
@@ -259,7 +297,7 @@ func (s Setup) Cleanup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := remove(ctx, s.Region, said, s.Plan.Testbed); err != nil {
+	if err := remove(ctx, s.Region, said, s.Plan.Testbed, said.Mark); err != nil {
 		return err
 	}
 	for _, id := range said.Servers {

@@ -178,3 +178,45 @@ func TestOtherRegion(t *testing.T) {
 		})
 	}
 }
+
+// TestFloating: a testbed that is to be reached from outside has an address as long as it lives.
+func TestFloating(t *testing.T) {
+	rc := openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lcy01)
+	sshd := startLocalSSHD(t)
+	made := of("w-"+strings.ToLower(text(8)), "run", append(words(sshd, "m1.tiny", rc), "--associate-ip"))
+	f, err := (backend{newRegions()}).Furnish(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := setup(t, f, t.TempDir(), new(openstack.Sessions))
+	s.Reach = sshd.reach
+	defer func() {
+		if err := s.Cleanup(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+		left, err := s.Region.FloatingIPsMarked(context.WithoutCancel(t.Context()), mark(s.Plan.Tags))
+		if err != nil || len(left) != 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+	}()
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	found, err := inventory(t.Context(), s.Region)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for _, o := range found {
+		if o.Worker == made.Worker && o.name == made.Name {
+			kinds = append(kinds, o.label)
+		}
+	}
+	if len(kinds) != 2 {
+		t.Errorf("the janitor would see %v, want a server and its address", kinds)
+	}
+	again, err := s.float(t.Context(), func() *openstack.Server { id, _ := s.server(); server, _ := s.Region.Server(t.Context(), id); return server }())
+	if err != nil || again != kinds[1] {
+		t.Errorf("after the server was made anew: %s, %v", again, err)
+	}
+}

@@ -1,9 +1,9 @@
 package nova
 
 import (
+	"context"
 	"strings"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
@@ -41,21 +41,18 @@ func tagsOf(t testbed.Testbed) []string {
 	return tags
 }
 
-// owned is a server as its tags tell it.
+// owned is something of a testbed's in a cloud: its server, or its floating IP.
 type owned struct {
-	server openstack.Server
-	name   string // of the testbed
+	id, label string
+	remove    func(context.Context) error
+	name      string // of the testbed
 	testbed.Owner
 }
 
-// ownedBy reads the tags of a server. ours is false for one that is no testbed of this project, or does not say whose it is.
-func ownedBy(server openstack.Server) (o owned, ours bool) {
-	o.server = server
+// ownedBy reads whose something is from its tags. ours is false for what is of no testbed of this project, or does not say whose it is.
+func ownedBy(tags []string) (o owned, ours bool) {
 	marks := 0
-	if server.Tags == nil {
-		return o, false
-	}
-	for _, text := range *server.Tags {
+	for _, text := range tags {
 		if value, is := strings.CutPrefix(text, workerPrefix); is {
 			o.Worker = value
 		} else if value, is := strings.CutPrefix(text, runPrefix); is {
@@ -68,6 +65,9 @@ func ownedBy(server openstack.Server) (o owned, ours bool) {
 	}
 	return o, marks == 2 && o.Worker != "" && o.name != ""
 }
+
+// mark is the description of a floating IP, which can be given with the request that makes it, unlike its tags.
+func mark(tags []string) string { return strings.Join(tags, " ") }
 
 // longestName leaves room for what Nova adds; a host name has at most 63 signs.
 const longestName = 63

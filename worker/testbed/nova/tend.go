@@ -207,7 +207,7 @@ func (t *tender) boot(ctx context.Context, source string) (err error) {
 	defer func() {
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), readLimit)
 		defer cancel()
-		if left := remove(ending, region, record{}, of.Name); left != nil {
+		if left := remove(ending, region, record{}, of.Name, ""); left != nil {
 			err = fmt.Errorf("remove the server of a trial: %w", left)
 		}
 		t.mu.Lock()
