@@ -47,6 +47,12 @@ type Owner struct {
 	Worker, Run string // as in Testbed
 }
 
+// Trier is a backend that can tell without making a testbed whether what it would be made from is there.
+type Trier interface {
+	// Try looks for everything that testbeds with these arguments of the operator's need. The error names what is missing, everywhere.
+	Try(ctx context.Context, given [][]string) error
+}
+
 // Place is somewhere where testbeds are made: a region of a cloud.
 type Place struct {
 	Name  string
@@ -90,6 +96,21 @@ func (r *Runner) CheckPlaces(context.Context) error {
 		reasons = append(reasons, fmt.Errorf("%s: %w", place.Name, place.Reason))
 	}
 	return errors.Join(reasons...)
+}
+
+// Try says what is missing for testbeds with these arguments, the backend's name first.
+func (r *Runner) Try(ctx context.Context, arguments [][]string) error {
+	trier, ok := r.backend.(Trier)
+	if !ok {
+		return nil
+	}
+	var given [][]string
+	for _, words := range arguments {
+		if len(words) > 0 {
+			given = append(given, words[1:])
+		}
+	}
+	return trier.Try(ctx, given)
 }
 
 // room asks the backend for a queue.

@@ -54,6 +54,12 @@ func checkConfiguration(ctx context.Context, from source, requestFile string, in
 			}
 			return runner.Check(ctx)
 		}},
+		{ID: "regions", Title: "what testbeds are made from is there", Check: func(ctx context.Context) error {
+			if runnerErr != nil {
+				return nil // said above
+			}
+			return runner.Try(ctx, argumentsOf(loaded, all))
+		}},
 		{ID: "lists", Title: "the lists of packages can be read", Check: loaded.checkLists},
 		{ID: "state", Title: "the state directory can be written", Check: func(context.Context) error { return tryState(conf) }},
 	})
@@ -91,6 +97,19 @@ func checkConfiguration(ctx context.Context, from source, requestFile string, in
 		return errors.New("the worker could not do its work; see above")
 	}
 	return nil
+}
+
+// argumentsOf are those of all testbeds that the operator's configuration may ask for, each once.
+func argumentsOf(s *site, all []request.Queue) (arguments [][]string) {
+	for _, q := range all {
+		for _, big := range []bool{false, true} {
+			words := s.profile.Apply(testbed.Job{Queue: q}, testbed.Traits{Big: big}).BackendArguments
+			if !slices.ContainsFunc(arguments, func(other []string) bool { return slices.Equal(other, words) }) {
+				arguments = append(arguments, words)
+			}
+		}
+	}
+	return arguments
 }
 
 func orNone(text string) string {

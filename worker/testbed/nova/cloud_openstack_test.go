@@ -203,14 +203,22 @@ func (p project) network(t testing.TB, admin *openstack.Region, instances int) {
 // empty removes all servers of the project.
 func (p project) empty(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
 	defer cancel()
-	for _, server := range p.servers(t) {
+	found, err := p.region.ServersTagged(ctx)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, server := range found {
 		if err := p.region.DeleteServer(ctx, server.ID); err != nil {
 			t.Error(err)
 		}
 	}
-	p.await(t, 0)
+	for _, server := range found {
+		if err := p.region.AwaitGone(ctx, server.ID); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // servers are all of the project's that are not on their way out.
@@ -221,7 +229,7 @@ func (p project) servers(t testing.TB) (all []openstack.Server) {
 		t.Fatal(err)
 	}
 	for _, server := range found {
-		if server.TenantID == p.id {
+		if server.TaskState != "deleting" {
 			all = append(all, server)
 		}
 	}
@@ -236,7 +244,7 @@ func (p project) await(t testing.TB, count int) {
 		if len(got) == count {
 			return
 		}
-		if time.Since(begin) > 3*time.Minute {
+		if time.Since(begin) > 10*time.Minute {
 			t.Fatalf("%d servers, want %d", len(got), count)
 		}
 		time.Sleep(500 * time.Millisecond)

@@ -43,6 +43,7 @@ var (
 	_ testbed.Cleaner   = backend{}
 	_ testbed.Roomer    = backend{}
 	_ testbed.Tender    = backend{}
+	_ testbed.Trier     = backend{}
 )
 
 func init() { testbed.Register(backend{newRegions()}) }

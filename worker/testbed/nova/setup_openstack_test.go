@@ -215,8 +215,34 @@ func TestFloating(t *testing.T) {
 	if len(kinds) != 2 {
 		t.Errorf("the janitor would see %v, want a server and its address", kinds)
 	}
-	again, err := s.float(t.Context(), func() *openstack.Server { id, _ := s.server(); server, _ := s.Region.Server(t.Context(), id); return server }())
+	again, err := s.float(t.Context(), func() *openstack.Server {
+		id, _ := s.server()
+		server, _ := s.Region.Server(t.Context(), id)
+		return server
+	}())
 	if err != nil || again != kinds[1] {
 		t.Errorf("after the server was made anew: %s, %v", again, err)
+	}
+}
+
+// TestTry names all that is missing, in each region, and nothing else.
+func TestTry(t *testing.T) {
+	lcy01 := openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lcy01)
+	lgw01 := openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lgw01)
+	b, key := backend{newRegions()}, privateKey(t)
+	good := []string{"--rc-file", lcy01, "--rc-file", lgw01, "--key-file", key, "--flavor", "m1.tiny", "--image", "testbed"}
+	if err := b.Try(t.Context(), [][]string{good, good}); err != nil {
+		t.Errorf("nothing is missing: %v", err)
+	}
+	bad := []string{"--rc-file", lcy01, "--rc-file", lgw01, "--key-file", key + "x", "--flavor", "m9", "--image", "xenial", "-N", "nowhere", "-k", "nobody's"}
+	err := b.Try(t.Context(), [][]string{bad, bad})
+	for _, part := range []string{"read the testbeds' key", "flavor \"m9\"", "matches \"xenial\"", "network \"nowhere\"", "key pair \"nobody's\""} {
+		want := 2 // regions
+		if strings.HasPrefix(part, "read") {
+			want = 1
+		}
+		if got := strings.Count(fmt.Sprint(err), part); got != want {
+			t.Errorf("%d times %s, want %d, in:\n%v", got, part, want, err)
+		}
 	}
 }
