@@ -183,7 +183,7 @@ func TestOtherRegion(t *testing.T) {
 func TestFloating(t *testing.T) {
 	rc := openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lcy01)
 	sshd := startLocalSSHD(t)
-	made := of("w-"+strings.ToLower(text(8)), "run", append(words(sshd, "m1.tiny", rc), "--associate-ip"))
+	made := of("w-"+strings.ToLower(text(8)), "run", append(words(sshd, "m1.tiny", rc), "--associate-ip", "--net-id", "net_scalingstack"))
 	f, err := (backend{newRegions()}).Furnish(made)
 	if err != nil {
 		t.Fatal(err)
@@ -230,7 +230,7 @@ func TestTry(t *testing.T) {
 	lcy01 := openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lcy01)
 	lgw01 := openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lgw01)
 	b, key := backend{newRegions()}, privateKey(t)
-	good := []string{"--rc-file", lcy01, "--rc-file", lgw01, "--key-file", key, "--flavor", "m1.tiny", "--image", "testbed"}
+	good := []string{"--rc-file", lcy01, "--rc-file", lgw01, "--key-file", key, "--flavor", "m1.tiny", "--image", "testbed", "-N", "net_scalingstack"}
 	if err := b.Try(t.Context(), [][]string{good, good}); err != nil {
 		t.Errorf("nothing is missing: %v", err)
 	}
