@@ -103,5 +103,5 @@ func (s awayStore) List(ctx context.Context, container string, q store.Query) ([
 	if away {
 		return nil, errors.New("the store is away")
 	}
-	return s.desk.Store.List(ctx, container, q)
+	return s.Store.List(ctx, container, q)
 }

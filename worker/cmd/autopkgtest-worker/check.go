@@ -55,8 +55,8 @@ func checkConfiguration(ctx context.Context, from source, requestFile string, in
 			return runner.Check(ctx)
 		}},
 		{ID: "regions", Title: "what testbeds are made from is there", Check: func(ctx context.Context) error {
-			if runnerErr != nil {
-				return nil // said above
+			if runner == nil { // why is said above
+				return nil
 			}
 			return runner.Try(ctx, argumentsOf(loaded, all))
 		}},

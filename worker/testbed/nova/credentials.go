@@ -27,7 +27,8 @@ func readCloud(source string) (cloudrc.Cloud, error) {
 			return cloudrc.Cloud{}, err
 		}
 		if len(clouds) != 1 {
-			return cloudrc.Cloud{}, errors.New("the environment leads to several regions: set OS_REGION_NAME, or name RC files as [nova] rc_files")
+			return cloudrc.Cloud{}, errors.New("the environment leads to several regions: set OS_REGION_NAME, or " +
+				"name RC files as [nova] rc_files")
 		}
 		return clouds[0], nil
 	}

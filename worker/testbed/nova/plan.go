@@ -2,6 +2,7 @@ package nova
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
@@ -30,8 +31,8 @@ func newPlan(of config.NovaTestbed, t testbed.Testbed, source string) (Plan, err
 	key := ""
 	if of.KeyName == "" {
 		if of.KeyFile == "" {
-			return Plan{}, fmt.Errorf("[nova] in worker.conf: nobody could log in to a testbed: name a key pair with --keyname in novaopts, " +
-				"or a private key as key_file")
+			return Plan{}, errors.New("[nova] in worker.conf: nobody could log in to a testbed: " +
+				"name a key pair with --keyname in novaopts, or a private key as key_file")
 		}
 		var err error
 		if key, err = publicKey(of.KeyFile); err != nil {

@@ -72,7 +72,10 @@ type region struct {
 }
 
 func newRegions() *regions {
-	r := &regions{now: time.Now, log: slog.Default(), known: map[string]*region{}, shunned: map[shun]time.Time{}, woken: make(chan struct{}, 1)}
+	r := &regions{
+		now: time.Now, log: slog.Default(), known: map[string]*region{}, shunned: map[shun]time.Time{},
+		woken: make(chan struct{}, 1),
+	}
 	r.look = r.readRegion
 	return r
 }
@@ -166,7 +169,8 @@ func (o *region) usable(flavor string) (room int, err error) {
 	}
 	if room = o.last.left.Fits(size); room < 1 {
 		left := o.last.left
-		return 0, fmt.Errorf("the quota has no room for flavor %s: %d instances, %d cores, %d MiB are left", flavor, left.Instances, left.Cores, left.RAM)
+		return 0, fmt.Errorf("the quota has no room for flavor %s: %d instances, %d cores, %d MiB are left", flavor,
+			left.Instances, left.Cores, left.RAM)
 	}
 	return room, nil
 }

@@ -122,7 +122,8 @@ func (s Setup) open(ctx context.Context) error {
 	if err := s.handOver(ctx, server); err != nil {
 		return err
 	}
-	s.say("choosing took %s, nova %s, the server's own boot %s", round(chosen.Sub(begin)), round(booted.Sub(chosen)), round(time.Since(booted)))
+	s.say("choosing took %s, nova %s, the server's own boot %s",
+		round(chosen.Sub(begin)), round(booted.Sub(chosen)), round(time.Since(booted)))
 	return nil
 }
 
@@ -169,8 +170,9 @@ func (s Setup) handOver(ctx context.Context, server *openstack.Server) error {
 	}
 	boot, err := guest{host, port, s.Plan.Login, keys}.await(ctx, "")
 	if err != nil {
-		return s.Region.NewError(openstack.ErrUnavailable, openstack.Compute, fmt.Sprintf("server %s (%s) is ACTIVE, but nobody can use it: %s",
-			server.Name, server.ID, err), "see its console: does it boot, does it get an address, does its security group let ssh in, does it have the key?")
+		return s.Region.NewError(openstack.ErrUnavailable, openstack.Compute,
+			fmt.Sprintf("server %s (%s) is ACTIVE, but nobody can use it: %s", server.Name, server.ID, err),
+			"see its console: does it boot, does it get an address, does its security group let ssh in, does it have the key?")
 	}
 	if err := s.note(func(r *record) { r.Host, r.Port, r.BootID, r.Opened = host, port, boot, true }); err != nil {
 		return err
@@ -222,7 +224,8 @@ func (s Setup) float(ctx context.Context, server *openstack.Server) (address str
 		return "", err
 	}
 	if len(ports) == 0 {
-		return "", s.Region.NewError(openstack.ErrBroken, openstack.Network, "server "+server.ID+" is ACTIVE and has no port", "tell the cloud's operators")
+		return "", s.Region.NewError(openstack.ErrBroken, openstack.Network, "server "+server.ID+" is ACTIVE and has no port",
+			"tell the cloud's operators")
 	}
 	pool, err := s.Region.ExternalNetwork(ctx, "")
 	if err != nil {

@@ -177,7 +177,8 @@ func (t *tender) try(ctx context.Context, source string) {
 		one.breaker.Abandoned()
 	case err != nil:
 		one.breaker.Failed(err)
-		t.with.Log.Error("a region that was tried again stays out of service", "region", one.last.name, "next in", one.breaker.Wait(), "error", err)
+		t.with.Log.Error("a region that was tried again stays out of service", "region", one.last.name,
+			"next in", one.breaker.Wait(), "error", err)
 	default:
 		one.failures = 0
 		one.breaker.Passed()
