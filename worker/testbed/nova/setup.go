@@ -37,9 +37,22 @@ type Setup struct {
 	Answers, Says io.Writer
 }
 
+// verbs are the calls.
+var verbs = map[string]func(Setup, context.Context) error{
+	"open": Setup.Open, "revert": Setup.Revert, "wait-reboot": Setup.WaitReboot, "cleanup": Setup.Cleanup,
+	"debug-failure": Setup.DebugFailure,
+}
+
+// exitUsage is the code for a call that is none.
+const exitUsage = 2
+
 // Main is the set-up script: `PLAN open|revert|wait-reboot|cleanup|debug-failure`. Further words are ours, from an earlier answer. It
 // returns the exit code.
 func Main(arguments []string, reach func(context.Context, *openstack.Server) (string, int, error)) int {
+	if len(arguments) < 2 || verbs[arguments[1]] == nil {
+		fmt.Fprintf(os.Stderr, "autopkgtest-cloud: %s is called by autopkgtest, with a plan and a call of a set-up script\n", Verb)
+		return exitUsage
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	err := start(ctx, arguments, reach)
@@ -51,9 +64,6 @@ func Main(arguments []string, reach func(context.Context, *openstack.Server) (st
 }
 
 func start(ctx context.Context, arguments []string, reach func(context.Context, *openstack.Server) (string, int, error)) error {
-	if len(arguments) < 2 {
-		return errors.New("a set-up script is called with a plan and a verb")
-	}
 	text, err := os.ReadFile(arguments[0])
 	if err != nil {
 		return err
@@ -65,14 +75,7 @@ func start(ctx context.Context, arguments []string, reach func(context.Context, 
 	if s.Region, err = openRegion(new(openstack.Sessions), s.Plan.Source); err != nil {
 		return s.failed(err)
 	}
-	verbs := map[string]func(context.Context) error{
-		"open": s.Open, "revert": s.Revert, "wait-reboot": s.WaitReboot, "cleanup": s.Cleanup, "debug-failure": s.DebugFailure,
-	}
-	verb := verbs[arguments[1]]
-	if verb == nil {
-		return fmt.Errorf("%q is no call of a set-up script", arguments[1])
-	}
-	return verb(ctx)
+	return verbs[arguments[1]](s, ctx)
 }
 
 func (s Setup) account() account { return account{s.Plan.Account} }
