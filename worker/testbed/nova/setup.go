@@ -217,11 +217,9 @@ func (s Setup) reach(ctx context.Context, server *openstack.Server) (host string
 	return fixed[0].String(), sshPort, nil
 }
 
-// float gives the server a floating IP, unless it has one from before it was made anew.
+// float gives the server a floating IP, unless it has one from before it was made anew. Nova tells of addresses late; so Neutron is
+// asked, which knows at once.
 func (s Setup) float(ctx context.Context, server *openstack.Server) (address string, err error) {
-	if _, has := openstack.Addresses(server); len(has) > 0 {
-		return has[0].String(), nil
-	}
 	ports, err := s.Region.Ports(ctx, server.ID)
 	if err != nil {
 		return "", err
@@ -229,6 +227,15 @@ func (s Setup) float(ctx context.Context, server *openstack.Server) (address str
 	if len(ports) == 0 {
 		return "", s.Region.NewError(openstack.ErrBroken, openstack.Network, "server "+server.ID+" is ACTIVE and has no port",
 			"tell the cloud's operators")
+	}
+	before, err := s.Region.FloatingIPsMarked(ctx, mark(s.Plan.Tags))
+	if err != nil {
+		return "", err
+	}
+	for _, one := range before {
+		if one.PortID == ports[0].ID {
+			return one.FloatingIP, nil
+		}
 	}
 	pool, err := s.Region.ExternalNetwork(ctx, "")
 	if err != nil {
