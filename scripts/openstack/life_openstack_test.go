@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,6 +142,7 @@ func killAt(t *testing.T, c *exec.Cmd, what, path string) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	defer c.Process.Kill() //nolint:errcheck // only where what was awaited has not come
 	await(t, what, func() bool {
 		now, err := os.Lstat(path)
 		return err == nil && (before == nil || !now.ModTime().Equal(before.ModTime()))
@@ -167,6 +169,13 @@ func TestLifeOfRun(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	// Also where the test has failed: the place must not be taken away from under it.
+	t.Cleanup(func() {
+		if c.ProcessState == nil {
+			_ = c.Process.Signal(syscall.SIGTERM) // it may have ended
+			_ = c.Wait()
+		}
+	})
 	await(t, "the command", func() bool {
 		content, err := os.ReadFile(filepath.Join(place, "ready"))
 		return err == nil && len(content) > 0
@@ -192,7 +201,7 @@ func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	begin := time.Now()
 	defer func() { t.Logf("%s: after %.1f s", what, time.Since(begin).Seconds()) }()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	for !done() {
 		select {
