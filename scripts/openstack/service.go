@@ -125,8 +125,11 @@ func renderAll(data any, names ...string) ([]host.File, error) {
 	return all, nil
 }
 
+// apiLimit bounds each call. A router is connected in a second; on a machine with ten times the work that it can do, in half a minute.
+const apiLimit = 3 * time.Minute
+
 // local never uses a proxy: all of it is on this machine.
-var local = http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}
+var local = http.Client{Timeout: apiLimit, Transport: &http.Transport{}}
 
 // answers asks an API for its root, which all of them give to everybody.
 func answers(url string) func(context.Context) error {
