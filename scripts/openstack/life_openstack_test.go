@@ -142,7 +142,7 @@ func killAt(t *testing.T, c *exec.Cmd, what, path string) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer c.Process.Kill() //nolint:errcheck // only where what was awaited has not come
+	defer c.Process.Kill() // only where what was awaited has not come
 	await(t, what, func() bool {
 		now, err := os.Lstat(path)
 		return err == nil && (before == nil || !now.ModTime().Equal(before.ModTime()))
