@@ -438,9 +438,9 @@ func TestAccOpenStackInstanceWaits(t *testing.T) {
 	short := func(lines ...string) string { return i.configuration(append(lines, soon)...) }
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
 		{Config: i.configuration(`timeouts = { create = "15m" }`)},
-		{ // nobody can reach the machine: the console is in the message
-			Config:      short(`wait_for = "ssh"`, `ssh = { port = 2222 }`),
-			ExpectError: regexp.MustCompile(`does\s+not\s+answer\s+ssh\s+at\s+10\.77\.0\.\d+:2222(.|\n)*a\s+rule\s+for\s+tcp\s+port\s+2222(.|\n)*LAST\s+LINE(.|\n)*timeouts\.update`),
+		{ // the console is in the message, and what it means that the connection is refused
+			Config:      short(`wait_for = "ssh"`, `ssh = { address = "127.0.0.1", port = 1 }`),
+			ExpectError: regexp.MustCompile(`does\s+not\s+answer\s+ssh\s+at\s+127\.0\.0\.1:1:(.|\n)*has\s+no\s+sshd\s+there(.|\n)*LAST\s+LINE(.|\n)*timeouts\.update`),
 		},
 		{
 			Config:      short(`wait_for = "host_key"`),

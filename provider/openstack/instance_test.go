@@ -5,12 +5,15 @@ import (
 	"crypto/rand"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
 	cloud "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
@@ -134,5 +137,33 @@ func TestGreeted(t *testing.T) {
 		}
 		<-answered
 		_ = listener.Close()
+	}
+}
+
+// TestUnreachable: silence has other reasons than a refusal, and at a fixed address one more than elsewhere.
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		address string
+		err     error
+		want    []string
+		not     string
+	}{
+		"a fixed address": {"10.0.0.5", os.ErrDeadlineExceeded, []string{"rule for tcp port 22", "route from here to 10.0.0.5", "floating"}, "booting"},
+		"another address": {"192.0.2.7", os.ErrDeadlineExceeded, []string{"rule for tcp port 22", "192.0.2.7"}, "floating"},
+		"silence":         {"192.0.2.7", errSilence, []string{"rule for tcp port 22"}, "booting"},
+		"a refusal":       {"10.0.0.5", &net.OpError{Err: syscall.ECONNREFUSED}, []string{"still booting"}, "rule"},
+		"another server":  {"10.0.0.5", errGreeting, []string{"no sshd there"}, "rule"},
+	} {
+		w := &waiting{made: Made{Address: "10.0.0.5"}, Wait: Wait{Target: machine.Target{Address: test.address, Port: 22}}}
+		got := w.unreachable(test.err)
+		for _, want := range test.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: %q does not speak of %s", name, got, want)
+			}
+		}
+		if strings.Contains(got, test.not) {
+			t.Errorf("%s: %q speaks of %s", name, got, test.not)
+		}
 	}
 }

@@ -192,8 +192,11 @@ func (t *waiting) unreachable(err error) string {
 	return ways
 }
 
-// errGreeting: something answers, but not ssh.
-var errGreeting = errors.New("who answers there is no ssh server")
+// errGreeting: something answers, but not ssh; errSilence: it says nothing, as what stands between may do, or a machine that is stuck.
+var (
+	errGreeting = errors.New("who answers there is no ssh server")
+	errSilence  = errors.New("it takes the connection and says nothing")
+)
 
 // greeted connects, and reads the first words. A server may say other lines before.
 func greeted(ctx context.Context, place string) error {
@@ -208,6 +211,9 @@ func greeted(ctx context.Context, place string) error {
 		if strings.HasPrefix(lines.Text(), "SSH-") {
 			return nil
 		}
+	}
+	if ctx.Err() != nil {
+		return errSilence
 	}
 	return errGreeting
 }
