@@ -39,6 +39,11 @@ type Inventory struct {
 	servers listing[cloud.Server]
 	claims  sync.Mutex
 	claimed map[string]bool // names of instances; see claim
+
+	floatingIPs listing[cloud.FloatingIP]
+	inUse       known // ids of floating IPs; see RemoveFloatingIP
+	keyPairs    listing[KeyPair]
+	busy        Turns
 }
 
 // listing is all things of one kind. They are listed by the first who asks while the others wait, and again after a drop.
