@@ -206,6 +206,10 @@ func writeRCFiles(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	conf := "[nova]\nnovaopts = --keyname=testbed\n"
+	if err := os.WriteFile(filepath.Join(folder, "worker.conf"), []byte(conf), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	return folder
 }
 

@@ -257,6 +257,33 @@ rules          AccOpenStackSecurityGroup AccOpenStackSecurityGroup AccOpenStackS
 status         AccOpenStackSecurityGroup AccOpenStackSecurityGroup AccOpenStackSecurityGroup -set
 timeouts       AccOpenStackSecurityGroupInUse AccOpenStackSecurityGroupInUse -conf InvalidValues
 
+resource autopkgtest_keypair import=AccOpenStackKeyPairImport disappeared=AccOpenStackKeyPair replaced=AccOpenStackKeyPair
+cloud            AccOpenStackKeyPair AccOpenStackKeyPair -conf AccOpenStackKeyPairRefuses
+fingerprint      AccOpenStackKeyPair AccOpenStackKeyPair AccOpenStackKeyPair -set
+name             AccOpenStackKeyPair AccOpenStackKeyPair AccOpenStackKeyPair AccOpenStackKeyPairRefuses
+owner            AccOpenStackKeyPairGiven AccOpenStackKeyPairGiven AccOpenStackKeyPairGiven AccOpenStackKeyPairRefuses
+private_key_file AccOpenStackKeyPair AccOpenStackKeyPair AccOpenStackKeyPair AccOpenStackKeyPairRefuses
+public_key       AccOpenStackKeyPairGiven AccOpenStackKeyPairGiven AccOpenStackKeyPair AccOpenStackKeyPairRefuses
+public_key_file  AccOpenStackKeyPairGiven AccOpenStackKeyPairGiven AccOpenStackKeyPairGiven AccOpenStackKeyPairRefuses
+region           AccOpenStackKeyPair AccOpenStackKeyPair -part AccOpenStackKeyPairRefuses
+status           AccOpenStackKeyPair AccOpenStackKeyPair AccOpenStackKeyPair -set
+timeouts         AccOpenStackKeyPairRefuses AccOpenStackKeyPair -conf AccOpenStackKeyPairRefuses
+worker_conf      AccOpenStackKeyPair AccOpenStackKeyPair AccOpenStackKeyPair AccOpenStackKeyPairRefuses
+
+resource autopkgtest_floating_ip import=AccOpenStackFloatingIPImport disappeared=AccOpenStackFloatingIP replaced=AccOpenStackFloatingIPAdopts
+address     AccOpenStackFloatingIPAdopts AccOpenStackFloatingIPAdopts AccOpenStackFloatingIP AccOpenStackFloatingIPAdopts
+adopted     AccOpenStackFloatingIP AccOpenStackFloatingIPAdopts -part -set
+cloud       AccOpenStackFloatingIP AccOpenStackFloatingIP -conf AccOpenStackFloatingIPBadDays
+fixed_ip    AccOpenStackFloatingIPOfAnInstance AccOpenStackFloatingIP AccOpenStackFloatingIP InvalidValues
+id          AccOpenStackFloatingIP AccOpenStackFloatingIP AccOpenStackFloatingIP -set
+instance_id AccOpenStackFloatingIPOfAnInstance AccOpenStackFloatingIPOfAnInstance AccOpenStackFloatingIPOfAnInstance AccOpenStackFloatingIPOfAnInstance
+name        AccOpenStackFloatingIP AccOpenStackFloatingIPImport AccOpenStackFloatingIP InvalidValues
+pool        AccOpenStackFloatingIP AccOpenStackFloatingIP -conf AccOpenStackFloatingIPBadDays
+port_id     AccOpenStackFloatingIP AccOpenStackFloatingIP AccOpenStackFloatingIP AccOpenStackFloatingIPBadDays
+region      AccOpenStackFloatingIP AccOpenStackFloatingIP -part AccOpenStackFloatingIPBadDays
+status      AccOpenStackFloatingIP AccOpenStackFloatingIP AccOpenStackFloatingIP -set
+timeouts    AccOpenStackFloatingIP AccOpenStackFloatingIP -conf InvalidValues
+
 resource autopkgtest_worker import=AccStack disappeared=AccStack replaced=AccStack
 architectures           AccStack AccStack AccStack InvalidValues
 binary                  AccStack AccStack AccStack -set
@@ -404,6 +431,9 @@ func TestInvalidValues(t *testing.T) {
 		"autopkgtest_security_group.timeouts.delete":       text("soon"),
 		"autopkgtest_testbed_image.host.user":              text("-l"),
 		"autopkgtest_testbed_image.timeouts.create":        text("soon"),
+		"autopkgtest_floating_ip.fixed_ip":                 text("2001:db8::1"),
+		"autopkgtest_floating_ip.name":                     text("a\nb"),
+		"autopkgtest_floating_ip.timeouts.create":          text("soon"),
 		"autopkgtest_worker.host.identity_file":            text("id_ed25519"),
 		"autopkgtest_worker.timeouts.update":               text("soon"),
 		"autopkgtest_web.broker.management_url":            text("broker.example:15672"),

@@ -180,11 +180,15 @@ func logRequest(ctx context.Context, r openstack.Request) {
 
 // project is what is in the region that a resource is in; see cloudRegion.
 func (c *call[M]) project(ctx context.Context, object types.Object, in string) (*deployed.Inventory, error) {
-	region, err := c.cloudRegion(ctx, object, in, c.diags)
+	return c.projectIn(ctx, object, in, c.diags)
+}
+
+func (s *settings) projectIn(ctx context.Context, object types.Object, in string, diags *diag.Diagnostics) (*deployed.Inventory, error) {
+	region, err := s.cloudRegion(ctx, object, in, diags)
 	if err != nil {
 		return nil, err
 	}
-	return c.inventories.Of(region), nil
+	return s.inventories.Of(region), nil
 }
 
 // atField says which attribute an error of package openstack concerns.

@@ -34,6 +34,8 @@ type settings struct {
 	clouds      openstack.Sessions   // one token for each account, whatever the number of resources
 	inventories deployed.Inventories // and one list of each kind for each region
 
+	keyFiles deployed.Turns // of those who look for a private key, and make it where there is none
+
 	making sync.Mutex // held while a folder is looked for and made: who looks must not end what another begins
 
 	mu      sync.Mutex

@@ -122,6 +122,8 @@ func (p *autopkgtestProvider) Resources(context.Context) []func() resource.Resou
 		newInstance,
 		newWorker,
 		newWeb,
+		newFloatingIP,
+		newKeyPair,
 	}
 }
 

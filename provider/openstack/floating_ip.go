@@ -133,7 +133,7 @@ func (i *Inventory) portOf(ctx context.Context, want FloatingIP) (string, error)
 }
 
 func (i *Inventory) findOrAllocate(ctx context.Context, want FloatingIP, port string) (cloud.FloatingIP, error) {
-	there, err := i.find(ctx, want)
+	there, err := i.findAddress(ctx, want)
 	switch {
 	case err != nil:
 		return there, err
@@ -164,8 +164,8 @@ func (i *Inventory) findOrAllocate(ctx context.Context, want FloatingIP, port st
 	return there, nil
 }
 
-// find is the address that is there; without an ID if there is none.
-func (i *Inventory) find(ctx context.Context, want FloatingIP) (cloud.FloatingIP, error) {
+// findAddress is the address that is there; without an ID if there is none.
+func (i *Inventory) findAddress(ctx context.Context, want FloatingIP) (cloud.FloatingIP, error) {
 	for _, known := range []string{want.Adopted, want.ID} {
 		if known == "" {
 			continue

@@ -101,7 +101,7 @@ func (i *Inventory) EnsureInstance(ctx context.Context, want Instance, id string
 }
 
 func (i *Inventory) ensureInstance(ctx context.Context, want Instance, id string) (Made, error) {
-	server, err := i.find(ctx, want, id)
+	server, err := i.findInstance(ctx, want, id)
 	if err != nil {
 		return Made{ID: id}, err
 	}
@@ -148,8 +148,8 @@ func (i *Inventory) claim(want Instance) (release func(), err error) {
 	}, nil
 }
 
-// find returns the server with the id; without one, that which an earlier attempt has left, or nil.
-func (i *Inventory) find(ctx context.Context, want Instance, id string) (*cloud.Server, error) {
+// findInstance returns the server with the id; without one, that which an earlier attempt has left, or nil.
+func (i *Inventory) findInstance(ctx context.Context, want Instance, id string) (*cloud.Server, error) {
 	if id != "" {
 		server, err := i.Server(ctx, id)
 		if err == nil && isGone(server) {
@@ -213,7 +213,7 @@ func (i *Inventory) boot(ctx context.Context, want Instance) (string, error) {
 		Tags: []string{ourTag}, Metadata: map[string]string{stackKey: want.Stack, makingKey: want.fingerprint()},
 	})
 	if errors.Is(err, cloud.ErrUnavailable) && ctx.Err() == nil {
-		if left, failed := i.find(ctx, want, ""); failed == nil && left != nil {
+		if left, failed := i.findInstance(ctx, want, ""); failed == nil && left != nil {
 			return left.ID, nil
 		}
 	}
