@@ -65,8 +65,9 @@ func (securityGroupKind) schema(ctx context.Context) schema.Schema {
 			"id":     schema.StringAttribute{Computed: true, MarkdownDescription: "ID of the group in Neutron."},
 			"name": schema.StringAttribute{
 				Required: true, Validators: []validator.String{stringvalidator.LengthBetween(1, 255)},
-				MarkdownDescription: "Name of the group, of which the project may have only one. Another name renames an owned group; that of " +
-					"an adopted one is another group.",
+				MarkdownDescription: "Name of the group, of which the project may have only one. Another name " +
+					"renames an owned group; that " +
+					"of an adopted one is another group.",
 			},
 			"description": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(""),
@@ -75,23 +76,27 @@ func (securityGroupKind) schema(ctx context.Context) schema.Schema {
 			},
 			"adopt": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-				MarkdownDescription: "Whether the group is one that others have made and use, as `default` is: it has to be there, the rules are " +
-					"added to it, others' rules stay and are told as `foreign_rules`, and a destroy takes away only what was added. A change to " +
-					"`true` gives a group of ours away; one to `false` takes it over, with all of its rules. Default: `false`.",
+				MarkdownDescription: "Whether the group is one that others have made and use, as `default` is: it has to be there, the " +
+					"rules are added to it, others' rules stay and are told as `foreign_rules`, and a destroy takes away only what was " +
+					"added. A change to `true` gives a group of ours away; one to `false` takes it over, with all of its rules. " +
+					"Default: `false`.",
 			},
 			"rules":   groupRulesAttribute(),
 			"presets": groupPresetsAttribute(),
 			"foreign_rules": schema.ListAttribute{
 				Computed: true, ElementType: types.StringType,
-				MarkdownDescription: "Rules of an adopted group that others have added, or that were there before. Empty for an owned one.",
+				MarkdownDescription: "Rules of an adopted group that others have added, or that were there before. Empty for an owned " +
+					"one.",
 			},
 		}),
 	}
 }
 
-const securityGroupText = "A security group with all of its rules: what may reach the machines that are in it, and what they may reach.\n\n" +
-	"An owned group (`adopt = false`) has the rules of `rules` and `presets`, and no others. A rule that somebody adds or removes by hand " +
-	"is told by the next plan, and the apply puts it right; new rules are added before old ones are removed. Rules are compared by what " +
+const securityGroupText = "A security group with all of its rules: what may reach the machines that are in it, and what they may " +
+	"reach.\n\n" +
+	"An owned group (`adopt = false`) has the rules of `rules` and `presets`, and no others. A rule that somebody adds or removes by " +
+	"hand is told by the next plan, and the apply puts it right; new rules are added before old ones " +
+	"are removed. Rules are compared by what " +
 	"they let pass, however they are written: `6` is `tcp`, `192.0.2.7/24` is `192.0.2.0/24`, no `cidr` is `0.0.0.0/0`. A plan refuses " +
 	"two that are the same. An equal rule that is there already is taken over.\n\n" +
 	"**Egress.** While no rule of the configuration has the direction `egress`, an owned group has the two rules that let everything out " +
@@ -142,7 +147,7 @@ func (securityGroupKind) plan(ctx context.Context, p *planning[securityGroupMode
 	if stands == nil {
 		lookForGroup(ctx, p)
 	} else if stands.Adopt.ValueBool() && !adopt {
-		warnOfTakeover(ctx, p)
+		warnOfTakeover(p)
 	}
 }
 
@@ -154,8 +159,8 @@ func checkGroup(p *planning[securityGroupModel]) {
 	switch adopt := p.model.Adopt.ValueBool(); {
 	case !adopt && p.model.Name.ValueString() == deployed.DefaultGroup:
 		p.diags.AddAttributeError(path.Root("adopt"), "The group default can only be adopted",
-			"Every server that names no group is in it, and nobody can remove it. Set adopt = true: rules are added to it, and a destroy takes "+
-				"these away. For a group of its own, choose another name.")
+			"Every server that names no group is in it, and nobody can remove it. Set adopt = true: rules are added to it, and a destroy "+
+				"takes these away. For a group of its own, choose another name.")
 	case adopt && p.config.Description.ValueString() != "":
 		p.diags.AddAttributeError(path.Root("description"), "The description of an adopted group is not ours to write",
 			"Leave it out. Rules may have descriptions.")
@@ -197,7 +202,7 @@ func lookForGroup(ctx context.Context, p *planning[securityGroupModel]) {
 	}
 }
 
-func warnOfTakeover(ctx context.Context, p *planning[securityGroupModel]) {
+func warnOfTakeover(p *planning[securityGroupModel]) {
 	foreign, _ := listOf(p.state.ForeignRules)
 	if len(foreign) > 0 {
 		p.diags.AddAttributeWarning(path.Root("adopt"), "The group is taken over, and others' rules are removed",

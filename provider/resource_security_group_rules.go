@@ -53,7 +53,9 @@ func groupRulesAttribute() schema.Attribute {
 	description := word("What the rule is for. Another one makes the rule anew, and it is missing for a moment.")
 	description.Validators = append(description.Validators, stringvalidator.LengthAtMost(ruleDescriptionLimit))
 	number := func(text string) schema.Int64Attribute {
-		return schema.Int64Attribute{Optional: true, MarkdownDescription: text, Validators: []validator.Int64{int64validator.Between(0, 255)}}
+		return schema.Int64Attribute{
+			Optional: true, MarkdownDescription: text, Validators: []validator.Int64{int64validator.Between(0, 255)},
+		}
 	}
 	return schema.ListNestedAttribute{
 		Optional: true, Validators: []validator.List{listvalidator.SizeAtLeast(1)},
@@ -65,8 +67,8 @@ func groupRulesAttribute() schema.Attribute {
 			"ports":     word("`22` or `5671-5672`, for protocols that have ports. Default: all."),
 			"icmp_type": number("Type, for ICMP. Default: all."),
 			"icmp_code": number("Code, beside a type. Default: all."),
-			"cidr": word("Network at the other end, as `192.0.2.0/24` or `2001:db8::/32`; an address is a network of one. Bits beyond the " +
-				"prefix are dropped. Default: everybody of the `ethertype`."),
+			"cidr": word("Network at the other end, as `192.0.2.0/24` or `2001:db8::/32`; an address is a network of one. Bits beyond " +
+				"the prefix are dropped. Default: everybody of the `ethertype`."),
 			"remote_group": word("ID of the group that the machines at the other end are in, or `self` for this group."),
 			"description":  description,
 		}},
@@ -83,7 +85,8 @@ type groupPreset struct {
 
 var groupPresets = []groupPreset{
 	{name: "testbed", text: "Machines that tests run on: ssh, from the workers only.", ports: []string{"22"}},
-	{name: "broker", text: "The broker: AMQP and AMQP over TLS (5671-5672), from the gatekeeper's host and the workers.", ports: []string{"5671-5672"}},
+	{name: "broker", text: "The broker: AMQP and AMQP over TLS (5671-5672), from the gatekeeper's host and the workers.",
+		ports: []string{"5671-5672"}},
 	{name: "web", text: "The website: 80 and 443, from everybody unless `from` or `from_groups` says otherwise.",
 		ports: []string{"80", "443"}, everybody: true},
 }
@@ -248,8 +251,9 @@ func ruleObjects(rules []deployed.WantedRule) types.List {
 			protocol = "any"
 		}
 		elements = append(elements, object(groupRuleTypes, values{
-			"direction": types.StringValue(r.Direction), "ethertype": types.StringValue(r.EtherType), "protocol": types.StringValue(protocol),
-			"ports": textOrNull(r.Ports()), "icmp_type": portOrNull(icmpType), "icmp_code": portOrNull(icmpCode),
+			"direction": types.StringValue(r.Direction), "ethertype": types.StringValue(r.EtherType),
+			"protocol": types.StringValue(protocol), "ports": textOrNull(r.Ports()),
+			"icmp_type": portOrNull(icmpType), "icmp_code": portOrNull(icmpCode),
 			"cidr": textOrNull(r.CIDR), "remote_group": textOrNull(r.RemoteGroup), "description": textOrNull(r.Description),
 		}))
 	}
