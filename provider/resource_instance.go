@@ -78,7 +78,8 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 		MarkdownDescription: "A machine in an OpenStack cloud, prepared for a service that is put there by ssh: root can log in with the " +
 			"key pair's key, and nobody with a password.\n\n" +
 			"It is made of the newest image at that time, and stays on it: a newer image replaces nothing. To move on, " +
-			"`terraform apply -replace=ADDRESS`. One that somebody has deleted is made anew, one that is switched off is started, and one in " +
+			"`terraform apply -replace=ADDRESS`. One that somebody has deleted is made anew, one that is switched off " +
+			"is started, and one in " +
 			"ERROR is started cold; none is ever replaced because it is broken, since services keep data on their disks. Names tell a " +
 			"stack's instances apart, so `create_before_destroy` is refused unless the name changes, too.",
 		Attributes: baseAttributes(ctx, running, map[string]schema.Attribute{
@@ -87,13 +88,16 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 			"id":     schema.StringAttribute{Computed: true, MarkdownDescription: "Id of the server."},
 			"name": schema.StringAttribute{
 				Required: true, Validators: []validator.String{instanceName()},
-				MarkdownDescription: "Name of the server, and of the machine at its first boot. A change renames the server; the machine goes on " +
+				MarkdownDescription: "Name of the server, and of the machine at its first boot. A change renames the " +
+					"server; the machine goes on " +
 					"with the name that it has.",
 			},
 			"image_pattern": schema.StringAttribute{
 				Required: true, Validators: []validator.String{imagePattern()},
-				MarkdownDescription: "Regular expression that matches the begin of the image's name; or its whole name, or its id. The newest " +
-					"active image is taken. A pattern that the instance's image does not match replaces the instance; one that it does changes nothing.",
+				MarkdownDescription: "Regular expression that matches the begin of the image's name; or its whole " +
+					"name, or its id. The newest " +
+					"active image is taken. A pattern that the instance's image does not match replaces the instance; " +
+					"one that it does changes nothing.",
 			},
 			"image_id":   schema.StringAttribute{Computed: true, MarkdownDescription: "Id of the image that it was made of."},
 			"image_name": schema.StringAttribute{Computed: true, MarkdownDescription: "Name of that image."},
@@ -103,14 +107,16 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 			},
 			"network": schema.StringAttribute{
 				Optional: true, Computed: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
-				MarkdownDescription: "Name of the network, or its id where several have the name. Default: the only one that the project sees and " +
+				MarkdownDescription: "Name of the network, or its id where several have the name. Default: the only " +
+					"one that the project sees and " +
 					"that is not external." + replacesInstance,
 			},
 			"groups": schema.SetAttribute{
 				Optional: true, Computed: true, ElementType: types.StringType,
 				Default:    setdefault.StaticValue(stringSet([]string{"default"})),
 				Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(groupName())},
-				MarkdownDescription: "Names of its security groups. Default: `default` alone. When they change, what is new is added before what " +
+				MarkdownDescription: "Names of its security groups. Default: `default` alone. When they change, what " +
+					"is new is added before what " +
 					"is old is taken away.",
 			},
 			"key": schema.StringAttribute{
@@ -119,8 +125,10 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 			},
 			"user_data": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{check{"user data", deployed.CheckUserData}},
-				MarkdownDescription: "A `#cloud-config` beside the provider's own; what it says of a key of the first level counts. It is in " +
-					"the state, and every account of the project and every program on the machine can read it: **no secret belongs here**. Keys for " +
+				MarkdownDescription: "A `#cloud-config` beside the provider's own; what it says of a key of the first " +
+					"level counts. It is in " +
+					"the state, and every account of the project and every program on the machine can read it: **no " +
+					"secret belongs here**. Keys for " +
 					"passwords, and private keys, are refused. The whole has at most 64 KiB in base64." + replacesInstance,
 			},
 			"mirror": schema.StringAttribute{
@@ -129,7 +137,8 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 			},
 			"security_mirror": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{plainURL()},
-				MarkdownDescription: "Archive of security updates. Default: `mirror`, which is right for Ubuntu; Debian has them in another one." +
+				MarkdownDescription: "Archive of security updates. Default: `mirror`, which is right for Ubuntu; " +
+					"Debian has them in another one." +
 					replacesInstance,
 			},
 			"proxy": schema.StringAttribute{
@@ -140,10 +149,14 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 				Optional: true, Computed: true, Default: stringdefault.StaticString(deployed.WaitActive),
 				Validators: []validator.String{stringvalidator.OneOf(
 					deployed.WaitActive, deployed.WaitHostKey, deployed.WaitSSH, deployed.WaitCloudInit)},
-				MarkdownDescription: "What is waited for, within `timeouts` (10 minutes for `active`, 20 otherwise, unless told). `active`: the " +
-					"hypervisor runs it. `host_key`: it has written its ssh keys to its console, which needs no way to it. `ssh`: an sshd answers. " +
-					"`cloud-init`: that has prepared the machine, asked over ssh. A floating address is attached after the instance is there, so " +
-					"with one, wait for `active` or `host_key`; services on the machine wait for ssh by themselves. A wait that ends without success " +
+				MarkdownDescription: "What is waited for, within `timeouts` (10 minutes for `active`, 20 otherwise, " +
+					"unless told). `active`: the " +
+					"hypervisor runs it. `host_key`: it has written its ssh keys to its console, which needs no way " +
+					"to it. `ssh`: an sshd answers. " +
+					"`cloud-init`: that has prepared the machine, asked over ssh. A floating address is attached " +
+					"after the instance is there, so " +
+					"with one, wait for `active` or `host_key`; services on the machine wait for ssh by themselves. A " +
+					"wait that ends without success " +
 					"leaves the server there, and the next apply goes on with it. Default: `active`.",
 			},
 			"ssh": schema.SingleNestedAttribute{
@@ -152,10 +165,13 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 				Attributes:          instanceAccess(),
 			},
 			"address": schema.StringAttribute{Computed: true, MarkdownDescription: "Its fixed address in the network."},
-			"port_id": schema.StringAttribute{Computed: true, MarkdownDescription: "Id of the network port with that address, for a floating IP."},
+			"port_id": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "Id of the network port with that address, for a floating IP.",
+			},
 			"host_key": schema.StringAttribute{
 				Computed: true,
-				MarkdownDescription: "The machine's public key, for the `host_key` of a service's `host`: as the machine has written it to its " +
+				MarkdownDescription: "The machine's public key, for the `host_key` of a service's `host`: as the " +
+					"machine has written it to its " +
 					"console, which is read from the cloud, so nobody on the way to the machine can put another in its place. Null with " +
 					"`wait_for = \"active\"`, and where the console does not show it.",
 			},
@@ -171,7 +187,8 @@ func instanceAccess() map[string]schema.Attribute {
 	}
 	attributes["address"] = schema.StringAttribute{
 		Optional: true, Validators: []validator.String{machineAddress()},
-		MarkdownDescription: "Host name or IP address. Default: the instance's floating address, if it has one already, or else the fixed one.",
+		MarkdownDescription: "Host name or IP address. Default: the instance's floating address, if it has one " +
+			"already, or else the fixed one.",
 	}
 	attributes["host_key"] = schema.StringAttribute{
 		Optional: true, Validators: []validator.String{hostKey()},
@@ -186,7 +203,8 @@ var instanceNamePattern = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a
 func instanceName() validator.String {
 	return check{"an instance's name", func(s string) error {
 		if !instanceNamePattern.MatchString(s) {
-			return fmt.Errorf("%q: it becomes the machine's host name, so it has letters, digits, dots and dashes, and at most 63 of them", s)
+			return fmt.Errorf("%q: it becomes the machine's host name, so it has letters, digits, dots and dashes, "+
+				"and at most 63 of them", s)
 		}
 		return nil
 	}}
@@ -270,7 +288,7 @@ func plannedHostKey(m, stands *instanceModel, anew bool) types.String {
 		return stands.HostKey
 	case !given.IsNull():
 		return given
-	case anew || stands.HostKey.IsNull() && !(m.WaitFor.Equal(stands.WaitFor) && m.SSH.Equal(stands.SSH)):
+	case anew || stands.HostKey.IsNull() && (!m.WaitFor.Equal(stands.WaitFor) || !m.SSH.Equal(stands.SSH)):
 		return types.StringUnknown()
 	}
 	return stands.HostKey
@@ -284,7 +302,7 @@ func planReplacement(p *planning[instanceModel]) {
 		"flavor":  !m.Flavor.Equal(stands.Flavor),
 		"network": !m.Network.Equal(stands.Network) && !stands.Network.IsNull(),
 		"key":     !m.Key.Equal(stands.Key),
-		"image_pattern": !m.ImagePattern.Equal(stands.ImagePattern) && !(imported && stands.ImageName.IsNull()) &&
+		"image_pattern": !m.ImagePattern.Equal(stands.ImagePattern) && (!imported || !stands.ImageName.IsNull()) &&
 			!openstack.MatchesImage(m.ImagePattern.ValueString(), stands.ImageID.ValueString(), stands.ImageName.ValueString()),
 		"user_data":       !imported && !m.UserData.Equal(stands.UserData),
 		"mirror":          !imported && !m.Mirror.Equal(stands.Mirror),
@@ -364,7 +382,8 @@ func (s *settings) wait(m *instanceModel) deployed.Wait {
 	return deployed.Wait{
 		For: m.WaitFor.ValueString(),
 		Target: machine.Target{
-			Address: text("address"), Port: int(port.ValueInt64()), User: text("user"), IdentityFile: text("identity_file"), HostKey: text("host_key"),
+			Address: text("address"), Port: int(port.ValueInt64()), User: text("user"),
+			IdentityFile: text("identity_file"), HostKey: text("host_key"),
 		},
 		Dial: func(ctx context.Context, t machine.Target, patience time.Duration) (*machine.Machine, error) {
 			here, ok := s.files.(terraformsFiles)
@@ -431,7 +450,7 @@ func (m *instanceModel) compare(seen *deployed.Seen, imported bool) string {
 	return strings.Join(problems, "; ")
 }
 
-func (instanceKind) imported(_ context.Context, c *call[instanceModel]) error {
+func (instanceKind) imported(_ context.Context, c *call[instanceModel]) error { //nolint:unparam // an interface's
 	c.model.Groups = types.SetNull(types.StringType)
 	c.model.SSH = types.ObjectNull(hostTypes)
 	return nil

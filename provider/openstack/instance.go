@@ -25,8 +25,8 @@ const (
 	ourTag = "autopkgtest-cloud"
 	// stackKey is the stack that it belongs to.
 	stackKey = "autopkgtest-cloud-stack"
-	// makingKey is there, with a hash of what the server is made of, until it is finished: such a server is in nobody's state, or in that of
-	// somebody who was interrupted.
+	// makingKey is there, with a hash of what the server is made of, until it is finished: such a server is in nobody's
+	// state, or in that of somebody who was interrupted.
 	makingKey = "autopkgtest-cloud-making"
 )
 
@@ -135,7 +135,8 @@ func (i *Inventory) claim(want Instance) (release func(), err error) {
 	i.claims.Lock()
 	defer i.claims.Unlock()
 	if i.claimed[want.Name] {
-		return nil, i.NewError(cloud.ErrConflict, cloud.Compute, "two instances are to have the name "+want.Name, "give each a name of its own")
+		return nil, i.NewError(cloud.ErrConflict, cloud.Compute, "two instances are to have the name "+want.Name,
+			"give each a name of its own")
 	}
 	if i.claimed == nil {
 		i.claimed = map[string]bool{}
@@ -186,7 +187,8 @@ func (i *Inventory) taken(server *cloud.Server, stack string) error {
 	if server.Metadata[stackKey] == stack {
 		whose = "was made and finished by the stack " + stack + " before"
 	}
-	return i.NewError(cloud.ErrConflict, cloud.Compute, fmt.Sprintf("there is a server %s already, %s, which %s", server.Name, server.ID, whose),
+	return i.NewError(cloud.ErrConflict, cloud.Compute, fmt.Sprintf("there is a server %s already, %s, which %s",
+		server.Name, server.ID, whose),
 		fmt.Sprintf("choose another name; or take it over with the import id %s,%s; or remove it: openstack server delete %s",
 			i.Name(), server.ID, server.ID))
 }
@@ -291,7 +293,7 @@ func isGone(server *cloud.Server) bool {
 // wake starts a server that does not run. Which call does so depends on why it does not; of one in ERROR, a cold start often makes a
 // server again, and it keeps what is on its disk.
 func (i *Inventory) wake(ctx context.Context, server *cloud.Server) error {
-	action := func(client *gophercloud.ServiceClient) error { return nil }
+	var action func(*gophercloud.ServiceClient) error
 	switch server.Status {
 	case statusOff:
 		action = func(client *gophercloud.ServiceClient) error { return servers.Start(ctx, client, server.ID).Err }

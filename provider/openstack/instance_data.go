@@ -45,7 +45,8 @@ func (d UserData) Render() ([]byte, error) {
 	}
 	rendered := append([]byte(cloudConfigMark+"\n"), text...)
 	if size := base64.StdEncoding.EncodedLen(len(rendered)); size > dataLimit {
-		return nil, fmt.Errorf("user data of %d bytes (base64) are too much: a cloud takes %d; have the machine fetch what is large", size, dataLimit)
+		return nil, fmt.Errorf("user data of %d bytes (base64) are too much: a cloud takes %d; have the machine fetch "+
+			"what is large", size, dataLimit)
 	}
 	return rendered, nil
 }

@@ -149,8 +149,10 @@ func (t *waiting) awaitHostKey(ctx context.Context) error {
 		if t.Target.HostKey, err = t.hostKey(ctx, t.made.ID); err != nil || t.Target.HostKey != "" {
 			return err
 		}
-		return t.problem("shows no host keys on its console", "they are written by cloud-init, at the end of the boot: if the machine needs longer, "+
-			"give it more time; if its image has no cloud-init, or the cloud keeps no console, do not wait for it, and say the key yourself")
+		return t.problem("shows no host keys on its console", "they are written by cloud-init, at the end of the "+
+			"boot: if the machine needs longer, "+
+			"give it more time; if its image has no cloud-init, or the cloud keeps no console, do not wait for it, "+
+			"and say the key yourself")
 	})
 }
 
@@ -184,7 +186,8 @@ func (t *waiting) unreachable(err error) string {
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, errGreeting) {
 		return "the machine is reached and has no sshd there: if it is still booting, give it more time; else its console says why"
 	}
-	ways := "is there a rule for tcp port " + strconv.Itoa(t.Target.Port) + " in one of its groups, and a route from here to " + t.Target.Address + "?"
+	ways := "is there a rule for tcp port " + strconv.Itoa(t.Target.Port) + " in one of its groups, and a route from " +
+		"here to " + t.Target.Address + "?"
 	if t.Target.Address == t.made.Address {
 		ways += " A fixed address is reached from within the cloud only. A floating one comes after the instance, so wait for active or " +
 			"host_key; what is put on the machine by ssh waits for it by itself"
@@ -284,12 +287,15 @@ func (t *waiting) judged(words string) error {
 	case "done":
 		return nil
 	case "absent":
-		return &final{t.problem("has no cloud-init, which was to prepare it", "take an image that has it; or wait for ssh, and prepare the machine otherwise")}
+		return &final{t.problem("has no cloud-init, which was to prepare it", "take an image that has it; or wait for "+
+			"ssh, and prepare the machine otherwise")}
 	case "disabled":
-		return &final{t.problem("has cloud-init switched off: its user data were not obeyed", "take an image that does not; see «cloud-init status --long» there")}
+		return &final{t.problem("has cloud-init switched off: its user data were not obeyed", "take an image that "+
+			"does not; see «cloud-init status --long» there")}
 	case "error":
 		t.log = endOf(words)
-		return &final{t.problem("was not prepared: cloud-init has failed", "correct the user data, or what they need (a mirror, a proxy), and replace the instance")}
+		return &final{t.problem("was not prepared: cloud-init has failed", "correct the user data, or what they need "+
+			"(a mirror, a proxy), and replace the instance")}
 	}
 	return t.problem("is still being prepared by cloud-init: "+status, "give it more time")
 }
