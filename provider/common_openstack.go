@@ -32,22 +32,25 @@ type cloudAccessModel struct {
 func cloudAccessAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "How to reach the cloud. Default: the `OS_*` variables of the provider's environment. What the files hold is " +
-			"read when it is needed and is never in the state.",
+		MarkdownDescription: "How to reach the cloud. Default: the `OS_*` variables of the provider's environment. What the files " +
+			"hold is read when it is needed and is never in the state.",
 		Attributes: map[string]schema.Attribute{
 			"rc_file": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{fileName()},
 				MarkdownDescription: "RC file of one region: an absolute path, or `ssh://USER@HOST:PORT/PATH`. It is read and never run. " +
 					"One that holds its password may be readable by its owner alone.",
 			},
-			"entry":       schema.StringAttribute{Optional: true, MarkdownDescription: cloudEntryText},
-			"clouds_file": schema.StringAttribute{Optional: true, MarkdownDescription: cloudsFileText, Validators: []validator.String{absolutePath()}},
+			"entry": schema.StringAttribute{Optional: true, MarkdownDescription: cloudEntryText},
+			"clouds_file": schema.StringAttribute{
+				Optional: true, MarkdownDescription: cloudsFileText, Validators: []validator.String{absolutePath()},
+			},
 			"region": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "Region, where the source has several. Default: the only one.",
 			},
 			"password_file": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{fileName()},
-				MarkdownDescription: "Path of a 0600 file with nothing but the password, for sources that ask for it at a terminal or leave it out.",
+				MarkdownDescription: "Path of a 0600 file with nothing but the password, for sources that ask for it at a terminal or " +
+					"leave it out.",
 			},
 		},
 	}
