@@ -21,14 +21,10 @@ func ParseKeyName(path string, content []byte) (KeyName, error) {
 		return KeyName{}, err
 	}
 	var found KeyName
-	for _, place := range [][2]string{{"nova", "novaopts"}, {"virt", "args"}} {
-		section, key := place[0], place[1]
-		name, given := keyNameIn(d.quoted(section, key))
+	note := func(section, key, name string) {
 		switch {
-		case !given:
-			continue
 		case name == "":
-			d.fail(section, key, "--keyname has no name")
+			return
 		case strings.Contains(name, "$"):
 			d.fail(section, key, "the key pair %q depends on the run: write the name itself", name)
 		case found.Name != "" && found.Name != name:
@@ -36,6 +32,12 @@ func ParseKeyName(path string, content []byte) (KeyName, error) {
 		}
 		found = KeyName{Name: name, Place: fmt.Sprintf("%s:%d", path, d.lines[section+"/"+key])}
 	}
+	options, err := ParseNovaOptions(d.quoted("nova", "novaopts"))
+	if err != nil {
+		d.fail("nova", "novaopts", "%v", err)
+	}
+	note("nova", "novaopts", options.KeyName)
+	note("virt", "args", keyNameIn(d.quoted("virt", "args")))
 	if found.Place == "" {
 		d.fail("nova", "novaopts", "names no key pair: add --keyname=NAME")
 	}
@@ -45,22 +47,20 @@ func ParseKeyName(path string, content []byte) (KeyName, error) {
 	return found, nil
 }
 
-// keyNameIn finds the script's option in its two spellings, each with the name in the same word or in the next. The last one counts,
-// as for the script.
-func keyNameIn(words []string) (name string, given bool) {
+// keyNameIn finds the option among those of the set-up script, which are not all known here, in its two spellings, each with the name
+// in the same word or in the next. The last one counts, as for the script.
+func keyNameIn(words []string) (name string) {
 	for i, word := range words {
-		next := ""
-		if i+1 < len(words) {
-			next = words[i+1]
-		}
 		switch {
 		case word == "--keyname" || word == "-k":
-			name, given = next, true
+			if i+1 < len(words) {
+				name = words[i+1]
+			}
 		case strings.HasPrefix(word, "--keyname="):
-			name, given = strings.TrimPrefix(word, "--keyname="), true
+			name = strings.TrimPrefix(word, "--keyname=")
 		case strings.HasPrefix(word, "-k"):
-			name, given = strings.TrimPrefix(word, "-k"), true
+			name = strings.TrimPrefix(word, "-k")
 		}
 	}
-	return name, given
+	return name
 }

@@ -21,8 +21,10 @@ func TestParseKeyName(t *testing.T) {
 		"both, and not":      {"[nova]\nnovaopts = -k one\n[virt]\nargs = ssh -- -k two\n", "", "", `worker.conf:4: [virt] args: the key pair is "two", and in worker.conf:2 it is "one"`},
 		"none":               {"[nova]\nnovaopts = --net-id=x\n", "", "", "worker.conf:2: [nova] novaopts: names no key pair"},
 		"none at all":        {"[lxc]\n", "", "", "worker.conf: [nova] novaopts: names no key pair"},
-		"without a name":     {"[nova]\nnovaopts = --net-id=x --keyname\n", "", "", "worker.conf:2: [nova] novaopts: --keyname has no name"},
+		"without a name":     {"[nova]\nnovaopts = --net-id=x --keyname\n", "", "", "worker.conf:2: [nova] novaopts: flag needs an argument: --keyname"},
 		"depends on the run": {"[nova]\nnovaopts = --keyname=testbed-$RELEASE\n", "", "", "worker.conf:2: [nova] novaopts: the key pair"},
+		"unknown option":     {"[nova]\nnovaopts = --keyname=x --netid=x\n", "", "", "worker.conf:2: [nova] novaopts: unknown flag: --netid"},
+		"virt, all of them":  {"[virt]\nargs = ssh -- --keyname=x -ky -k one\n", "one", "worker.conf:2", ""},
 		"open quote":         {"[nova]\nnovaopts = -k 'one\n", "", "", "worker.conf:2: [nova] novaopts: a quote is open"},
 		"no worker.conf":     {"[novae]\n", "", "", "worker.conf:1: unknown section"},
 	} {
