@@ -61,28 +61,31 @@ func (floatingIPKind) schema(ctx context.Context) schema.Schema {
 			"region": schema.StringAttribute{Computed: true, MarkdownDescription: cloudRegionText},
 			"name": schema.StringAttribute{
 				Required: true, Validators: []validator.String{floatingIPName()},
-				MarkdownDescription: "Name of the floating IP, of which a stack has one in each region and project. With the stack's name " +
-					"it is the address's description in Neutron, by which an apply finds the address that an interrupted one has allocated.",
+				MarkdownDescription: "Name of the floating IP, of which a stack has one in each region and project. With the stack's " +
+					"name it is the address's description in Neutron, by which an apply finds the address that an " +
+					"interrupted one has allocated.",
 			},
 			"pool": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
-				MarkdownDescription: "Name or ID of the external network that the address is allocated from. Default: the only one that the " +
-					"project sees. One of another network is another address.",
+				MarkdownDescription: "Name or ID of the external network that the address is allocated from. Default: the only one that " +
+					"the project sees. One of another network is another address.",
 			},
 			"address": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Validators: []validator.String{floatingAddress(), stringvalidator.ConflictsWith(path.MatchRoot("pool"))},
-				MarkdownDescription: "The address. Written in the configuration it is one that the project has already: it is used, and a " +
-					"destroy detaches it and does not release it. Default: one is allocated, and released by a destroy.",
+				MarkdownDescription: "The address. Written in the configuration it is one that the project has already: it is used, and " +
+					"a destroy detaches it and does not release it. Default: one is allocated, and released by a destroy.",
 			},
 			"adopted": schema.BoolAttribute{
 				Computed: true, MarkdownDescription: "Whether the configuration names the address, so that it is never released.",
 			},
 			"port_id": schema.StringAttribute{
 				Optional: true, Computed: true,
-				Validators: []validator.String{stringvalidator.LengthAtLeast(1), stringvalidator.ConflictsWith(path.MatchRoot("instance_id"))},
-				MarkdownDescription: "ID of the port that the address leads to. Default: that of `instance_id`; without both, the address " +
-					"leads nowhere, and is only kept.",
+				Validators: []validator.String{
+					stringvalidator.LengthAtLeast(1), stringvalidator.ConflictsWith(path.MatchRoot("instance_id")),
+				},
+				MarkdownDescription: "ID of the port that the address leads to. Default: that of `instance_id`; without both, the " +
+					"address leads nowhere, and is only kept.",
 			},
 			"instance_id": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
@@ -155,8 +158,8 @@ func (floatingIPKind) plan(ctx context.Context, p *planning[floatingIPModel]) {
 		m.ID, m.Address = types.StringUnknown(), types.StringUnknown()
 		if released {
 			p.diags.AddAttributeWarning(path.Root("address"), "The address changes",
-				"Somebody has released "+stands.Address.ValueString()+", and the one that is allocated in its place is another. Tell those "+
-					"who know the old one: names in the DNS, firewalls.")
+				"Somebody has released "+stands.Address.ValueString()+", and the one that is allocated in its place is another. Tell "+
+					"those who know the old one: names in the DNS, firewalls.")
 		}
 	case stands.ID.IsNull():
 		m.ID = types.StringUnknown()

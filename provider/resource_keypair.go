@@ -64,21 +64,21 @@ func (keyPairKind) schema(ctx context.Context) schema.Schema {
 			},
 			"worker_conf": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{fileName()},
-				MarkdownDescription: "A worker's `worker.conf`, an absolute path or `ssh://USER@HOST:PORT/PATH`, whose option `--keyname` " +
-					"names the key pair: in `[nova] novaopts`, or in `[virt] args`. With `name`, both have to be the same.",
+				MarkdownDescription: "A worker's `worker.conf`, an absolute path or `ssh://USER@HOST:PORT/PATH`, whose option " +
+					"`--keyname` names the key pair: in `[nova] novaopts`, or in `[virt] args`. With `name`, both have to be the same.",
 			},
 			"private_key_file": schema.StringAttribute{
 				Optional: true,
 				Validators: []validator.String{absolutePath(), stringvalidator.ExactlyOneOf(
 					path.MatchRoot("public_key"), path.MatchRoot("public_key_file"))},
-				MarkdownDescription: "Path of the private key on the machine where Terraform runs, mode 0600. Where there is no file, a key " +
-					"of the kind ed25519 is made, and removed with the resource; a key that is there is used and stays. Or else `public_key`, " +
-					"or `public_key_file`.",
+				MarkdownDescription: "Path of the private key on the machine where Terraform runs, mode 0600. Where there is no file, a " +
+					"key of the kind ed25519 is made, and removed with the resource; a key that is there is used and stays. Or else " +
+					"`public_key`, or `public_key_file`.",
 			},
 			"owner": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{stringvalidator.AlsoRequires(path.MatchRoot("private_key_file"))},
-				MarkdownDescription: "Account that owns the private key's file and so may read it: the worker's. Only root can give files " +
-					"away. Default: the stack's account in a stack's folder, elsewhere whoever runs Terraform.",
+				MarkdownDescription: "Account that owns the private key's file and so may read it: the worker's. Only root can give " +
+					"files away. Default: the stack's account in a stack's folder, elsewhere whoever runs Terraform.",
 			},
 			"public_key": schema.StringAttribute{
 				Optional: true, Computed: true, Validators: []validator.String{publicKey()},
@@ -95,8 +95,8 @@ func (keyPairKind) schema(ctx context.Context) schema.Schema {
 	}
 }
 
-const keyPairText = "A key pair of Nova, by which a worker reaches the testbeds that it boots: one for each machine with a worker and each " +
-	"region. It belongs to the user that the cloud is reached with, and only that user's servers can have it.\n\n" +
+const keyPairText = "A key pair of Nova, by which a worker reaches the testbeds that it boots: one for each machine with a worker and " +
+	"each region. It belongs to the user that the cloud is reached with, and only that user's servers can have it.\n\n" +
 	"The private key never leaves its file: it is made on the machine where Terraform runs, and neither state, plan nor log has it. " +
 	"A worker that boots testbeds with the key pair needs the file on its own machine.\n\n" +
 	"A key pair of the same name that has the same key is adopted. One with another key is refused when the resource is made, since " +
@@ -104,14 +104,15 @@ const keyPairText = "A key pair of Nova, by which a worker reaches the testbeds 
 	"with the right key. When the private key is lost, or could be read by others, the next plan says so, and its apply makes another " +
 	"one and replaces the key pair; servers that are running keep the old key."
 
-func keyPairName() validator.String {
-	pattern := regexp.MustCompile(`^[A-Za-z0-9_ -]{1,255}$`)
-	return check{"a key pair's name", func(s string) error {
-		if !pattern.MatchString(s) {
-			return fmt.Errorf("%q: Nova takes names of letters, digits, spaces, dashes and underscores, at most 255 of them", s)
-		}
-		return nil
-	}}
+func keyPairName() validator.String { return check{"a key pair's name", checkKeyPairName} }
+
+var keyPairPattern = regexp.MustCompile(`^[A-Za-z0-9_ -]{1,255}$`)
+
+func checkKeyPairName(s string) error {
+	if !keyPairPattern.MatchString(s) {
+		return fmt.Errorf("%q: Nova takes names of letters, digits, spaces, dashes and underscores, at most 255 of them", s)
+	}
+	return nil
 }
 
 func publicKey() validator.String {
@@ -139,7 +140,7 @@ func (s *settings) keyPairNameOf(ctx context.Context, given, file types.String) 
 	}
 	found, err := config.ParseKeyName(file.ValueString(), content)
 	if err == nil {
-		err = keyPairName().(check).rule(found.Name)
+		err = checkKeyPairName(found.Name)
 	}
 	if err != nil {
 		return "", false, at(where, &problem{
@@ -150,8 +151,8 @@ func (s *settings) keyPairNameOf(ctx context.Context, given, file types.String) 
 	if !given.IsNull() && given.ValueString() != found.Name {
 		return "", false, at(path.Root("name"), &problem{
 			title: "Two names for one key pair",
-			detail: fmt.Sprintf("name is %q, and %s has --keyname=%s: the worker would ask for a key pair that is not there. Write the same "+
-				"name in both, or leave name out.", given.ValueString(), found.Place, found.Name),
+			detail: fmt.Sprintf("name is %q, and %s has --keyname=%s: the worker would ask for a key pair that is not there. Write the "+
+				"same name in both, or leave name out.", given.ValueString(), found.Place, found.Name),
 		})
 	}
 	return found.Name, true, nil
@@ -159,7 +160,8 @@ func (s *settings) keyPairNameOf(ctx context.Context, given, file types.String) 
 
 // keyOf is the key that is there. It is nil where one is still to be made: then why says it. wait is true where it is in a file that
 // something else has still to make.
-func (s *settings) keyOf(ctx context.Context, m *keyPairModel, given types.String) (key *deployed.PublicKey, why string, wait bool, err error) {
+func (s *settings) keyOf(ctx context.Context, m *keyPairModel, given types.String) (
+	key *deployed.PublicKey, why string, wait bool, err error) {
 	file, where := m.PublicKeyFile, path.Root("public_key_file")
 	if !m.PrivateKeyFile.IsNull() {
 		file, where = m.PrivateKeyFile, path.Root("private_key_file")
@@ -170,7 +172,7 @@ func (s *settings) keyOf(ctx context.Context, m *keyPairModel, given types.Strin
 	var found deployed.PublicKey
 	switch {
 	case !m.PrivateKeyFile.IsNull():
-		private, why, err := s.privateKeyOf(ctx, file.ValueString())
+		private, why, err := s.privateKeyOf(file.ValueString())
 		if err != nil || why != "" {
 			return nil, why, false, at(where, err)
 		}
@@ -184,7 +186,9 @@ func (s *settings) keyOf(ctx context.Context, m *keyPairModel, given types.Strin
 			found, err = deployed.ParsePublicKey(string(content))
 		}
 		if err != nil {
-			return nil, "", false, at(where, &problem{title: "No public key in " + file.ValueString(), detail: "Correct the file.", err: err})
+			return nil, "", false, at(where, &problem{
+				title: "No public key in " + file.ValueString(), detail: "Correct the file.", err: err,
+			})
 		}
 	default:
 		if found, err = deployed.ParsePublicKey(given.ValueString()); err != nil {
@@ -195,7 +199,7 @@ func (s *settings) keyOf(ctx context.Context, m *keyPairModel, given types.Strin
 }
 
 // privateKeyOf reads a private key. why says why another one is to be made, if one is: only a key that we have made is given up.
-func (s *settings) privateKeyOf(ctx context.Context, file string) (key deployed.PrivateKey, why string, err error) {
+func (s *settings) privateKeyOf(file string) (key deployed.PrivateKey, why string, err error) {
 	read, err := readHere(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return key, "the private key " + file + " is gone", nil
@@ -366,7 +370,7 @@ func (keyPairKind) inspect(ctx context.Context, c *call[keyPairModel]) (finding,
 	imported := m.Status.IsNull()
 	wanted := m.Fingerprint.ValueString()
 	if file := m.PrivateKeyFile.ValueString(); file != "" {
-		key, why, err := c.privateKeyOf(ctx, file)
+		key, why, err := c.privateKeyOf(file)
 		var unusable *problem
 		switch {
 		case errors.As(err, &unusable):
@@ -378,7 +382,10 @@ func (keyPairKind) inspect(ctx context.Context, c *call[keyPairModel]) (finding,
 		case wanted != "" && key.Public.Fingerprint() != wanted:
 			return finding{Problem: "the private key " + file + " is another one, with the fingerprint " + key.Public.Fingerprint()}, nil
 		}
-		if right, err := ownedBy(file, m.Owner.ValueString()); err != nil || !right {
+		switch right, err := ownedBy(file, m.Owner.ValueString()); {
+		case err != nil:
+			return finding{Problem: "the private key: " + err.Error()}, nil //nolint:nilerr // an owner that is gone is what is wrong
+		case !right:
 			return finding{Problem: "the private key " + file + " belongs to another account than " + m.Owner.ValueString()}, nil
 		}
 	}
@@ -437,8 +444,8 @@ func (c *call[M]) removeKeyFile(ctx context.Context, file string) error {
 	if err != nil {
 		return at(path.Root("private_key_file"), err)
 	}
-	if key, err := deployed.ReadPrivateKey(read.Content, c.stack); err != nil || !key.Ours {
-		return nil
+	if key, err := deployed.ReadPrivateKey(read.Content, c.stack); err == nil && key.Ours {
+		return at(path.Root("private_key_file"), c.removeFile(ctx, file))
 	}
-	return at(path.Root("private_key_file"), c.removeFile(ctx, file))
+	return nil
 }

@@ -218,7 +218,8 @@ func (i *Inventory) OfAnotherPool(ctx context.Context, id, pool string) (bool, e
 }
 
 // LookAtFloatingIP says what is there and what is wrong with it; port is where it should lead, and want what else it should be.
-func (i *Inventory) LookAtFloatingIP(ctx context.Context, want FloatingIP, port string) (there cloud.FloatingIP, problem string, err error) {
+func (i *Inventory) LookAtFloatingIP(ctx context.Context, want FloatingIP, port string) (
+	there cloud.FloatingIP, problem string, err error) {
 	all, err := i.floatingIPs.all(ctx, i.FloatingIPs)
 	if err != nil {
 		return there, "", err
@@ -247,8 +248,8 @@ func (i *Inventory) LookAtFloatingIP(ctx context.Context, want FloatingIP, port 
 }
 
 // RemoveFloatingIP releases an address that was allocated here. One that was adopted stays the project's, and only leads no more to
-// the port. One that this process has ensured stays as it is: it has been taken over by what comes in this one's place. Where no id is known, what was allocated under the mark and leads nowhere is what an interruption has left. One that is gone
-// is no error.
+// the port. One that this process has ensured stays as it is: it has been taken over by what comes in this one's place. Where no id is
+// known, what was allocated under the mark and leads nowhere is what an interruption has left. One that is gone is no error.
 func (i *Inventory) RemoveFloatingIP(ctx context.Context, was FloatingIP, port string) error {
 	defer i.floatingIPs.drop()
 	if i.inUse.has(was.ID) {

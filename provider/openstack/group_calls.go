@@ -119,7 +119,7 @@ func (i *Inventory) Groups(ctx context.Context) ([]Group, error) {
 
 func (i *Inventory) listGroups(ctx context.Context) (found []Group, err error) {
 	err = i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
-		all, err := groups.List(client, groups.ListOpts{ProjectID: projectOf(client)}).AllPages(ctx)
+		all, err := groups.List(client, groups.ListOpts{ProjectID: cloud.ProjectOf(client)}).AllPages(ctx)
 		if err != nil {
 			return err
 		}

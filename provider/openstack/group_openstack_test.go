@@ -321,7 +321,7 @@ func TestGroupInUse(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		own := slices.IndexFunc(found, func(n networks.Network) bool { return n.ProjectID == projectOf(client) })
+		own := slices.IndexFunc(found, func(n networks.Network) bool { return n.ProjectID == cloud.ProjectOf(client) })
 		port, err = ports.Create(t.Context(), client, ports.CreateOpts{NetworkID: found[max(own, 0)].ID, Name: r.spec.Name, SecurityGroups: &[]string{g.ID}}).Extract()
 		return err
 	}); err != nil {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
-
 	cloud "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
@@ -83,20 +80,4 @@ func (k *known) add(thing string) { k.things.Store(thing, true) }
 func (k *known) has(thing string) bool {
 	_, has := k.things.Load(thing)
 	return has
-}
-
-// projectOf is the id of the login's project. An administrator's lists have all projects' things in them, and those of others may be
-// shared with this one.
-func projectOf(client *gophercloud.ServiceClient) string {
-	result, ok := client.GetAuthResult().(interface {
-		ExtractProject() (*tokens.Project, error)
-	})
-	if !ok {
-		return ""
-	}
-	project, err := result.ExtractProject()
-	if err != nil || project == nil {
-		return ""
-	}
-	return project.ID
 }

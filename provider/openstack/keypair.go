@@ -89,7 +89,8 @@ func (i *Inventory) foreign(there *KeyPair, known *PublicKey) error {
 		ours = "has the fingerprint " + known.Fingerprint()
 	}
 	return in(FieldName, i.NewError(cloud.ErrConflict, cloud.Compute,
-		fmt.Sprintf("there is a key pair %q with another key: its fingerprint is %s, and the key here %s", there.Name, there.Fingerprint, ours),
+		fmt.Sprintf("there is a key pair %q with another key: its fingerprint is %s, and the key here %s", there.Name, there.Fingerprint,
+			ours),
 		"take another name; or give the key that it has; or, if nobody needs it, remove it with: openstack keypair delete "+there.Name))
 }
 

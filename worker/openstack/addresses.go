@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/floatingips"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 )
@@ -35,7 +34,7 @@ func (r *Region) FloatingIPsMarked(ctx context.Context, mark string) ([]Floating
 
 func (r *Region) floatingIPs(ctx context.Context, which floatingips.ListOpts) (all []FloatingIP, err error) {
 	err = r.Do(ctx, Network, func(client *gophercloud.ServiceClient) error {
-		which.ProjectID = projectOf(client.ProviderClient) // an administrator would see those of all projects
+		which.ProjectID = ProjectOf(client) // an administrator would see those of all projects
 		pages, err := floatingips.List(client, which).AllPages(ctx)
 		if err != nil {
 			return err
@@ -44,21 +43,6 @@ func (r *Region) floatingIPs(ctx context.Context, which floatingips.ListOpts) (a
 		return err
 	})
 	return all, err
-}
-
-// projectOf is the project that the login is for; empty if the cloud does not say it.
-func projectOf(provider *gophercloud.ProviderClient) string {
-	result, ok := provider.GetAuthResult().(interface {
-		ExtractProject() (*tokens.Project, error)
-	})
-	if !ok {
-		return ""
-	}
-	project, err := result.ExtractProject()
-	if err != nil || project == nil {
-		return ""
-	}
-	return project.ID
 }
 
 // FloatingIP is one of them by its id, or by its address; ErrNotFound if the project has it not.
@@ -136,8 +120,8 @@ func withoutRouter(err error, waited time.Duration) error {
 	explained := *fail
 	explained.kind = ErrUnavailable
 	explained.Cause = fmt.Sprintf("no router led from the external network to the port in %s: %s", waited.Round(time.Second), fail.Cause)
-	explained.WayOut = "give a router a gateway in the external network (openstack router set --external-gateway) and an interface in the " +
-		"port's subnet (openstack router add subnet), and try again: the address is kept"
+	explained.WayOut = "give a router a gateway in the external network (openstack router set --external-gateway) and an interface in " +
+		"the port's subnet (openstack router add subnet), and try again: the address is kept"
 	return &explained
 }
 

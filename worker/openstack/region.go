@@ -11,6 +11,7 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/cloudrc"
 )
@@ -153,4 +154,20 @@ func (r *Region) noService(provider *gophercloud.ProviderClient, service Service
 		fail.WayOut = "it has one of another interface: change OS_INTERFACE or interface"
 	}
 	return fail
+}
+
+// ProjectOf is the id of the login's project; empty if the cloud does not say it. An administrator's lists have all projects' things in
+// them, and those of others may be shared with this one.
+func ProjectOf(client *gophercloud.ServiceClient) string {
+	result, ok := client.GetAuthResult().(interface {
+		ExtractProject() (*tokens.Project, error)
+	})
+	if !ok {
+		return ""
+	}
+	project, err := result.ExtractProject()
+	if err != nil || project == nil {
+		return ""
+	}
+	return project.ID
 }
