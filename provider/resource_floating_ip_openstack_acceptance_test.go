@@ -51,7 +51,15 @@ func newAddressLab(t *testing.T) *addressLab {
 		t.Fatal(err)
 	}
 	between := openstacktest.NewBetween(t, openstacktest.Scalingstack, openstacktest.Lcy01)
-	return &addressLab{t: t, between: between, region: region, rc: between.RCFile(t, nil), name: "test-" + strings.ToLower(rand.Text()[:10])}
+	l := &addressLab{
+		t: t, between: between, region: region, rc: between.RCFile(t, nil), name: "test-" + strings.ToLower(rand.Text()[:10]),
+	}
+	t.Cleanup(func() {
+		for _, left := range l.marked() { // by a test that failed
+			l.must(region.Release(context.WithoutCancel(t.Context()), left.ID))
+		}
+	})
+	return l
 }
 
 func (l *addressLab) must(err error) {

@@ -37,7 +37,13 @@ type keyLab struct {
 
 func newKeyLab(t *testing.T) *keyLab {
 	t.Helper()
-	return &keyLab{addressLab: newAddressLab(t), folder: t.TempDir()}
+	l := &keyLab{addressLab: newAddressLab(t), folder: t.TempDir()}
+	t.Cleanup(func() {
+		for _, name := range []string{"", "-2", "-3"} { // left by a test that failed
+			l.remove(l.name + name)
+		}
+	})
+	return l
 }
 
 func (l *keyLab) file(name string) string { return filepath.Join(l.folder, name) }
