@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 // TestVirtServer has autopkgtest's own ssh server call the script, as it does in a run: open, revert, close.
@@ -40,9 +41,7 @@ func TestVirtServer(t *testing.T) {
 	}
 	script := strings.NewReplacer(programPath, program, planPath, filepath.Join(folder, "plan.json")).Replace(furniture.Files[scriptPath])
 	for name, content := range map[string]string{"plan.json": string(text), "script": script} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testbedtest.WriteProgram(t, filepath.Join(folder, name), content)
 	}
 	server := exec.Command("autopkgtest-virt-ssh", "-s", filepath.Join(folder, "script"))
 	server.Env = append(os.Environ(), sshdVariable+"="+strconv.Itoa(sshd.port))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 func TestArguments(t *testing.T) {
@@ -67,10 +68,8 @@ func TestCommand(t *testing.T) {
 	} {
 		folder := t.TempDir()
 		ours, theirs := filepath.Join(folder, "ours"), filepath.Join(folder, "qemu-system-x86_64")
-		if err := errors.Join(os.WriteFile(ours, []byte(command(test.found, test.ours)), 0o755),
-			os.WriteFile(theirs, []byte("#!/bin/sh\necho \"$*\"\n"), 0o755)); err != nil {
-			t.Fatal(err)
-		}
+		testbedtest.WriteProgram(t, ours, command(test.found, test.ours))
+		testbedtest.WriteProgram(t, theirs, "#!/bin/sh\necho \"$*\"\n")
 		call := exec.Command(ours, "-m", "64")
 		call.Env = []string{"PATH=" + folder + ":/usr/bin:/bin"}
 		out, err := call.CombinedOutput()

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 func TestReplaceScript(t *testing.T) {
@@ -75,13 +76,9 @@ func TestAccount(t *testing.T) {
 			// What a cloud would do, in a few words: it prints its state, and fails when it is told to.
 			text := "#!/bin/sh\necho \"$*\" >>" + quote(calls) + "\ncase \"$*\" in *fail*) exit 3 ;; open*) echo extraopts=--id 7 ;; " +
 				"revert*) echo extraopts=--id 8 ;; esac\n"
-			if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			testbedtest.WriteProgram(t, script, text)
 			keep := filepath.Join(folder, "keeper")
-			if err := os.WriteFile(keep, []byte(strings.ReplaceAll(keeper(script), accountFolder, folder)), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			testbedtest.WriteProgram(t, keep, strings.ReplaceAll(keeper(script), accountFolder, folder))
 			for _, call := range test.calls {
 				_ = exec.Command(keep, call...).Run() // some are to fail
 			}

@@ -1,0 +1,18 @@
+package testbedtest
+
+import (
+	"os"
+	"syscall"
+	"testing"
+)
+
+// WriteProgram writes a program that can be run at once. Nothing is started meanwhile: what another test starts at that moment would have
+// the file open for writing until it is another program, and the kernel runs no file that somebody writes.
+func WriteProgram(t testing.TB, path, text string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
