@@ -180,6 +180,8 @@ func (c *cloud) makeSchemas(ctx context.Context, users []service) error {
 	account := c.at.account
 	if err := c.d.Run(ctx, host.Command{Argv: []string{
 		"/usr/bin/mariadb-install-db", "--no-defaults", "--datadir=" + c.data(newData), "--skip-test-db", "--innodb-log-file-size=16M",
+		// Each server that starts removes what others have in the same folder.
+		"--tmpdir=" + c.at.service(databaseService, "tmp"),
 		"--auth-root-authentication-method=socket", "--auth-root-socket-user=" + account,
 	}, Group: databaseService}); err != nil {
 		return err

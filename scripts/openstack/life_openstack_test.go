@@ -169,14 +169,22 @@ func TestLifeOfRun(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = c.Wait() // it is to be killed
+	}()
 	// Also where the test has failed: the place must not be taken away from under it.
 	t.Cleanup(func() {
-		if c.ProcessState == nil {
-			_ = c.Process.Signal(syscall.SIGTERM) // it may have ended
-			_ = c.Wait()
-		}
+		_ = c.Process.Signal(syscall.SIGTERM) // it may have ended
+		<-ended
 	})
 	await(t, "the command", func() bool {
+		select {
+		case <-ended:
+			t.Fatal("it has ended before its command began")
+		default:
+		}
 		content, err := os.ReadFile(filepath.Join(place, "ready"))
 		return err == nil && len(content) > 0
 	})
@@ -186,7 +194,7 @@ func TestLifeOfRun(t *testing.T) {
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.Wait()
+	<-ended
 	await(t, "the guard's work", func() bool {
 		left, err := os.ReadDir(place)
 		return err == nil && len(left) == 0
