@@ -20,9 +20,11 @@ var ErrNoHost = errors.New("no hypervisor takes the server")
 var ErrBroken = errors.New("the server is in ERROR")
 
 const (
-	statusActive  = "ACTIVE"
-	statusError   = "ERROR"
-	statusDeleted = "DELETED"
+	statusActive = "ACTIVE"
+	statusError  = "ERROR"
+	// statusSoftDeleted is where the cloud keeps what was deleted for a while. It is in no list, and nobody but an administrator brings it
+	// back. DELETED is a moment in which the server is still listed.
+	statusSoftDeleted = "SOFT_DELETED"
 
 	// lookPause is between two looks at a server that changes: a quarter of a second costs the cloud little and a test nothing.
 	lookPause     = 250 * time.Millisecond
@@ -154,7 +156,7 @@ func (r *Region) AwaitGone(ctx context.Context, id string) error {
 			return false, err
 		}
 		status = server.Status
-		return status == statusDeleted, nil
+		return status == statusSoftDeleted, nil
 	})
 	if err != nil && ctx.Err() != nil && status != "" {
 		return r.NewError(ErrUnavailable, Compute, fmt.Sprintf("server %s was deleted and is still %s", id, status),
