@@ -229,7 +229,7 @@ func (p project) servers(t testing.TB) (all []openstack.Server) {
 		t.Fatal(err)
 	}
 	for _, server := range found {
-		if server.TaskState != "deleting" {
+		if server.TaskState != "deleting" && server.Status != "DELETED" {
 			all = append(all, server)
 		}
 	}
