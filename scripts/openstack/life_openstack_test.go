@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,14 +67,15 @@ func call(t *testing.T, program string, arguments ...string) (string, time.Durat
 	return out.String(), took
 }
 
-// processesOf are those that bear the folder's mark: their arguments by their ids.
+// processesOf are those that bear the folder's mark: their arguments by their ids. What a process has forked of itself is not among them:
+// some do that for a moment.
 func processesOf(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[string]string{}
+	found, parents := map[string]string{}, map[string]string{}
 	for _, path := range paths {
 		content, err := os.ReadFile(filepath.Join(path, "environ"))
 		if err != nil || !bytes.Contains(content, []byte(host.DirectoryMark+"="+folder)) {
@@ -83,7 +85,18 @@ func processesOf(t *testing.T, folder string) map[string]string {
 		if err != nil {
 			continue // it has ended
 		}
-		found[filepath.Base(path)] = string(bytes.ReplaceAll(arguments, []byte{0}, []byte{' '}))
+		id := filepath.Base(path)
+		found[id] = string(bytes.ReplaceAll(arguments, []byte{0}, []byte{' '}))
+		if status, err := os.ReadFile(filepath.Join(path, "status")); err == nil {
+			_, after, _ := strings.Cut(string(status), "PPid:")
+			parents[id], _, _ = strings.Cut(strings.TrimSpace(after), "\n")
+		}
+	}
+	originals := maps.Clone(found)
+	for id, parent := range parents {
+		if originals[parent] == originals[id] {
+			delete(found, id)
+		}
 	}
 	return found
 }
