@@ -110,7 +110,7 @@ func (i *Inventory) ensureInstance(ctx context.Context, want Instance, id string
 			return Made{}, err
 		}
 	}
-	if server == nil || server.Status == statusBuild { // until it is built, it says nothing of groups and addresses
+	if server == nil || server.Status == cloud.StatusBuild { // until it is built, it says nothing of groups and addresses
 		if server != nil {
 			id = server.ID
 		}
@@ -170,7 +170,7 @@ func (i *Inventory) findInstance(ctx context.Context, want Instance, id string) 
 		case server.Name != want.Name || isGone(server):
 		case server.Metadata[stackKey] != want.Stack || server.Metadata[makingKey] == "":
 			return nil, i.taken(server, want.Stack)
-		case left == nil && server.Status != statusError && server.Metadata[makingKey] == want.fingerprint():
+		case left == nil && server.Status != cloud.StatusError && server.Metadata[makingKey] == want.fingerprint():
 			left = server
 		default: // begun in another way, or failed: nobody has it
 			if err := i.RemoveInstance(ctx, server.ID); err != nil {
@@ -276,18 +276,8 @@ func (i *Inventory) convergeGroups(ctx context.Context, want []string, server *c
 	return nil
 }
 
-// statuses of Nova that are not just passing.
-const (
-	statusActive   = "ACTIVE"
-	statusBuild    = "BUILD"
-	statusError    = "ERROR"
-	statusDeleted  = "DELETED"
-	statusSoftGone = "SOFT_DELETED"
-	statusOff      = "SHUTOFF"
-)
-
 func isGone(server *cloud.Server) bool {
-	return server.Status == statusDeleted || server.Status == statusSoftGone
+	return server.Status == cloud.StatusDeleted || server.Status == cloud.StatusSoftDeleted
 }
 
 // wake starts a server that does not run. Which call does so depends on why it does not; of one in ERROR, a cold start often makes a
@@ -295,7 +285,7 @@ func isGone(server *cloud.Server) bool {
 func (i *Inventory) wake(ctx context.Context, server *cloud.Server) error {
 	var action func(*gophercloud.ServiceClient) error
 	switch server.Status {
-	case statusOff:
+	case cloud.StatusShutoff:
 		action = func(client *gophercloud.ServiceClient) error { return servers.Start(ctx, client, server.ID).Err }
 	case "PAUSED":
 		action = func(client *gophercloud.ServiceClient) error { return servers.Unpause(ctx, client, server.ID).Err }
@@ -305,7 +295,7 @@ func (i *Inventory) wake(ctx context.Context, server *cloud.Server) error {
 		action = func(client *gophercloud.ServiceClient) error {
 			return servers.Unshelve(ctx, client, server.ID, servers.UnshelveOpts{}).Err
 		}
-	case statusError:
+	case cloud.StatusError:
 		action = func(client *gophercloud.ServiceClient) error {
 			return servers.Reboot(ctx, client, server.ID, servers.RebootOpts{Type: servers.HardReboot}).Err
 		}
@@ -321,7 +311,7 @@ func (i *Inventory) wake(ctx context.Context, server *cloud.Server) error {
 
 // awaitUp waits until a server that was there before is ACTIVE. One that was in ERROR is so until what was asked of it is done.
 func (i *Inventory) awaitUp(ctx context.Context, server *cloud.Server) (*cloud.Server, error) {
-	if server.Status == statusError {
+	if server.Status == cloud.StatusError {
 		if err := i.awaitTask(ctx, server.ID); err != nil {
 			return nil, err
 		}
@@ -541,11 +531,11 @@ func seenOf(server *cloud.Server) *Seen {
 	seen := &Seen{Made: madeOf(server), Name: server.Name, Key: server.KeyName, Groups: groupsOf(server)}
 	seen.Flavor, _ = server.Flavor["original_name"].(string)
 	switch {
-	case server.Status == statusError:
+	case server.Status == cloud.StatusError:
 		seen.Trouble = "it is in ERROR: " + cmp.Or(server.Fault.Message, "the cloud says no reason")
-	case server.Status == statusOff:
+	case server.Status == cloud.StatusShutoff:
 		seen.Trouble = "it is switched off (SHUTOFF)"
-	case server.Status != statusActive && !strings.Contains(server.Status, "REBOOT"):
+	case server.Status != cloud.StatusActive && !strings.Contains(server.Status, "REBOOT"):
 		seen.Trouble = "it does not run: " + server.Status
 	case seen.Unfinished:
 		seen.Trouble = "it is not finished: its creation was interrupted"

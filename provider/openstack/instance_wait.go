@@ -131,7 +131,7 @@ func (t *waiting) stillRuns(ctx context.Context) error {
 	if errors.Is(err, cloud.ErrUnavailable) {
 		return nil
 	}
-	if err != nil || server.Status == statusActive || strings.Contains(server.Status, "REBOOT") {
+	if err != nil || server.Status == cloud.StatusActive || strings.Contains(server.Status, "REBOOT") {
 		return err
 	}
 	return t.problem("stopped while it was waited for: it is "+server.Status, "see its console; the next attempt starts it again")

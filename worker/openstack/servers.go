@@ -19,13 +19,20 @@ var ErrNoHost = errors.New("no hypervisor takes the server")
 // ErrBroken: the server is in ERROR, for another reason.
 var ErrBroken = errors.New("the server is in ERROR")
 
+// Statuses of a server that are not just passing.
 const (
-	statusActive = "ACTIVE"
-	statusError  = "ERROR"
-	// statusSoftDeleted is where the cloud keeps what was deleted for a while. It is in no list, and nobody but an administrator brings it
-	// back. DELETED is a moment in which the server is still listed.
-	statusSoftDeleted = "SOFT_DELETED"
+	StatusBuild   = "BUILD"
+	StatusActive  = "ACTIVE"
+	StatusShutoff = "SHUTOFF"
+	StatusError   = "ERROR"
+	// StatusDeleted is a moment in which a server that is gone is still listed.
+	StatusDeleted = "DELETED"
+	// StatusSoftDeleted is where a cloud keeps what was deleted for a while. It is in no list, and nobody but an administrator brings it
+	// back.
+	StatusSoftDeleted = "SOFT_DELETED"
+)
 
+const (
 	// lookPause is between two looks at a server that changes: a quarter of a second costs the cloud little and a test nothing.
 	lookPause     = 250 * time.Millisecond
 	lookPauseLong = 2 * time.Second
@@ -100,10 +107,10 @@ func (r *Region) AwaitActive(ctx context.Context, id string) (*Server, error) {
 			return false, err
 		}
 		last = server
-		if server.Status == statusError {
+		if server.Status == StatusError {
 			return false, r.broken(server)
 		}
-		return server.Status == statusActive, nil
+		return server.Status == StatusActive, nil
 	})
 	if err != nil && last != nil && ctx.Err() != nil {
 		return last, r.NewError(ErrUnavailable, Compute, fmt.Sprintf("server %s (%s) is still %s", last.Name, id, last.Status),
@@ -156,7 +163,7 @@ func (r *Region) AwaitGone(ctx context.Context, id string) error {
 			return false, err
 		}
 		status = server.Status
-		return status == statusSoftDeleted, nil
+		return status == StatusSoftDeleted, nil
 	})
 	if err != nil && ctx.Err() != nil && status != "" {
 		return r.NewError(ErrUnavailable, Compute, fmt.Sprintf("server %s was deleted and is still %s", id, status),
