@@ -41,11 +41,16 @@ func imagePattern(pattern string) (*regexp.Regexp, error) {
 
 // NewestImage is the active image that was made last of those that the pattern names: by id, by name, or by a regular expression that
 // matches the begin of the name. Without one it is ErrNotFound, and the error says what there is.
-func (r *Region) NewestImage(ctx context.Context, pattern string) (newest images.Image, err error) {
-	expression, err := imagePattern(pattern)
+func (r *Region) NewestImage(ctx context.Context, pattern string) (images.Image, error) {
+	newest, err := r.NewestImages(ctx)
 	if err != nil {
-		return newest, r.NewError(ErrInvalid, Image, err.Error(), "correct the pattern; remember that . stands for any character")
+		return images.Image{}, err
 	}
+	return newest(pattern)
+}
+
+// NewestImages lists the images once, and returns what NewestImage does for any pattern.
+func (r *Region) NewestImages(ctx context.Context) (newest func(pattern string) (images.Image, error), err error) {
 	var all []images.Image
 	if err := r.Do(ctx, Image, func(client *gophercloud.ServiceClient) error {
 		pages, err := images.List(client, images.ListOpts{Limit: 1000}).AllPages(ctx)
@@ -55,12 +60,16 @@ func (r *Region) NewestImage(ctx context.Context, pattern string) (newest images
 		all, err = images.ExtractImages(pages)
 		return err
 	}); err != nil {
-		return newest, err
+		return nil, err
 	}
-	return r.newestOf(all, pattern, expression)
+	return func(pattern string) (images.Image, error) { return r.newestOf(all, pattern) }, nil
 }
 
-func (r *Region) newestOf(all []images.Image, pattern string, expression *regexp.Regexp) (newest images.Image, err error) {
+func (r *Region) newestOf(all []images.Image, pattern string) (newest images.Image, err error) {
+	expression, err := imagePattern(pattern)
+	if err != nil {
+		return newest, r.NewError(ErrInvalid, Image, err.Error(), "correct the pattern; remember that . stands for any character")
+	}
 	var others, unready []string
 	for _, image := range all {
 		matches := image.ID == pattern || image.Name == pattern || expression.MatchString(image.Name)

@@ -72,11 +72,11 @@ func (b backend) Furnish(t testbed.Testbed) (testbed.Furniture, error) {
 	if err != nil {
 		return testbed.Furniture{}, fmt.Errorf("find this program: %w", err)
 	}
-	source, err := b.regions.choose(of, t.Run)
+	source, chosen, err := b.regions.choose(of, t.Run)
 	if err != nil {
 		return testbed.Furniture{}, err
 	}
-	plan, err := newPlan(of, t, source)
+	plan, err := newPlan(of, t, source, chosen)
 	if err != nil {
 		return testbed.Furniture{}, err
 	}

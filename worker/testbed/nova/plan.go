@@ -25,9 +25,21 @@ type Plan struct {
 	Login    string   `json:"login"`
 	UserData string   `json:"user_data"`
 	Floating bool     `json:"floating,omitempty"`
+
+	// Chosen is what the worker has found a moment ago of Image, Flavor and Network.
+	Chosen Choice `json:"chosen"`
 }
 
-func newPlan(of config.NovaTestbed, t testbed.Testbed, source string) (Plan, error) {
+// Choice is what a server is made of, by the ids that a region knows; without all three it is none.
+type Choice struct {
+	Image   string `json:"image,omitempty"`
+	Flavor  string `json:"flavor,omitempty"`
+	Network string `json:"network,omitempty"`
+}
+
+func (c Choice) complete() bool { return c.Image != "" && c.Flavor != "" && c.Network != "" }
+
+func newPlan(of config.NovaTestbed, t testbed.Testbed, source string, chosen Choice) (Plan, error) {
 	key := ""
 	if of.KeyName == "" {
 		if of.KeyFile == "" {
@@ -46,7 +58,7 @@ func newPlan(of config.NovaTestbed, t testbed.Testbed, source string) (Plan, err
 	return Plan{
 		Source: source, Account: accountFolder, Testbed: t.Name, Server: serverName(t), Tags: tagsOf(t), Image: of.Image, Flavor: of.Flavor,
 		Network: of.Network, Groups: of.Groups, KeyName: of.KeyName, KeyFile: of.KeyFile, Login: of.Login, UserData: data,
-		Floating: of.FloatingIP,
+		Floating: of.FloatingIP, Chosen: chosen,
 	}, nil
 }
 

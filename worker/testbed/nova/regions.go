@@ -24,9 +24,7 @@ const (
 	lasting = 20 * time.Second
 	idle    = time.Minute
 	much    = 10 // testbeds
-	// flavorsFresh: what a flavor is does not change; that it is gone is seen by the next boot.
-	flavorsFresh = 10 * time.Minute
-	readLimit    = 30 * time.Second
+	readLimit = 30 * time.Second
 	// avoided is for how long a run does not return to a region that failed it, if there is another one.
 	avoided = time.Hour
 )
@@ -37,8 +35,8 @@ type regions struct {
 	sessions openstack.Sessions
 	now      func() time.Time
 	settings testbed.BreakerSettings
-	// look reads a region's quota and flavors; a test replaces it.
-	look func(ctx context.Context, source string, flavors []string) (reading, error)
+	// look reads a region's quota, and what testbeds of there want; a test replaces it.
+	look func(ctx context.Context, source string, wanted []wish) (reading, error)
 
 	mu      sync.Mutex
 	log     *slog.Logger
@@ -57,13 +55,22 @@ type reading struct {
 	left    openstack.Left
 	flavors map[string]flavors.Flavor // by what the configuration calls them
 	missing map[string]error          // likewise
+
+	// What was found of the rest is in here; the set-up script looks for what is not, and tells what is wrong with it.
+	images   map[string]string // ids, by pattern
+	networks map[string]string // ids, by what the configuration calls them
 }
+
+// wish is what a testbed is made of, as the configuration calls it.
+type wish struct{ flavor, image, network string }
+
+func wishOf(of config.NovaTestbed) wish { return wish{of.Flavor, of.Image, of.Network} }
 
 // region is what is known of one.
 type region struct {
 	breaker  *testbed.Breaker
 	failures int // testbeds in a row
-	wanted   map[string]bool
+	wanted   map[wish]bool
 	ordinary string    // the flavor that was asked for last by whoever looked for room
 	asked    time.Time // by somebody who wants to make a testbed
 	read     time.Time // zero for never
@@ -92,7 +99,7 @@ func sources(of config.NovaTestbed) []string {
 func (r *regions) get(source string) *region {
 	one := r.known[source]
 	if one == nil {
-		one = &region{breaker: testbed.NewBreaker(r.settings, r.now), wanted: map[string]bool{}}
+		one = &region{breaker: testbed.NewBreaker(r.settings, r.now), wanted: map[wish]bool{}}
 		one.last.name = sourceName(source)
 		r.known[source] = one
 		r.order = append(r.order, source)
@@ -118,7 +125,7 @@ func (r *regions) room(of config.NovaTestbed) error {
 	stale := false
 	for _, source := range sources(of) {
 		one := r.get(source)
-		one.want(of.Flavor, r.now())
+		one.want(wishOf(of), r.now())
 		one.ordinary = of.Flavor
 		stale = stale || r.now().Sub(one.read) >= one.believed(r.now())
 		_, err := one.usable(of.Flavor)
@@ -136,9 +143,9 @@ func (r *regions) room(of config.NovaTestbed) error {
 }
 
 // want needs the lock of the regions.
-func (o *region) want(flavor string, now time.Time) {
+func (o *region) want(what wish, now time.Time) {
 	o.asked = now
-	o.wanted[flavor] = true
+	o.wanted[what] = true
 }
 
 // believed is for how long what was read counts.
@@ -175,9 +182,10 @@ func (o *region) usable(flavor string) (room int, err error) {
 	return room, nil
 }
 
-// choose finds the region for a run's next testbed, and counts it. A run goes where it has not failed, then where least has failed, then
-// where there is most room. Regions that nobody has read yet are taken as they come.
-func (r *regions) choose(of config.NovaTestbed, run string) (source string, err error) {
+// choose finds the region for a run's next testbed, and counts it; with it comes what is known of what the testbed is made of there. A
+// run goes where it has not failed, then where least has failed, then where there is most room. Regions that nobody has read yet are
+// taken as they come.
+func (r *regions) choose(of config.NovaTestbed, run string) (source string, made Choice, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	type candidate struct {
@@ -189,7 +197,7 @@ func (r *regions) choose(of config.NovaTestbed, run string) (source string, err 
 	var reasons []error
 	for _, source := range sources(of) {
 		one := r.get(source)
-		one.want(of.Flavor, r.now())
+		one.want(wishOf(of), r.now())
 		room, err := one.usable(of.Flavor)
 		if err != nil && !errors.Is(err, errUnread) {
 			reasons = append(reasons, fmt.Errorf("%s: %w", one.last.name, err))
@@ -202,14 +210,19 @@ func (r *regions) choose(of config.NovaTestbed, run string) (source string, err 
 		candidates = append(candidates, c)
 	}
 	if len(candidates) == 0 {
-		return "", fmt.Errorf("%w: %w", testbed.ErrNoRoom, errors.Join(reasons...))
+		return "", Choice{}, fmt.Errorf("%w: %w", testbed.ErrNoRoom, errors.Join(reasons...))
 	}
 	best := slices.MinFunc(candidates, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.shunned, b.shunned), cmp.Compare(a.failures, b.failures), cmp.Compare(b.room, a.room))
 	})
 	one := r.get(best.source)
 	one.last.left = one.last.left.Without(1, one.last.flavors[of.Flavor])
-	return best.source, nil
+	return best.source, one.last.choice(wishOf(of)), nil
+}
+
+// choice is what a wish is in the region, as far as that was found.
+func (l reading) choice(of wish) Choice {
+	return Choice{Image: l.images[of.image], Flavor: l.flavors[of.flavor].ID, Network: l.networks[of.network]}
 }
 
 // ended is told of a testbed's account at the end of its run.
@@ -279,26 +292,73 @@ func (r *regions) open(source string) (*openstack.Region, error) {
 	return openRegion(&r.sessions, source)
 }
 
-func (r *regions) readRegion(ctx context.Context, source string, names []string) (reading, error) {
-	got := reading{name: sourceName(source), flavors: map[string]flavors.Flavor{}, missing: map[string]error{}}
+func (r *regions) readRegion(ctx context.Context, source string, wanted []wish) (reading, error) {
+	got := reading{name: sourceName(source)}
 	at, err := r.open(source)
 	if err != nil {
 		return got, err
 	}
 	got.name = cmp.Or(at.Name(), got.name)
-	if got.left, err = at.ComputeLeft(ctx); err != nil {
-		return got, err
+	var looking sync.WaitGroup
+	looking.Go(func() { got.images = findImages(ctx, at, wanted) })
+	looking.Go(func() { got.networks = findNetworks(ctx, at, wanted) })
+	got.left, err = at.ComputeLeft(ctx)
+	if err == nil {
+		got.flavors, got.missing, err = findFlavors(ctx, at, wanted)
 	}
-	for _, name := range names {
+	looking.Wait()
+	return got, err
+}
+
+// findFlavors tells of each that is wanted what it is, or that it is missing.
+func findFlavors(ctx context.Context, at *openstack.Region, wanted []wish) (map[string]flavors.Flavor, map[string]error, error) {
+	found, missing := map[string]flavors.Flavor{}, map[string]error{}
+	for _, name := range namesOf(wanted, func(w wish) string { return w.flavor }) {
 		size, err := at.Flavor(ctx, name)
-		if errors.Is(err, openstack.ErrNotFound) {
-			got.missing[name] = err
-			continue
+		switch {
+		case errors.Is(err, openstack.ErrNotFound):
+			missing[name] = err
+		case err != nil:
+			return nil, nil, err
+		default:
+			found[name] = size
 		}
-		if err != nil {
-			return got, err
-		}
-		got.flavors[name] = size
 	}
-	return got, nil
+	return found, missing, nil
+}
+
+// findImages finds the ids of those that are there.
+func findImages(ctx context.Context, at *openstack.Region, wanted []wish) map[string]string {
+	found := map[string]string{}
+	newest, err := at.NewestImages(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, pattern := range namesOf(wanted, func(w wish) string { return w.image }) {
+		if image, err := newest(pattern); err == nil {
+			found[pattern] = image.ID
+		}
+	}
+	return found
+}
+
+// findNetworks finds the ids of those that are there.
+func findNetworks(ctx context.Context, at *openstack.Region, wanted []wish) map[string]string {
+	found := map[string]string{}
+	for _, name := range namesOf(wanted, func(w wish) string { return w.network }) {
+		if network, err := at.InternalNetwork(ctx, name); err == nil {
+			found[name] = network.ID
+		}
+	}
+	return found
+}
+
+// namesOf are the different ones.
+func namesOf(wanted []wish, name func(wish) string) []string {
+	var all []string
+	for _, one := range wanted {
+		all = append(all, name(one))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }

@@ -71,7 +71,7 @@ func TestChoose(t *testing.T) {
 				if (ready == nil) != (want != "") || ready != nil && !errors.Is(ready, testbed.ErrNoRoom) {
 					t.Errorf("room: %v, want a place %q", ready, want)
 				}
-				got, err := r.choose(of, "run")
+				got, _, err := r.choose(of, "run")
 				if got != want || (err != nil) != (want == "") || err != nil && !errors.Is(err, testbed.ErrNoRoom) {
 					t.Fatalf("%q, %v; want %q", got, err, want)
 				}
@@ -94,7 +94,7 @@ func TestPause(t *testing.T) {
 		t.Fatalf("%+v", places)
 	}
 	looked := errors.New("503")
-	r.look = func(context.Context, string, []string) (reading, error) { return reading{}, looked }
+	r.look = func(context.Context, string, []wish) (reading, error) { return reading{}, looked }
 	w := tender{regions: r, with: testbed.Tending{Log: r.log}}
 	for _, pause := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
 		now = now.Add(pause - time.Second)
@@ -105,7 +105,7 @@ func TestPause(t *testing.T) {
 		if !r.get("lcy01").breaker.Due() {
 			t.Fatalf("not tried after %s", pause)
 		}
-		if got, err := r.choose(of, ""); got != "lgw01" {
+		if got, _, err := r.choose(of, ""); got != "lgw01" {
 			t.Fatalf("while it is tried: %s, %v", got, err)
 		}
 		w.try(t.Context(), "lcy01")
@@ -121,31 +121,36 @@ func TestRead(t *testing.T) {
 	now := time.Unix(1000, 0)
 	r := newRegions()
 	r.now = func() time.Time { return now }
-	of := config.NovaTestbed{RCFiles: []string{"lcy01"}, Flavor: "small"}
+	of := config.NovaTestbed{RCFiles: []string{"lcy01"}, Flavor: "small", Image: "noble"}
 	if err := r.room(of); !errors.Is(err, testbed.ErrNoRoom) || !errors.Is(err, errUnread) {
 		t.Errorf("before: %v", err)
 	}
-	if got, err := r.choose(of, ""); got != "lcy01" || err != nil {
+	if got, chosen, err := r.choose(of, ""); got != "lcy01" || chosen.complete() || err != nil {
 		t.Errorf("a program that reads nothing: %s, %v", got, err)
 	}
 	var answer error
-	r.look = func(_ context.Context, _ string, names []string) (reading, error) {
-		if len(names) != 1 || names[0] != "small" {
-			t.Errorf("asked for %v", names)
+	r.look = func(_ context.Context, _ string, wanted []wish) (reading, error) {
+		if len(wanted) != 1 || wanted[0] != wishOf(of) {
+			t.Errorf("asked for %v", wanted)
 		}
-		return reading{name: "lcy01", left: openstack.Left{Instances: 2, Cores: 8, RAM: 8192}, flavors: map[string]flavors.Flavor{"small": {VCPUs: 1, RAM: 1024}}}, answer
+		return reading{name: "lcy01", left: openstack.Left{Instances: 2, Cores: 8, RAM: 8192},
+			flavors: map[string]flavors.Flavor{"small": {ID: "7", VCPUs: 1, RAM: 1024}},
+			images:  map[string]string{"noble": "8"}, networks: map[string]string{"": "9"}}, answer
 	}
 	w := tender{regions: r, with: testbed.Tending{Log: r.log}}
 	w.read(t.Context(), "lcy01")
 	if err := r.room(of); err != nil {
 		t.Errorf("after: %v", err)
 	}
+	if _, chosen, err := r.choose(of, ""); chosen != (Choice{Image: "8", Flavor: "7", Network: "9"}) || err != nil {
+		t.Errorf("chosen: %+v, %v", chosen, err)
+	}
 	big := config.NovaTestbed{RCFiles: []string{"lcy01"}, Flavor: "big"}
 	r.get("lcy01").last.missing = map[string]error{"big": openstack.ErrNotFound}
 	if err := r.room(big); !errors.Is(err, openstack.ErrNotFound) {
 		t.Errorf("a flavor that is not there: %v", err)
 	}
-	delete(r.get("lcy01").wanted, "big")
+	delete(r.get("lcy01").wanted, wishOf(big))
 	answer = errors.New("503")
 	for range 3 {
 		if err := r.room(of); err != nil {

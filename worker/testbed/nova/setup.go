@@ -104,19 +104,15 @@ func (s Setup) Open(ctx context.Context) error {
 
 func (s Setup) open(ctx context.Context) error {
 	begin := time.Now()
-	boot, err := s.choose(ctx)
+	id, err := s.boot(ctx)
 	if err != nil {
 		return err
 	}
-	chosen := time.Now()
-	id, err := s.Region.Boot(ctx, boot)
-	if err != nil {
-		return err
-	}
+	asked := time.Now()
 	if err := s.note(func(r *record) { r.Servers = []string{id} }); err != nil {
 		return err
 	}
-	s.say("server %s (%s) was asked for in region %s", boot.Name, id, s.Region.Name())
+	s.say("server %s (%s) was asked for in region %s", s.Plan.Server, id, s.Region.Name())
 	server, err := s.active(ctx, id)
 	if err != nil {
 		return err
@@ -125,34 +121,53 @@ func (s Setup) open(ctx context.Context) error {
 	if err := s.handOver(ctx, server); err != nil {
 		return err
 	}
-	s.say("choosing took %s, nova %s, the server's own boot %s",
-		round(chosen.Sub(begin)), round(booted.Sub(chosen)), round(time.Since(booted)))
+	s.say("asking took %s, nova %s, the server's own boot %s",
+		round(asked.Sub(begin)), round(booted.Sub(asked)), round(time.Since(booted)))
 	return nil
+}
+
+// boot asks for the server, of what the worker has chosen, or if that is gone, of what is there now.
+func (s Setup) boot(ctx context.Context) (id string, err error) {
+	if s.Plan.Chosen.complete() {
+		id, err = s.Region.Boot(ctx, s.server(s.Plan.Chosen))
+		if !errors.Is(err, openstack.ErrInvalid) && !errors.Is(err, openstack.ErrNotFound) {
+			return id, err
+		}
+	}
+	chosen, err := s.choose(ctx)
+	if err != nil {
+		return "", err
+	}
+	return s.Region.Boot(ctx, s.server(chosen))
+}
+
+func (s Setup) server(of Choice) openstack.Boot {
+	return openstack.Boot{
+		Name: s.Plan.Server, Image: of.Image, Flavor: of.Flavor, Network: of.Network, Key: s.Plan.KeyName, Groups: s.Plan.Groups,
+		UserData: []byte(s.Plan.UserData), Tags: s.Plan.Tags,
+	}
 }
 
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
 
 // choose finds what the plan names, all at once.
-func (s Setup) choose(ctx context.Context) (openstack.Boot, error) {
-	boot := openstack.Boot{
-		Name: s.Plan.Server, Key: s.Plan.KeyName, Groups: s.Plan.Groups, UserData: []byte(s.Plan.UserData), Tags: s.Plan.Tags,
-	}
+func (s Setup) choose(ctx context.Context) (chosen Choice, err error) {
 	var looking sync.WaitGroup
 	var failed [3]error
 	looking.Go(func() {
 		image, err := s.Region.NewestImage(ctx, s.Plan.Image)
-		boot.Image, failed[0] = image.ID, err
+		chosen.Image, failed[0] = image.ID, err
 	})
 	looking.Go(func() {
 		flavor, err := s.Region.Flavor(ctx, s.Plan.Flavor)
-		boot.Flavor, failed[1] = flavor.ID, err
+		chosen.Flavor, failed[1] = flavor.ID, err
 	})
 	looking.Go(func() {
 		network, err := s.Region.InternalNetwork(ctx, s.Plan.Network)
-		boot.Network, failed[2] = network.ID, err
+		chosen.Network, failed[2] = network.ID, err
 	})
 	looking.Wait()
-	return boot, errors.Join(failed[:]...)
+	return chosen, errors.Join(failed[:]...)
 }
 
 func (s Setup) active(ctx context.Context, id string) (*openstack.Server, error) {
@@ -262,7 +277,7 @@ func (s Setup) Revert(ctx context.Context) error {
 }
 
 func (s Setup) revert(ctx context.Context) error {
-	id, err := s.server()
+	id, err := s.made()
 	if err != nil {
 		return err
 	}
@@ -329,7 +344,7 @@ func (s Setup) Cleanup(ctx context.Context) error {
 func (s Setup) DebugFailure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	id, err := s.server()
+	id, err := s.made()
 	if err != nil {
 		s.say("there is no server yet")
 		return nil
@@ -348,8 +363,8 @@ func (s Setup) DebugFailure(ctx context.Context) error {
 	return nil
 }
 
-// server is the id of the one that was made.
-func (s Setup) server() (string, error) {
+// made is the id of the server that was made.
+func (s Setup) made() (string, error) {
 	said, err := s.account().read()
 	if err != nil {
 		return "", err

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -75,6 +77,47 @@ func TestOpenToCleanup(t *testing.T) {
 		t.Errorf("once more: %v", err)
 	}
 	p.await(t, 0)
+}
+
+// TestChosenBefore: what the worker has found before a run is not looked for again, unless it is gone.
+func TestChosenBefore(t *testing.T) {
+	between := openstacktest.NewBetween(t, openstacktest.Admin, openstacktest.Lcy01)
+	p := newProject(t, openstacktest.Lcy01, 1, between)
+	sshd := startLocalSSHD(t)
+	for _, test := range []struct {
+		gone  bool
+		looks int
+	}{{false, 0}, {true, 1}} {
+		b := backend{newRegions()}
+		given := words(sshd, "m1.tiny", p.rc)
+		tending := tender{regions: b.regions, with: testbed.Tending{
+			Given: func() [][]string { return [][]string{given} }, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		}}
+		if tending.sources(); !tending.read(t.Context(), p.rc) {
+			t.Fatal("the region was not read")
+		}
+		f, err := b.Furnish(of("w", "", given))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := setup(t, f, t.TempDir(), new(openstack.Sessions))
+		s.Reach = sshd.reach
+		if !s.Plan.Chosen.complete() {
+			t.Fatalf("nothing is chosen: %+v", s.Plan.Chosen)
+		}
+		if test.gone {
+			s.Plan.Chosen.Image = "9c4a28ac-6f8e-4a1c-9d6f-000000000000"
+		}
+		between.Forget()
+		if err := errors.Join(s.Open(t.Context()), s.Cleanup(t.Context())); err != nil {
+			t.Error(err)
+		}
+		for service, path := range map[string]string{"image": "/images", "compute": "/flavors/detail", "network": "/networks"} {
+			if looks := between.Count(http.MethodGet, service, path); looks != test.looks {
+				t.Errorf("gone %v: looked %d times for the %s", test.gone, looks, path)
+			}
+		}
+	}
 }
 
 // setup is the set-up script of a run's furniture, in this process.
@@ -216,7 +259,7 @@ func TestFloating(t *testing.T) {
 		t.Errorf("the janitor would see %v, want a server and its address", kinds)
 	}
 	again, err := s.float(t.Context(), func() *openstack.Server {
-		id, _ := s.server()
+		id, _ := s.made()
 		server, _ := s.Region.Server(t.Context(), id)
 		return server
 	}())

@@ -69,7 +69,7 @@ func (t *tender) sources() []string {
 			}
 			t.regions.mu.Lock()
 			one := t.regions.get(source)
-			one.wanted[of.Flavor] = true
+			one.wanted[wishOf(of)] = true
 			if one.ordinary == "" {
 				one.ordinary = of.Flavor
 			}
@@ -129,16 +129,16 @@ func (t *tender) start(name string, task func()) {
 	})
 }
 
-// read reads a region's quota and flavors. One that cannot be read several times in a row is out of service.
+// read reads a region's quota, and what testbeds there are made of. One that cannot be read several times in a row is out of service.
 func (t *tender) read(ctx context.Context, source string) (ok bool) {
 	r := t.regions
 	r.mu.Lock()
 	one := r.get(source)
-	names := slices.Sorted(maps.Keys(one.wanted))
+	wanted := slices.Collect(maps.Keys(one.wanted))
 	r.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	got, err := r.look(limited, source, names)
+	got, err := r.look(limited, source, wanted)
 	if ctx.Err() != nil {
 		return false
 	}
@@ -200,7 +200,7 @@ func (t *tender) boot(ctx context.Context, source string) (err error) {
 	t.mu.Lock()
 	t.trials[of.Name] = true
 	t.mu.Unlock()
-	plan, err := newPlan(all[0], of, source)
+	plan, err := newPlan(all[0], of, source, Choice{})
 	if err != nil {
 		return err
 	}
@@ -215,11 +215,7 @@ func (t *tender) boot(ctx context.Context, source string) (err error) {
 		delete(t.trials, of.Name) // from here on it is the janitor's
 		t.mu.Unlock()
 	}()
-	boot, err := s.choose(ctx)
-	if err != nil {
-		return err
-	}
-	id, err := region.Boot(ctx, boot)
+	id, err := s.boot(ctx)
 	if err != nil {
 		return err
 	}
