@@ -91,16 +91,20 @@ func (r *Region) Associate(ctx context.Context, id, portID, fixedIP string) (Flo
 	begin := time.Now()
 	limited, cancel := context.WithTimeout(ctx, routerPatience)
 	defer cancel()
+	var refused error // by the last try that was answered
 	for {
 		done, err := r.updateFloatingIP(limited, id, floatingips.UpdateOpts{PortID: &portID, FixedIP: fixedIP})
-		if !isUnreachable(err) {
+		switch {
+		case isUnreachable(err):
+			refused = err
+		case refused == nil || !errors.Is(err, context.DeadlineExceeded):
 			return done, err
 		}
-		if wait(limited, routerPause, err) != nil {
+		if wait(limited, routerPause, refused) != nil {
 			if errors.Is(ctx.Err(), context.Canceled) {
-				return FloatingIP{}, errors.Join(ctx.Err(), err)
+				return FloatingIP{}, errors.Join(ctx.Err(), refused)
 			}
-			return FloatingIP{}, withoutRouter(err, time.Since(begin))
+			return FloatingIP{}, withoutRouter(refused, time.Since(begin))
 		}
 	}
 }

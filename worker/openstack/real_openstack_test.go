@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,5 +190,35 @@ func TestRegionAway(t *testing.T) {
 	}
 	if took := time.Since(begin); took < 2*time.Second || left != 0 {
 		t.Errorf("took %s, %d failures left: Retry-After was not honoured", took, left)
+	}
+}
+
+// TestWithoutRouter: when the caller's time ends in a try, the error is still about what was waited for.
+func TestWithoutRouter(t *testing.T) {
+	t.Parallel()
+	between := openstacktest.NewBetween(t, openstacktest.Scalingstack, openstacktest.Lcy01)
+	r := region(t, new(openstack.Sessions), between.Cloud(t))
+	if _, err := listNetworks(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	var tries atomic.Int32
+	between.Spoil(func(s openstacktest.Seen, w http.ResponseWriter) bool {
+		if s.Method != http.MethodPut {
+			return false
+		}
+		if tries.Add(1) > 1 {
+			<-ctx.Done()
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"NeutronError": {"type": "ExternalGatewayForFloatingIPNotFound", "detail": "",
+			"message": "External network one is not reachable from subnet two."}}`))
+		return true
+	})
+	_, err := r.Associate(ctx, "an-address", "a-port", "")
+	if !errors.Is(err, openstack.ErrUnavailable) || !strings.Contains(err.Error(), "no router led") || tries.Load() != 2 {
+		t.Errorf("after %d tries: %v", tries.Load(), err)
 	}
 }

@@ -20,10 +20,10 @@ import (
 const (
 	// fresh is for how long a quota that was read is believed while somebody asks for room and there is little, lasting while there is
 	// much, and idle while nobody asks.
-	fresh   = 5 * time.Second
-	lasting = 20 * time.Second
-	idle    = time.Minute
-	much    = 10 // testbeds
+	fresh     = 5 * time.Second
+	lasting   = 20 * time.Second
+	idle      = time.Minute
+	much      = 10 // testbeds
 	readLimit = 30 * time.Second
 	// avoided is for how long a run does not return to a region that failed it, if there is another one.
 	avoided = time.Hour
