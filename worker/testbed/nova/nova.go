@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
@@ -123,16 +125,20 @@ func (b backend) Clean(ctx context.Context, of testbed.Remains) error {
 // remove removes all servers of a testbed, those of its account and those with its tags: an answer may have been lost. So it does with
 // floating IPs, by their mark; empty for none. It does not wait for the servers' end.
 func remove(ctx context.Context, region *openstack.Region, said record, name, mark string) error {
-	ids := map[string]bool{}
+	var looking sync.WaitGroup
+	var tagged []openstack.Server
+	var unlisted error
+	looking.Go(func() { tagged, unlisted = region.ServersTagged(ctx, ownTag, kindTag, nameTag(name)) })
+	var failed error
 	for _, id := range said.Servers {
-		ids[id] = true
-	}
-	tagged, failed := region.ServersTagged(ctx, ownTag, kindTag, nameTag(name))
-	for _, server := range tagged {
-		ids[server.ID] = true
-	}
-	for id := range ids {
 		failed = errors.Join(failed, region.DeleteServer(ctx, id))
+	}
+	looking.Wait()
+	failed = errors.Join(failed, unlisted)
+	for _, server := range tagged {
+		if !slices.Contains(said.Servers, server.ID) {
+			failed = errors.Join(failed, region.DeleteServer(ctx, server.ID))
+		}
 	}
 	if mark == "" {
 		return failed
