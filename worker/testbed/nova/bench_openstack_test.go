@@ -26,7 +26,7 @@ const overheadLimit = 500 * time.Millisecond
 // it, a process for each call, while the bare server is booted and deleted in a session that is logged in, with everything looked up
 // before. What is between them is our own: processes, logins, ssh, accounts, and tags.
 func BenchmarkOpenToCleanup(b *testing.B) {
-	p := newProject(b, openstacktest.Lcy01, 3, nil)
+	p := newProject(b, openstacktest.Lcy01, 100, nil)
 	sshd := startLocalSSHD(b)
 	given := words(sshd, "m1.tiny", p.rc)
 	with := backend{newRegions()}
