@@ -24,7 +24,9 @@ type document struct {
 	file  *ini.File
 	lines map[string]int  // where a "section" or "section/key" stands
 	bare  map[string]bool // which "section/key" stands alone on its line: present, without a value
-	err   error           // the first that was found by the getters
+	// excused are those without which the file is whole: somebody else will say them.
+	excused map[string]bool
+	err     error // the first that was found by the getters
 }
 
 // load reads an INI file strictly.
@@ -68,7 +70,7 @@ func loadLoosely(path string) (*document, error) {
 var namePattern = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
 func parse(path string, content []byte, known schema, form dialect) (*document, error) {
-	d := &document{path: path, lines: map[string]int{}, bare: map[string]bool{}}
+	d := &document{path: path, lines: map[string]int{}, bare: map[string]bool{}, excused: map[string]bool{}}
 	if err := d.scan(content, known, form); err != nil {
 		return nil, err
 	}

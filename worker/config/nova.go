@@ -99,6 +99,16 @@ func ParseNovaOptions(words []string) (NovaOptions, error) {
 	return o, nil
 }
 
+// novaOption is what words of novaopts say of one option; empty where they say nothing, or are wrong, which is for others to tell.
+func novaOption(words []string, name string) string {
+	var o NovaOptions
+	flags := o.flags()
+	if err := parseNova(flags, &o, words); err != nil || !flags.Changed(name) {
+		return ""
+	}
+	return flags.Lookup(name).Value.String()
+}
+
 // flags has the options under their short and long names.
 func (o *NovaOptions) flags() *pflag.FlagSet {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)

@@ -35,10 +35,10 @@ func (d *document) present(section, key string) bool {
 	return ok
 }
 
-// text is a value that must be there.
+// text is a value that must be there, unless somebody else will say it.
 func (d *document) text(section, key string) string {
 	value := d.value(section, key)
-	if value == "" {
+	if value == "" && !d.excused[section+"/"+key] {
 		d.fail(section, key, "missing, and it has no default")
 	}
 	return value

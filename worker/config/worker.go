@@ -106,6 +106,10 @@ func parseWorker(path string, content []byte) (Worker, error) {
 	if err != nil {
 		return Worker{}, err
 	}
+	return d.worker()
+}
+
+func (d *document) worker() (Worker, error) {
 	const section = "autopkgtest"
 	w := Worker{
 		BrokerCredentials: d.value("amqp", "credentials_file"),

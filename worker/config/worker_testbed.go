@@ -221,9 +221,12 @@ func (d *document) backend(w Worker) string {
 	return name
 }
 
-// architectures default to this machine's, which is what an upstream worker serves.
+// architectures default to this machine's, which is what an upstream worker serves, unless somebody else will say them.
 func (d *document) architectures(section, key string) []string {
 	if !d.has(section, key) {
+		if d.excused[section+"/"+key] {
+			return nil
+		}
 		return []string{HostArchitecture()}
 	}
 	return d.words(section, key)
