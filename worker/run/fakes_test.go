@@ -73,7 +73,8 @@ var (
 // fakeTestbeds runs a script in place of autopkgtest.
 type fakeTestbeds struct {
 	script func(ctx context.Context, job testbed.Job) (testbed.Outcome, error)
-	canary func() error // nil: all testbeds are sound
+	canary func() error              // nil: all testbeds are sound
+	ready  func(request.Queue) error // nil: all testbeds are in service whose image is there
 	images string
 
 	mu      sync.Mutex
@@ -112,6 +113,9 @@ func (f *fakeTestbeds) Remove(_ context.Context, folder string) error {
 }
 
 func (f *fakeTestbeds) Ready(q request.Queue) error {
+	if f.ready != nil {
+		return f.ready(q)
+	}
 	_, err := testbed.DescribeImage(testbed.ImagePath(f.images, q))
 	return err
 }

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 // Check is one thing that must be right for a worker to be of use.
@@ -58,9 +61,23 @@ func (w *Worker) checkQueues(context.Context) error {
 		reasons = append(reasons, name+": "+waiting[name])
 	}
 	if len(reasons) > 0 {
-		return errors.New(strings.Join(reasons, "; "))
+		return w.unprovenOr(errors.New(strings.Join(reasons, "; ")), func(q request.Queue) bool { return waiting[q.Name()] != "" })
 	}
 	return nil
+}
+
+// unproven is an error that is over once the first canaries have passed: testbeds that nobody has tried yet are all of its reason.
+type unproven struct{ error }
+
+// unprovenOr makes an error about some of the queues an unproven one if it is.
+func (w *Worker) unprovenOr(err error, about func(request.Queue) bool) error {
+	wanted, _ := w.current()
+	for _, q := range wanted.queues {
+		if about(q) && !errors.Is(w.testbeds.Ready(q), testbed.ErrUnproven) {
+			return err
+		}
+	}
+	return unproven{err}
 }
 
 func (w *Worker) checkStore(ctx context.Context) error {
@@ -89,7 +106,8 @@ func (w *Worker) checkImages(context.Context) error {
 		}
 	}
 	if len(missing) > 0 {
-		return errors.New(strings.Join(slices.Sorted(maps.Keys(missing)), "; "))
+		err := errors.New(strings.Join(slices.Sorted(maps.Keys(missing)), "; "))
+		return w.unprovenOr(err, func(q request.Queue) bool { return w.testbeds.Ready(q) != nil })
 	}
 	return nil
 }
@@ -100,7 +118,9 @@ type Finding struct {
 	Title  string `json:"title"`
 	OK     bool   `json:"ok"`
 	Reason string `json:"reason,omitempty"`
-	Told   string `json:"told,omitempty"`
+	// Unproven says that the reason is nothing but testbeds whose first canary has not ended yet.
+	Unproven bool   `json:"unproven,omitempty"`
+	Told     string `json:"told,omitempty"`
 }
 
 // checkLimit bounds all checks together: whoever asks wants an answer, also when the broker or the store gives none.
@@ -120,6 +140,7 @@ func Examine(ctx context.Context, checks []Check) (findings []Finding, ok bool) 
 			}
 			if err := check.Check(ctx); err != nil {
 				findings[i].OK, findings[i].Reason = false, err.Error()
+				findings[i].Unproven = errors.As(err, new(unproven))
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +13,9 @@ import (
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 func TestReady(t *testing.T) {
@@ -56,6 +60,44 @@ func TestReady(t *testing.T) {
 	Handler([]Check{bad}).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/healthz", nil))
 	if recorder.Code != http.StatusOK {
 		t.Errorf("healthz of a process that lives: %d", recorder.Code)
+	}
+}
+
+// What is over once the first canaries have passed is told apart from what is wrong.
+func TestUnprovenTestbeds(t *testing.T) {
+	t.Parallel()
+	unproven := fmt.Errorf("%w: %w", testbed.ErrOpen, testbed.ErrUnproven)
+	for name, test := range map[string]struct {
+		ready func(request.Queue) error
+		want  Finding
+	}{
+		"all":  {func(request.Queue) error { return unproven }, Finding{Reason: unproven.Error(), Unproven: true}},
+		"none": {func(request.Queue) error { return nil }, Finding{OK: true}},
+		"one is broken": {func(q request.Queue) error {
+			if q.Context == request.Normal {
+				return testbed.ErrNoRoom
+			}
+			return unproven
+		}, Finding{Reason: testbed.ErrNoRoom.Error() + "; " + unproven.Error()}},
+		"one is proven": {func(q request.Queue) error {
+			if q.Context == request.Normal {
+				return nil
+			}
+			return unproven
+		}, Finding{Reason: unproven.Error(), Unproven: true}},
+	} {
+		b := newBench(t, passes)
+		b.testbeds.ready = test.ready
+		if err := b.Reconfigure([]request.Queue{noble, {Context: "ppa", Release: noble.Release, Architecture: noble.Architecture}}, 1); err != nil {
+			t.Fatal(err)
+		}
+		findings, _ := Examine(t.Context(), b.Checks())
+		for _, f := range findings {
+			test.want.ID, test.want.Title = f.ID, f.Title
+			if f.ID == "images" && f != test.want {
+				t.Errorf("%s: %+v, want %+v", name, f, test.want)
+			}
+		}
 	}
 }
 

@@ -72,10 +72,11 @@ func NewBreaker(settings BreakerSettings, now func() time.Time) *Breaker {
 	if settings.LastPause == 0 {
 		settings.LastPause = defaultLastPause
 	}
-	return &Breaker{settings: settings, now: now, state: BreakerProbing, since: now(), reason: errUnproven}
+	return &Breaker{settings: settings, now: now, state: BreakerProbing, since: now(), reason: ErrUnproven}
 }
 
-var errUnproven = errors.New("their first canary has not ended yet")
+// ErrUnproven is the reason of testbeds that nobody has tried yet: nothing is known to be wrong with them.
+var ErrUnproven = errors.New("their first canary has not ended yet")
 
 // State is the state of the moment.
 func (b *Breaker) State() BreakerState {
@@ -159,7 +160,7 @@ func (b *Breaker) RunPassed() {
 func (b *Breaker) Abandoned() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state == BreakerProbing && !errors.Is(b.reason, errUnproven) {
+	if b.state == BreakerProbing && !errors.Is(b.reason, ErrUnproven) {
 		b.state, b.until = BreakerOpen, b.now()
 	}
 }

@@ -188,7 +188,7 @@ func TestGuardSick(t *testing.T) {
 		if err := g.Ready(noble); !errors.Is(err, ErrOpen) {
 			t.Fatalf("after %d failures: %v", defaultFailures, err)
 		}
-		if err := g.Ready(request.Queue{Release: "jammy", Architecture: "amd64"}); err == nil || !errors.Is(err, errUnproven) {
+		if err := g.Ready(request.Queue{Release: "jammy", Architecture: "amd64"}); err == nil || !errors.Is(err, ErrUnproven) {
 			t.Errorf("another release: %v", err)
 		}
 		states := g.Breakers()
