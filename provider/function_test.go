@@ -5,10 +5,63 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
+
+// TestWorkerConfFunction: what the file says is returned without its passwords, and what is wrong in it has its line.
+func TestWorkerConfFunction(t *testing.T) {
+	t.Parallel()
+	const novaopts = "--keyname=testbed --net-id=net_tests --security-groups=default,adt --mirror=http://archive.example/ubuntu"
+	for name, tc := range map[string]struct {
+		content   string
+		want      map[string]string // in Terraform's form
+		wantError string
+	}{
+		"2015": {
+			"[amqp]\nhost =\nuser =\npassword\n[swift]\nusername = them\npassword = Secret1\n[autopkgtest]\nreleases = trusty vivid\n" +
+				"architectures = i386 amd64\nbackend = nova\n[nova]\nimage_pattern = ubuntu/.*\nflavor = m1.small\nnovaopts = " + novaopts + "\n",
+			map[string]string{
+				"backend": `"nova"`, "releases": `["trusty","vivid"]`, "architectures": `["i386","amd64"]`, "flavor": `"m1.small"`,
+				"big_flavor": `"m1.small"`, "key_name": `"testbed"`, "network": `"net_tests"`, "groups": `["default","adt"]`,
+				"mirror": `"http://archive.example/ubuntu"`, "image_pattern": `"ubuntu/.*"`, "contexts": `["normal","huge","ppa","upstream"]`,
+			}, "",
+		},
+		"short": {
+			"[autopkgtest]\ncontexts = ppa\n",
+			map[string]string{
+				"backend": `"unshare"`, "releases": "<null>", "architectures": "<null>", "flavor": "<null>", "big_flavor": "<null>",
+				"key_name": "<null>", "network": "<null>", "groups": "<null>", "mirror": "<null>", "image_pattern": "<null>", "contexts": `["ppa"]`,
+			}, "",
+		},
+		"unknown option": {"[nova]\nnovaopts = --net=n\n", nil, "theirs.conf:2: [nova] novaopts: unknown flag"},
+		"unknown key":    {"[nova]\n\nflavour = m1\n", nil, "theirs.conf:3: unknown key"},
+	} {
+		resp := function.RunResponse{Result: function.NewResultData(types.ObjectUnknown(confTypes()))}
+		newWorkerConf().Run(t.Context(), function.RunRequest{
+			Arguments: function.NewArgumentsData([]attr.Value{types.StringValue(tc.content), types.StringValue("theirs.conf")}),
+		}, &resp)
+		if tc.wantError != "" {
+			if resp.Error == nil || !strings.Contains(resp.Error.Text, tc.wantError) {
+				t.Errorf("%s: %v does not say «%s»", name, resp.Error, tc.wantError)
+			}
+			continue
+		}
+		if resp.Error != nil {
+			t.Errorf("%s: %v", name, resp.Error)
+			continue
+		}
+		got := map[string]string{}
+		for key, value := range resp.Result.Value().(types.Object).Attributes() {
+			got[key] = value.String()
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
 
 func TestFunctions(t *testing.T) {
 	t.Parallel()

@@ -139,5 +139,5 @@ func (p *autopkgtestProvider) EphemeralResources(context.Context) []func() ephem
 
 // Functions implements provider.ProviderWithFunctions.
 func (p *autopkgtestProvider) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{newQueueName, newResultPrefix, newContainerName, newParseRC}
+	return []func() function.Function{newQueueName, newResultPrefix, newContainerName, newParseRC, newWorkerConf}
 }

@@ -33,8 +33,8 @@ func TestSchemas(t *testing.T) {
 			t.Errorf("%s has no identity", name)
 		}
 	}
-	if got := len(schemas.Functions); got != 4 {
-		t.Errorf("got %d functions, want 4", got)
+	if got := len(schemas.Functions); got != 5 {
+		t.Errorf("got %d functions, want 5", got)
 	}
 }
 
