@@ -206,7 +206,8 @@ func writeRCFiles(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	conf := "[nova]\nnovaopts = --keyname=testbed\n"
+	conf := "[autopkgtest]\nreleases = noble\nbackend = nova\n[nova]\nimage_pattern = ubuntu-$RELEASE\nflavor = m1.small\n" +
+		"novaopts = --keyname=testbed\n"
 	if err := os.WriteFile(filepath.Join(folder, "worker.conf"), []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +242,7 @@ func TestExamplesArePlanned(t *testing.T) {
 		}
 	}
 	plan := c.run("plan")
-	for _, want := range []string{"Plan: 22 to add", "debci-ppa-noble-amd64", "libp", "autopkgtest-noble-joe-foo"} {
+	for _, want := range []string{"Plan: 23 to add", "debci-ppa-noble-amd64", "libp", "autopkgtest-noble-joe-foo"} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("the plan of the snippets has no %q:\n%s", want, plan)
 		}

@@ -294,6 +294,9 @@ directory               AccStack AccStack -part AccRefusals
 drain_timeout           AccStack AccStack AccStack InvalidValues
 host                    AccHost AccHost -part InvalidValues
 images                  AccStack AccStack AccStack AccRefusals
+key_file                AccOpenStackWorkerConf AccOpenStackWorkerConf AccOpenStackWorkerConf AccWorkerConfRefuses
+key_name                AccOpenStackWorkerConf AccOpenStackWorkerConf -part AccWorkerConfRefuses
+rc_files                AccOpenStackWorkerConf AccOpenStackWorkerConf AccOpenStackWorkerConf AccWorkerConfRefuses
 releases                AccStack AccStack AccStack InvalidValues
 slots                   AccStack AccStack AccStack InvalidValues
 spool_patience          AccStack AccStack AccStack InvalidValues
@@ -302,6 +305,7 @@ store_credentials_file  AccStack AccStack AccStack InvalidValues
 system                  SystemWide AccStack -part AccStack
 timeout                 AccStack AccStack AccStack InvalidValues
 timeouts                AccTimeouts AccStack -conf InvalidValues
+worker_conf             AccOpenStackWorkerConf AccOpenStackWorkerConf AccOpenStackWorkerConf AccWorkerConfRefuses
 
 resource autopkgtest_web import=AccStack disappeared=AccStack replaced=AccStack
 architectures             AccStack AccStack AccStack InvalidValues

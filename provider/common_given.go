@@ -19,12 +19,13 @@ import (
 )
 
 // given is a credentials file that a service reads: the one that the configuration names, where it is on the service's machine,
-// else a copy in the service's folder.
+// else a copy in the service's folder. An operator's own file is always copied: the service's account may not read it.
 type given struct {
 	attribute string       // of the resource
 	name      types.String // what it says
 	copyName  string       // of the copy, relative to the service's folder
 	broker    bool         // it is a broker's, and may name the certificate of an authority
+	operators bool
 }
 
 // copies are the files that have to be put beside a service, and where it finds each of the credentials.
@@ -40,7 +41,7 @@ func (s *settings) copied(ctx context.Context, d *host.Directory, service string
 		if g.name.IsNull() {
 			continue
 		}
-		if here, ok := s.files.here(g.name.ValueString()); ok {
+		if here, ok := s.files.here(g.name.ValueString()); ok && !g.operators {
 			c.paths[g.attribute] = here
 			continue
 		}
@@ -98,7 +99,7 @@ func (s *settings) copiesOfFile(ctx context.Context, g given, file forward.File)
 }
 
 func (s *settings) fetchSecret(ctx context.Context, name string) (forward.File, error) {
-	file, err := s.files.fetch(ctx, name)
+	file, err := s.readAnywhere(ctx, name)
 	if err == nil && file.Mode.Perm()&0o077 != 0 {
 		err = fmt.Errorf("%w: %s has mode %04o, want 0600", config.ErrExposed, name, file.Mode.Perm())
 	}
@@ -128,7 +129,7 @@ func (s *settings) copyFinding(ctx context.Context, d *host.Directory, service s
 		if g.name.IsNull() {
 			continue
 		}
-		if _, ok := s.files.here(g.name.ValueString()); ok {
+		if _, ok := s.files.here(g.name.ValueString()); ok && !g.operators {
 			continue
 		}
 		credentials := "the credentials in " + g.name.ValueString()

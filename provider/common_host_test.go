@@ -119,7 +119,7 @@ func TestRenewedCredentials(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "account")
 	p := &autopkgtestProvider{files: terraformsFiles{}, settings: &settings{renewed: map[string]bool{}}}
-	copied := given{"broker_credentials_file", types.StringValue(path), "etc/broker", true}
+	copied := given{attribute: "broker_credentials_file", name: types.StringValue(path), copyName: "etc/broker", broker: true}
 	for _, mode := range []fs.FileMode{0o600, 0o644} { // that others can read it may be why
 		if err := errors.Join(os.WriteFile(path, []byte("x"), mode), os.Chmod(path, mode)); err != nil {
 			t.Fatal(err)

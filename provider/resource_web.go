@@ -129,8 +129,8 @@ func (m *webModel) service() *serviceModel {
 
 func (m *webModel) givens() []given {
 	return []given{
-		{"broker_credentials_file", m.BrokerCredentials, "etc/broker", true},
-		{"operator_credentials_file", m.OperatorCredentials, "etc/operator", true},
+		{attribute: "broker_credentials_file", name: m.BrokerCredentials, copyName: "etc/broker", broker: true},
+		{attribute: "operator_credentials_file", name: m.OperatorCredentials, copyName: "etc/operator", broker: true},
 	}
 }
 

@@ -2,10 +2,13 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -36,6 +39,10 @@ type workerModel struct {
 	DrainTimeout      types.String `tfsdk:"drain_timeout"`
 	SpoolPatience     types.String `tfsdk:"spool_patience"`
 	DeliveryTimeout   types.String `tfsdk:"delivery_timeout"`
+	WorkerConf        types.String `tfsdk:"worker_conf"`
+	RCFiles           types.List   `tfsdk:"rc_files"`
+	KeyFile           types.String `tfsdk:"key_file"`
+	KeyName           types.String `tfsdk:"key_name"`
 }
 
 type workerKind struct{}
@@ -68,10 +75,44 @@ func (workerKind) schema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "Credentials of the result store.",
 			},
 			"images": schema.SetAttribute{
-				Required: true, ElementType: types.StringType,
+				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Paths of the testbed images, as `autopkgtest_testbed_image` makes them; all in one folder. " +
-					"They are opened anew for each test.",
-				Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(absolutePath())},
+					"They are opened anew for each test. Not needed where `worker_conf` names a backend without them, as `nova` is.",
+				Validators: []validator.Set{
+					setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(absolutePath()),
+					setvalidator.AtLeastOneOf(path.MatchRoot("images"), path.MatchRoot("worker_conf")),
+				},
+			},
+			"worker_conf": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{fileName()},
+				MarkdownDescription: "An operator's `worker.conf`, in any of its forms: an absolute path, or " +
+					"`ssh://USER@HOST:PORT/PATH`. The worker gets what it says of testbeds, lists, set-up commands, limits and " +
+					"networks. What the attributes here say, and the accounts in the credentials files, has to be empty in it or " +
+					"the same; otherwise the plan fails, with the line.",
+			},
+			"rc_files": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "RC files of the clouds in which the backend `nova` makes testbeds, one for each region: " +
+					"absolute paths, or `ssh://USER@HOST:PORT/PATH`, mode 0600. The worker gets copies.",
+				Validators: []validator.List{
+					listvalidator.SizeAtLeast(1), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(fileName()),
+					listvalidator.AlsoRequires(path.MatchRoot("worker_conf")),
+				},
+			},
+			"key_file": schema.StringAttribute{
+				Optional:   true,
+				Validators: []validator.String{fileName(), stringvalidator.AlsoRequires(path.MatchRoot("worker_conf"))},
+				MarkdownDescription: "Private key by which the worker logs in to testbeds of the backend `nova`, mode 0600, as " +
+					"`autopkgtest_keypair` makes one. The worker gets a copy.",
+			},
+			"key_name": schema.StringAttribute{
+				Optional: true,
+				Validators: []validator.String{
+					keyPairName(), stringvalidator.AlsoRequires(path.MatchRoot("worker_conf"), path.MatchRoot("key_file")),
+				},
+				MarkdownDescription: "Key pair that testbeds of the backend `nova` are made with, as `autopkgtest_keypair` has it in " +
+					"each region: the one with the public half of `key_file`. An option `--keyname` in `worker_conf` has to name the " +
+					"same, and is added where there is none.",
 			},
 			"releases":      releasesAttribute(),
 			"architectures": architecturesAttribute(),
@@ -119,13 +160,21 @@ func (m *workerModel) service() *serviceModel {
 }
 
 func (m *workerModel) givens() []given {
-	return []given{
-		{"broker_credentials_file", m.BrokerCredentials, "etc/broker", true},
-		{"store_credentials_file", m.StoreCredentials, "etc/store", false},
+	all := []given{
+		{attribute: "broker_credentials_file", name: m.BrokerCredentials, copyName: "etc/broker", broker: true},
+		{attribute: "store_credentials_file", name: m.StoreCredentials, copyName: "etc/store"},
+		{attribute: "key_file", name: m.KeyFile, copyName: "etc/testbed-key", operators: true},
 	}
+	files, _ := listOf(m.RCFiles)
+	for i, file := range files {
+		all = append(all, given{
+			attribute: rcFileAttribute(i), name: types.StringValue(file), copyName: fmt.Sprintf("etc/rc-%d", i), operators: true,
+		})
+	}
+	return all
 }
 
-func (workerKind) plan(_ context.Context, p *planning[workerModel]) {
+func (workerKind) plan(ctx context.Context, p *planning[workerModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
 	p.warnOfMove(p.state.service(), &p.model.serviceModel, "finished results in the worker's spool")
 	p.planBinary(&p.model.serviceModel, &p.model.Binary, workerName, p.diags)
@@ -134,6 +183,7 @@ func (workerKind) plan(_ context.Context, p *planning[workerModel]) {
 	if _, err := imageFolder(images); known && err != nil {
 		p.diags.AddAttributeError(path.Root("images"), "The images are in different folders", err.Error())
 	}
+	planWorkerConf(ctx, p)
 }
 
 // planDeliveryTimeout refuses what the worker itself refuses when it starts, where all values are known, and warns where nobody
@@ -180,50 +230,23 @@ func (workerKind) ensure(ctx context.Context, c *call[workerModel]) error {
 	if err != nil {
 		return err
 	}
-	conf, err := workerConfiguration(c.model, d, credentials)
+	conf, err := c.workerConfiguration(ctx, c.model, d, credentials)
 	if err != nil {
 		return err
 	}
 	report, err := d.Converge(ctx, workerDefinition(d, conf, binary, credentials.files...))
 	if err == nil {
-		err = d.WaitReady(ctx, "the worker", workerService, patienceOf(ctx, startLimit), ready(conf.HealthListen))
+		works := ready(conf.HealthListen)
+		if c.model.Images.IsNull() {
+			works = readyToProve(conf.HealthListen)
+		}
+		err = d.WaitReady(ctx, "the worker", workerService, patienceOf(ctx, startLimit), works)
 	}
 	if err != nil {
 		return c.undo(ctx, d, err, report.Created, func(ctx context.Context) error { return d.Withdraw(ctx, workerService) })
 	}
 	c.model.Binary = types.StringValue(binary.SHA256)
 	return nil
-}
-
-func workerConfiguration(m *workerModel, d *host.Directory, credentials copies) (config.Worker, error) {
-	images, _ := stringsOf(m.Images)
-	folder, err := imageFolder(images)
-	if err != nil {
-		return config.Worker{}, at(path.Root("images"), err)
-	}
-	conf := config.Worker{
-		BrokerCredentials: credentials.paths["broker_credentials_file"],
-		DeliveryTimeout:   durationOf(m.DeliveryTimeout),
-		StoreCredentials:  credentials.paths["store_credentials_file"],
-		Slots:             int(m.Slots.ValueInt64()),
-		StateDirectory:    d.ServicePath(workerService, workerState),
-		SpoolPatience:     durationOf(m.SpoolPatience),
-		Timeout:           durationOf(m.Timeout),
-		DrainTimeout:      durationOf(m.DrainTimeout),
-		Images:            folder,
-		HealthListen:      workerHealth(d),
-	}
-	conf.Releases, _ = stringsOf(m.Releases)
-	conf.Architectures, _ = stringsOf(m.Architectures)
-	words, _ := stringsOf(m.Contexts)
-	for _, word := range words {
-		context, err := contextFromName(word)
-		if err != nil {
-			return config.Worker{}, at(path.Root("contexts"), err)
-		}
-		conf.Contexts = append(conf.Contexts, string(context))
-	}
-	return conf, nil
 }
 
 func (workerKind) inspect(ctx context.Context, c *call[workerModel]) (finding, error) {
@@ -246,6 +269,9 @@ func (workerKind) inspect(ctx context.Context, c *call[workerModel]) (finding, e
 		return result, nil
 	}
 	if result := c.copyFinding(ctx, d, workerService, c.model.givens()...); result != (finding{}) {
+		return result, nil
+	}
+	if result := c.workerConfFinding(ctx, c.model, d); result != (finding{}) {
 		return result, nil
 	}
 	return healthFinding(ctx, "the worker", workerHealth(d)), nil
@@ -283,6 +309,9 @@ func (workerKind) imported(_ context.Context, c *call[workerModel]) error {
 	c.model.Timeout = types.StringValue(config.DurationText(conf.Timeout))
 	c.model.SpoolPatience = types.StringValue(config.DurationText(conf.SpoolPatience))
 	c.model.DrainTimeout = types.StringValue(config.DurationText(conf.DrainTimeout))
-	c.model.Images = stringSet(imagePaths(conf))
+	c.model.Images = types.SetNull(types.StringType)
+	if conf.Images != "" {
+		c.model.Images = stringSet(imagePaths(conf))
+	}
 	return nil
 }

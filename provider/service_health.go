@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -42,12 +43,25 @@ func healthFinding(ctx context.Context, what, address string) finding {
 
 // ready is the check that an apply waits for: the service is of use, with all that it needs.
 func ready(address string) func(context.Context) error {
+	return readyBut(address, func(healthCheck) bool { return false })
+}
+
+// readyToProve is the same for a worker whose first canaries take as long as machines take to boot: an apply does not wait for them.
+func readyToProve(address string) func(context.Context) error {
+	return readyBut(address, func(c healthCheck) bool { return c.Unproven })
+}
+
+func readyBut(address string, excused func(healthCheck) bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		body, err := askHealth(ctx, "http://"+address+"/readyz")
-		if reasons := notReady(body); err != nil && reasons != "" {
-			return errors.New(reasons)
+		failed := failedChecks(body)
+		if err == nil || len(failed) == 0 {
+			return err
 		}
-		return err
+		if failed = slices.DeleteFunc(failed, excused); len(failed) == 0 {
+			return nil
+		}
+		return errors.New(reasonsOf(failed))
 	}
 }
 
@@ -68,22 +82,36 @@ func askHealth(ctx context.Context, url string) ([]byte, error) {
 	return body, err
 }
 
-// notReady reads the reasons out of an answer.
-func notReady(body []byte) string {
+// healthCheck is what a service says of a thing that it needs.
+type healthCheck struct {
+	OK       bool   `json:"ok"`
+	Reason   string `json:"reason"`
+	Unproven bool   `json:"unproven"`
+}
+
+// failedChecks reads them out of an answer.
+func failedChecks(body []byte) (failed []healthCheck) {
 	var answer struct {
-		Checks []struct {
-			OK     bool   `json:"ok"`
-			Reason string `json:"reason"`
-		} `json:"checks"`
+		Checks []healthCheck `json:"checks"`
 	}
 	if json.Unmarshal(body, &answer) != nil {
-		return ""
+		return nil
 	}
-	var reasons []string
 	for _, check := range answer.Checks {
 		if !check.OK {
-			reasons = append(reasons, check.Reason)
+			failed = append(failed, check)
 		}
+	}
+	return failed
+}
+
+// notReady reads the reasons out of an answer.
+func notReady(body []byte) string { return reasonsOf(failedChecks(body)) }
+
+func reasonsOf(failed []healthCheck) string {
+	var reasons []string
+	for _, check := range failed {
+		reasons = append(reasons, check.Reason)
 	}
 	return strings.Join(reasons, "; ")
 }

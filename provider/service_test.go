@@ -26,7 +26,11 @@ func TestHealth(t *testing.T) {
 		if r.URL.Path == "/readyz" {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = w.Write([]byte(`{"ready":false,"checks":[{"id":"a","ok":true},{"id":"b","ok":false,"reason":"no broker"},` +
-				`{"id":"c","ok":false,"reason":"no image"}]}`))
+				`{"id":"c","ok":false,"reason":"no image"},{"id":"d","ok":false,"reason":"no canary yet","unproven":true}]}`))
+		}
+		if r.URL.Path == "/new/readyz" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte(`{"ready":false,"checks":[{"id":"d","ok":false,"reason":"no canary yet","unproven":true}]}`))
 		}
 	}))
 	t.Cleanup(server.Close)
@@ -34,8 +38,14 @@ func TestHealth(t *testing.T) {
 	if err := alive(ctx, address); err != nil {
 		t.Errorf("it lives, and the check says %v", err)
 	}
-	if err := ready(address)(ctx); err == nil || err.Error() != "no broker; no image" {
+	if err := ready(address)(ctx); err == nil || err.Error() != "no broker; no image; no canary yet" {
 		t.Errorf("got %v, want the reasons", err)
+	}
+	if err := readyToProve(address)(ctx); err == nil || err.Error() != "no broker; no image" {
+		t.Errorf("got %v, want the reasons without canaries", err)
+	}
+	if err := readyToProve(address + "/new")(ctx); err != nil {
+		t.Errorf("got %v of a worker whose first canaries run", err)
 	}
 	server.Close()
 	if err := alive(ctx, address); err == nil {
