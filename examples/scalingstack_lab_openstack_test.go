@@ -247,6 +247,13 @@ func newScalingstack(t *testing.T) *scalingstack {
 		"-var=image_pattern=dummy", "-var=flavor=m1.tiny", "-var=network=net_prodstack", `-var=gatekeepers=["192.0.2.7"]`,
 		"-var=drain_timeout=1s", "-var=slots=2", "-var=all_may_go=true", fmt.Sprintf("-var=hosts={broker=%s, web=%s, worker=%s}", host, host, host))
 	s.copyExample("scalingstack")
+	t.Cleanup(func() {
+		if t.Failed() { // other tests use the same projects
+			if out, err := s.try("destroy"); err != nil {
+				t.Errorf("what a failed test has made is left: %v\n%s", err, out)
+			}
+		}
+	})
 	letTestbedsIn(t, m, filepath.Join(s.directory, "keys", "testbeds"))
 	return s
 }
