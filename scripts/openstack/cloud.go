@@ -48,12 +48,15 @@ type cloud struct {
 	at       place
 	seed     []byte
 	sessions sessions
+	cache    string // absolute path of the folder for what takes long to make
+	guests   bool   // in the first region servers are machines
 }
 
 // place is where the cloud is.
 type place struct {
 	folder, address, account string
-	amqp, memcached          int // ports
+	amqp, memcached          int    // ports
+	management               string // HOST:PORT of the broker's API
 	program                  host.Binary
 	installed                string // path of the program, once it is in the folder
 }
@@ -71,7 +74,11 @@ func (p place) service(name string, elements ...string) string {
 // same ones and no two can be mixed up.
 const seedFile = "credentials/seed"
 
-func newCloud(d *host.Directory) (*cloud, error) {
+func newCloud(d *host.Directory, cache string) (*cloud, error) {
+	cache, err := filepath.Abs(cache)
+	if err != nil {
+		return nil, err
+	}
 	seed, err := d.ReadFile(seedFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		seed = []byte(rand.Text() + rand.Text())
@@ -88,9 +95,10 @@ func newCloud(d *host.Directory) (*cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cloud{d: d, seed: seed, at: place{
+	c := &cloud{d: d, seed: seed, cache: cache, guests: d.Exists(guestsFile), at: place{
 		folder: d.Path(), address: d.Address(), account: d.Account().Name, memcached: d.Port(host.RoleMemcached),
-		program: program, installed: d.BinaryPath(program),
+		management: net.JoinHostPort("127.0.0.1", strconv.Itoa(d.Port(host.RoleManagement))),
+		program:    program, installed: d.BinaryPath(program),
 	}}
 	_, c.at.amqp, _ = d.AMQP()
 	// A socket's address has room for 107 bytes.
@@ -138,19 +146,25 @@ func (c *cloud) AuthURL() string { return c.Keystone() + "/v3" }
 // folderVariable names the folder of RC files to tests.
 const folderVariable = "AUTOPKGTEST_TEST_OPENSTACK"
 
-// environment is what tests find the cloud by.
-func (c *cloud) environment() []string {
+// environment is what tests find the cloud and its broker by; the latter as scripts/stack has it. It has a password in it.
+func (c *cloud) environment() ([]string, error) {
+	administrator, err := config.ReadBroker(c.at.path("credentials/rabbitmq-admin"))
+	if err != nil {
+		return nil, err
+	}
+	user := administrator.Username + ":" + administrator.Password.Reveal() + "@"
 	return []string{
 		folderVariable + "=" + c.at.path(rcFolder),
-		"AUTOPKGTEST_TEST_AMQP=" + c.at.path("credentials/rabbitmq-admin"),
+		"AUTOPKGTEST_TEST_AMQP=amqp://" + user + administrator.Address() + "/",
+		"AUTOPKGTEST_TEST_MANAGEMENT=http://" + user + c.at.management,
 		"AUTOPKGTEST_TEST_DIRECTORY=" + c.at.path(),
-	}
+	}, nil
 }
 
 // up makes the cloud run and waits until a server could be made in each region. What runs already is left alone.
-func (c *cloud) up(ctx context.Context, cache string) error {
+func (c *cloud) up(ctx context.Context) error {
 	begin := time.Now()
-	services, err := c.services(cache)
+	services, err := c.services()
 	if err != nil {
 		return err
 	}
@@ -163,7 +177,7 @@ func (c *cloud) up(ctx context.Context, cache string) error {
 }
 
 // services are all of the cloud, in no particular order.
-func (c *cloud) services(cache string) ([]service, error) {
+func (c *cloud) services() ([]service, error) {
 	all := []service{c.broker(), c.store()}
 	defined := []func() (service, error){c.keystone, c.glance, c.swiftProxy}
 	for _, r := range regions {
@@ -172,6 +186,9 @@ func (c *cloud) services(cache string) ([]service, error) {
 			func() (service, error) { return c.nova(r) },
 			func() (service, error) { return c.neutron(r) },
 		)
+		if c.hasGuests(r) {
+			defined = append(defined, func() (service, error) { return c.hypervisor(r) })
+		}
 	}
 	for _, define := range defined {
 		s, err := define()
@@ -180,11 +197,7 @@ func (c *cloud) services(cache string) ([]service, error) {
 		}
 		all = append(all, s)
 	}
-	database, err := c.database(cache, all)
-	if err != nil {
-		return nil, err
-	}
-	all = append(all, database, c.catalog(), c.images())
+	all = append(all, c.database(all), c.catalog(), c.images())
 	for _, r := range regions {
 		all = append(all, c.furnishing(r))
 	}

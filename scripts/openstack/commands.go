@@ -16,12 +16,39 @@ import (
 // defaultCache is where `make` keeps what takes long to make, relative to the checkout.
 const defaultCache = "build/cache/openstack"
 
+// options are those of a cloud, wherever it is.
+type options struct {
+	cache  string
+	guests bool
+}
+
+func (o *options) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.cache, "cache", defaultCache, "folder for what takes long to make: databases, the image of guests")
+	c.Flags().BoolVar(&o.guests, "guests", false, "servers of the first region are machines, emulated by qemu, and boot in minutes")
+}
+
+// start makes a cloud run in a folder.
+func start(ctx context.Context, d *host.Directory, o options) (*cloud, error) {
+	if err := chooseGuests(d, o.guests); err != nil {
+		return nil, err
+	}
+	c, err := newCloud(d, o.cache)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.up(ctx)
+}
+
 func upCommand() *cobra.Command {
-	var directory, account, cache string
+	var directory, account string
+	var o options
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start the cloud, or what of it does not run",
-		Args:  cobra.NoArgs,
+		Long: `Starts the cloud, or what of it does not run. A cloud that has guests keeps them, also without the option.
+
+With guests, floating IPs of the first region are reached by ` + "`openstack exec`" + ` alone.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			who, err := host.Choose(account)
 			if err != nil {
@@ -35,11 +62,7 @@ func upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			made, err := newCloud(d)
-			if err != nil {
-				return err
-			}
-			if err := made.up(c.Context(), cache); err != nil {
+			if _, err := start(c.Context(), d, o); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", d.Path(rcFolder))
@@ -49,7 +72,7 @@ func upCommand() *cobra.Command {
 	c.Flags().StringVar(&directory, "directory", "", "the cloud's folder (default openstack in the account's own place)")
 	c.Flags().StringVar(&account, "account", "",
 		"who runs the services when root starts this (default "+host.DefaultAccount+")")
-	c.Flags().StringVar(&cache, "cache", defaultCache, "folder for the databases as the packages' migrations make them")
+	o.flags(c)
 	return c
 }
 
@@ -92,35 +115,39 @@ func statusCommand() *cobra.Command {
 }
 
 func runCommand() *cobra.Command {
-	var o command.FolderOptions
-	var cache string
+	var place command.FolderOptions
+	var o options
 	c := &cobra.Command{
-		Use:   "run [--keep] -- COMMAND...",
+		Use:   "run [--keep] [--guests] -- COMMAND...",
 		Short: "Start a cloud, run a command, and remove everything again",
 		Long: `Starts a cloud in a new folder, runs the command, removes everything, and exits with the command's code.
 
 The command finds the cloud by its environment:
   AUTOPKGTEST_TEST_OPENSTACK  folder of RC files, USER-REGION.rc: admin, prodstack and scalingstack in lcy01 and lgw01
-  AUTOPKGTEST_TEST_AMQP       path of the credentials file of the broker's administrator; the virtual host / is free
-  AUTOPKGTEST_TEST_DIRECTORY  the cloud's folder`,
+  AUTOPKGTEST_TEST_AMQP       amqp://USER:PASSWORD@HOST:PORT/, an administrator of the cloud's broker; the virtual host / is free
+  AUTOPKGTEST_TEST_MANAGEMENT http://USER:PASSWORD@HOST:PORT, the same user
+  AUTOPKGTEST_TEST_DIRECTORY  the cloud's folder
+
+With guests, the command runs where their floating IPs are reached: in a network of its own, with the cloud's services and a way to the
+world outside.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, arguments []string) error {
-			return run(c.Context(), o, cache, arguments)
+			return run(c.Context(), place, o, arguments)
 		},
 	}
 	c.Flags().SetInterspersed(false) // flags after the command's name are the command's
-	o.Flags(c)
-	c.Flags().StringVar(&cache, "cache", defaultCache, "folder for the databases as the packages' migrations make them")
+	place.Flags(c)
+	o.flags(c)
 	return c
 }
 
-func run(ctx context.Context, o command.FolderOptions, cache string, arguments []string) (err error) {
-	d, release, err := command.MakeFolder(ctx, stackName, o)
+func run(ctx context.Context, place command.FolderOptions, o options, arguments []string) (err error) {
+	d, release, err := command.MakeFolder(ctx, stackName, place)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if o.Keep {
+		if place.Keep {
 			fmt.Fprintf(os.Stderr, "openstack: left in %s; `openstack down --directory %s` removes it\n", d.Path(), d.Path())
 			return
 		}
@@ -130,14 +157,21 @@ func run(ctx context.Context, o command.FolderOptions, cache string, arguments [
 			err = errors.Join(err, left)
 		}
 	}()
-	made, err := newCloud(d)
+	c, err := start(ctx, d, o)
 	if err != nil {
 		return err
 	}
-	if err := made.up(ctx, cache); err != nil {
+	variables, err := c.environment()
+	if err != nil {
 		return err
 	}
-	return command.Execute(ctx, arguments, append(os.Environ(), made.environment()...))
+	if o.guests {
+		arguments, err = c.inside(arguments)
+		if err != nil {
+			return err
+		}
+	}
+	return command.Execute(ctx, arguments, append(os.Environ(), variables...))
 }
 
 // folder is the one that was given, or a fixed one in the account's own place.

@@ -43,20 +43,16 @@ func databasesOf(s service) []string {
 }
 
 // database is MariaDB. Several services write to it at a time, and Neutron's migrations need it: SQLite would not do.
-func (c *cloud) database(cache string, users []service) (service, error) {
-	cache, err := filepath.Abs(cache)
-	if err != nil {
-		return service{}, err
-	}
+func (c *cloud) database(users []service) service {
 	return service{
 		name: databaseService,
 		Service: host.Service{
 			Name: databaseService, Folders: []string{"run", "tmp"}, Data: []string{"data"},
-			Prepare:   func(ctx context.Context) error { return c.prepareData(ctx, cache, users) },
+			Prepare:   func(ctx context.Context) error { return c.prepareData(ctx, users) },
 			Processes: []host.Process{{Name: "mariadb", Argv: c.mariadbd(readyData), StopWait: 30 * time.Second}},
 		},
 		ready: []probe{{"MariaDB", "mariadb", func(ctx context.Context) error { return c.sql(ctx, "SELECT 1") }}},
-	}, nil
+	}
 }
 
 // The folders of the databases, below data: those that are in use, and those that are being made.
@@ -86,7 +82,7 @@ func (c *cloud) sql(ctx context.Context, statement string) error {
 }
 
 // prepareData makes databases with all services' schemas where there are none, or takes them from the cache: making them needs a minute.
-func (c *cloud) prepareData(ctx context.Context, cache string, users []service) error {
+func (c *cloud) prepareData(ctx context.Context, users []service) error {
 	if c.d.Exists("services/" + databaseService + "/data/" + readyData + "/mysql") {
 		return nil
 	}
@@ -98,7 +94,7 @@ func (c *cloud) prepareData(ctx context.Context, cache string, users []service) 
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(cache, "databases-"+key+".tar.zst")
+	path := filepath.Join(c.cache, "databases-"+key+".tar.zst")
 	if err := c.d.Remove(ctx, "services/"+databaseService+"/data/"+newData); err != nil {
 		return err
 	}
@@ -152,27 +148,14 @@ func cacheKey(versions, account, folder string, users []service) string {
 	return hex.EncodeToString(sum.Sum(nil))[:16]
 }
 
-// keep packs the databases into the cache. Nobody sees a half of it.
+// keep packs the databases into the cache.
 func (c *cloud) keep(ctx context.Context, path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("make the cache: %w", err)
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), ".databases-")
-	if err != nil {
-		return fmt.Errorf("write to the cache: %w", err)
-	}
-	defer os.Remove(file.Name())
-	defer file.Close()
-	if err := c.d.Run(ctx, host.Command{
-		Argv: []string{"tar", "-c", "--zstd", "--sparse", "--exclude=./ibtmp1", "-C", c.data(newData), "."}, Stdout: file,
-		Group: databaseService,
-	}); err != nil {
-		return err
-	}
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("write to the cache: %w", err)
-	}
-	return os.Rename(file.Name(), path)
+	return inCache(ctx, path, func(file *os.File) error {
+		return c.d.Run(ctx, host.Command{
+			Argv: []string{"tar", "-c", "--zstd", "--sparse", "--exclude=./ibtmp1", "-C", c.data(newData), "."}, Stdout: file,
+			Group: databaseService,
+		})
+	})
 }
 
 // makeSchemas makes empty databases and has the services' own migrations fill them.

@@ -11,7 +11,6 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/flavors"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
-	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/imagedata"
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/external"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/routers"
@@ -21,7 +20,13 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// images are what servers are made of. Nothing boots them, so they are a block of zeros each.
+// bootable is the image that guests boot from; dummy is another one, for who wants to choose.
+const (
+	bootable = "testbed"
+	dummy    = "dummy"
+)
+
+// images are what servers are made of. Without guests nothing boots them, so they are a block of zeros each.
 func (c *cloud) images() service {
 	return service{name: "images", needs: []string{"glance", "catalog"}, finish: func(ctx context.Context) error {
 		session, err := c.session(ctx, admin)
@@ -36,29 +41,39 @@ func (c *cloud) images() service {
 		if err != nil {
 			return err
 		}
-		for _, name := range []string{"testbed", "dummy"} {
-			if !absent(there, func(i images.Image) bool { return i.Name == name && i.Status == images.ImageStatusActive }) {
-				continue
+		for _, name := range []string{bootable, dummy} {
+			switch {
+			case activeImage(there, name) != "":
+			case c.guests && name == bootable:
+				err = c.uploadGuest(ctx, patient(client), name, there)
+			default:
+				_, err = upload(ctx, client, images.CreateOpts{Name: name, DiskFormat: "raw", ContainerFormat: "bare"},
+					bytes.NewReader(make([]byte, 1024)))
 			}
-			public := images.ImageVisibilityPublic
-			made, err := images.Create(ctx, client, images.CreateOpts{
-				Name: name, Visibility: &public, DiskFormat: "raw", ContainerFormat: "bare",
-			}).Extract()
 			if err != nil {
-				return fmt.Errorf("make the image %s: %w", name, err)
-			}
-			if err := imagedata.Upload(ctx, client, made.ID, bytes.NewReader(make([]byte, 1024))).ExtractErr(); err != nil {
-				return fmt.Errorf("upload the image %s: %w", name, err)
+				return err
 			}
 		}
 		return nil
 	}}
 }
 
+// patient is a client whose calls are bounded by their context alone: they carry a whole image.
+func patient(client *gophercloud.ServiceClient) *gophercloud.ServiceClient {
+	changed, provider := *client, *client.ProviderClient
+	provider.HTTPClient.Timeout = 0
+	changed.ProviderClient = &provider
+	return &changed
+}
+
 // furnishing is what a region has when it is handed over: flavors, networks, key pairs.
 func (c *cloud) furnishing(r region) service {
+	needs := []string{"nova-" + r.Name, "neutron-" + r.Name, "images", "swift-keystone"}
+	if c.hasGuests(r) {
+		needs = append(needs, hypervisorName(r))
+	}
 	return service{
-		name: "region-" + r.Name, needs: []string{"nova-" + r.Name, "neutron-" + r.Name, "images", "swift-keystone"},
+		name: "region-" + r.Name, needs: needs,
 		finish: func(ctx context.Context) error {
 			session, err := c.session(ctx, admin)
 			if err != nil {

@@ -128,6 +128,10 @@ func TestLifeOfUp(t *testing.T) {
 		}
 	}
 	out, _ := call(t, bin, "status", "--directory", folder)
+	if said, err := exec.Command(bin, "up", "--guests", "--directory", folder).CombinedOutput(); err == nil ||
+		!bytes.Contains(said, []byte("was made without guests")) {
+		t.Errorf("up --guests in a cloud without: %v: %s", err, said)
+	}
 	if strings.Contains(out, "down") || strings.Count(out, " up ") < 25 {
 		t.Errorf("status:\n%s", out)
 	}

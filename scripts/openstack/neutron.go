@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"net"
-	"strconv"
+	"fmt"
 
 	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/agents"
@@ -13,10 +11,14 @@ import (
 )
 
 // neutron makes networks. An agent for Linux bridges must be alive: without one no port is bound, and a server without a bound port ends in
-// ERROR. It has nothing to plug, as there are no machines, and lives in a network namespace with a bridge of its own.
+// ERROR. Where there are no guests it has nothing to plug, and lives in a network namespace with a bridge of its own.
 func (c *cloud) neutron(r region) (service, error) {
 	name, agent := "neutron-"+r.Name, "neutron-agent-"+r.Name
-	files, err := renderAll(c.in(r, name), "neutron.conf", "ml2.ini", "linuxbridge.ini")
+	names := []string{"neutron.conf", "ml2.ini"}
+	if !c.hasGuests(r) {
+		names = append(names, "linuxbridge.ini")
+	}
+	files, err := renderAll(c.in(r, name), names...)
 	if err != nil {
 		return service{}, err
 	}
@@ -29,12 +31,8 @@ func (c *cloud) neutron(r region) (service, error) {
 		}
 		return argv
 	}
-	room := []string{
-		c.at.installed, "agent", "--broker", net.JoinHostPort(c.Address(), strconv.Itoa(c.at.amqp)), "--bridge", "br-" + r.Name, "--",
-	}
-	// It gives itself another title, and would put that over the environment, by which processes are known to be the cloud's.
-	env := []string{"SPT_NOENV=1"}
-	return service{
+	env := []string{keepsEnvironment}
+	s := service{
 		name: name, needs: []string{"database", "rabbitmq", "swift", "catalog"},
 		Service: host.Service{
 			Name: name, Files: files, Folders: []string{"state", "locks"}, Binary: &c.at.program,
@@ -43,43 +41,62 @@ func (c *cloud) neutron(r region) (service, error) {
 					Name: name, Env: env, Argv: configuration("/usr/bin/neutron-server", "neutron.conf", "ml2.ini"),
 					Reads: []string{"etc/neutron.conf", "etc/ml2.ini"}, Listen: []string{c.listen(port)},
 				},
-				{
-					Name: agent, Env: env, Namespaces: true,
-					Argv:  append(room, configuration("/usr/bin/neutron-linuxbridge-agent", "neutron.conf", "linuxbridge.ini")...),
-					Reads: []string{"etc/neutron.conf", "etc/linuxbridge.ini"},
-				},
 			},
 		},
 		migrations: []migration{{argv: append(configuration("/usr/bin/neutron-db-manage", "neutron.conf", "ml2.ini"), "upgrade", "heads")}},
 		ready: []probe{
 			{"Neutron in " + r.Name, name, answers(c.url(port))},
-			{"Neutron's agent in " + r.Name, agent, func(ctx context.Context) error { return c.hasAgent(ctx, r) }},
 		},
-	}, nil
+	}
+	if c.hasGuests(r) { // the agents are the hypervisor's
+		return s, nil
+	}
+	inside := room{forwards: []string{c.listen(c.at.amqp)}, bridge: bridge(r)}
+	s.Processes = append(s.Processes, host.Process{
+		Name: agent, Env: env, Namespaces: true,
+		Argv: append([]string{c.at.installed}, inside.arguments(agentVerb,
+			configuration("/usr/bin/neutron-linuxbridge-agent", "neutron.conf", "linuxbridge.ini")...)...),
+		Reads: []string{"etc/neutron.conf", "etc/linuxbridge.ini"},
+	})
+	s.ready = append(s.ready, c.agentProbe(r, agent, bindsPorts))
+	return s, nil
 }
 
-// hasAgent wants the agent that binds the ports.
-func (c *cloud) hasAgent(ctx context.Context, r region) error {
+// keepsEnvironment is for programs that give themselves another title, and would put that over the environment, by which processes are
+// known to be the cloud's.
+const keepsEnvironment = "SPT_NOENV=1"
+
+// bridge is that of floating IPs.
+func bridge(r region) string { return "br-" + r.Name }
+
+// bindsPorts is the kind of agent without which no port is bound.
+const bindsPorts = "Linux bridge agent"
+
+func (c *cloud) agentProbe(r region, process, kind string) probe {
+	return probe{"Neutron's " + kind + " in " + r.Name, process, func(ctx context.Context) error {
+		_, err := c.agent(ctx, r, kind)
+		return err
+	}}
+}
+
+// agent is one of the kind that has reported and lives, as far as Neutron knows: it believes so for a minute after its end.
+func (c *cloud) agent(ctx context.Context, r region, kind string) (agents.Agent, error) {
 	provider, err := c.session(ctx, admin)
 	if err != nil {
-		return err
+		return agents.Agent{}, err
 	}
 	network, err := openstack.NewNetworkV2(provider, endpoint(r))
 	if err != nil {
-		return err
+		return agents.Agent{}, err
 	}
-	pages, err := agents.List(network, agents.ListOpts{Host: r.Name}).AllPages(ctx)
+	all, err := everything(ctx, agents.List(network, agents.ListOpts{Host: r.Name, AgentType: kind}), agents.ExtractAgents)
 	if err != nil {
-		return err
-	}
-	all, err := agents.ExtractAgents(pages)
-	if err != nil {
-		return err
+		return agents.Agent{}, err
 	}
 	for _, one := range all {
 		if one.Alive {
-			return nil
+			return one, nil
 		}
 	}
-	return errors.New("no agent has reported")
+	return agents.Agent{}, fmt.Errorf("no %s has reported", kind)
 }

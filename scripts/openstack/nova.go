@@ -13,7 +13,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 )
 
-// nova makes servers. Its hypervisor is simulated: 1000 processors and 800 GB of memory, and no machine.
+// nova makes servers. Without guests its hypervisor is simulated: 1000 processors and 800 GB of memory, and no machine.
 func (c *cloud) nova(r region) (service, error) {
 	name := "nova-" + r.Name
 	files, err := renderAll(c.in(r, name), "nova.conf")
@@ -33,11 +33,15 @@ func (c *cloud) nova(r region) (service, error) {
 	// The cells' addresses are written with places that each process fills in from its own configuration: they hold no password, and
 	// are the same in every cloud.
 	const anyDatabase = "{scheme}://{username}@/"
-	return service{
+	listens := []string{c.listen(port)}
+	if c.hasGuests(r) {
+		listens = append(listens, c.listen(r.MetadataPort()))
+	}
+	s := service{
 		name: name, needs: []string{"database", "rabbitmq", "swift", "keystone", "placement-" + r.Name, "catalog"},
 		Service: host.Service{
 			Name: name, Files: files, Folders: []string{"state", "locks", "instances"},
-			Processes: []host.Process{process("api", c.listen(port)), process("conductor"), process("scheduler"), process("compute")},
+			Processes: []host.Process{process("api", listens...), process("conductor"), process("scheduler")},
 		},
 		migrations: []migration{
 			manage("api_db", "sync"),
@@ -50,9 +54,18 @@ func (c *cloud) nova(r region) (service, error) {
 			{"Nova's API in " + r.Name, "nova-api-" + r.Name, answers(c.url(port))},
 			{"Nova's conductor in " + r.Name, "nova-conductor-" + r.Name, c.novaHas(r, "nova-conductor")},
 			{"Nova's scheduler in " + r.Name, "nova-scheduler-" + r.Name, c.novaHas(r, "nova-scheduler")},
-			{"the hypervisor in " + r.Name, "nova-compute-" + r.Name, func(ctx context.Context) error { return c.hasHypervisor(ctx, r) }},
 		},
-	}, nil
+	}
+	if c.hasGuests(r) { // that process is the hypervisor's
+		return s, nil
+	}
+	s.Processes = append(s.Processes, process("compute"))
+	s.ready = append(s.ready, c.hypervisorProbe(r, "nova-compute-"+r.Name))
+	return s, nil
+}
+
+func (c *cloud) hypervisorProbe(r region, process string) probe {
+	return probe{"the hypervisor in " + r.Name, process, func(ctx context.Context) error { return c.hasHypervisor(ctx, r) }}
 }
 
 // compute is Nova's API, as the administrator.
@@ -67,19 +80,27 @@ func (c *cloud) compute(ctx context.Context, r region) (*gophercloud.ServiceClie
 // novaHas wants a process that does not answer itself to have reported.
 func (c *cloud) novaHas(r region, binary string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		compute, err := c.compute(ctx, r)
-		if err != nil {
-			return err
-		}
-		all, err := everything(ctx, services.List(compute, services.ListOpts{Binary: binary}), services.ExtractServices)
-		if err != nil {
-			return err
-		}
-		if absent(all, func(s services.Service) bool { return s.State == "up" }) {
-			return fmt.Errorf("no %s has reported", binary)
-		}
-		return nil
+		_, err := c.novaProcess(ctx, r, binary)
+		return err
 	}
+}
+
+// novaProcess is one that has reported and lives, as far as Nova knows: it believes so for a minute after its end.
+func (c *cloud) novaProcess(ctx context.Context, r region, binary string) (services.Service, error) {
+	compute, err := c.compute(ctx, r)
+	if err != nil {
+		return services.Service{}, err
+	}
+	all, err := everything(ctx, services.List(compute, services.ListOpts{Binary: binary}), services.ExtractServices)
+	if err != nil {
+		return services.Service{}, err
+	}
+	for _, one := range all {
+		if one.State == "up" {
+			return one, nil
+		}
+	}
+	return services.Service{}, fmt.Errorf("no %s has reported", binary)
 }
 
 // hasHypervisor wants one that the scheduler may choose: it is listed once it is mapped to its cell.

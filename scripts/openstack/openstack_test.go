@@ -20,14 +20,14 @@ var update = flag.Bool("update", false, "write the golden files")
 // sample is a cloud that is nowhere, with a seed that everybody knows.
 func sample(folder string) *cloud {
 	return &cloud{seed: []byte("seed"), at: place{
-		folder: folder, address: "127.77.1.2", account: "autopkgtest-cloud", amqp: 5672, memcached: 20008,
+		folder: folder, address: "127.77.1.2", account: "autopkgtest-cloud", amqp: 5672, memcached: 20008, management: "127.0.0.1:20002",
 		program: host.Binary{Name: "openstack", SHA256: "0123456789abcdef"}, installed: folder + "/bin/openstack-0123456789ab",
 	}}
 }
 
 func mustServices(t *testing.T, c *cloud) []service {
 	t.Helper()
-	all, err := c.services("cache")
+	all, err := c.services()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,30 @@ func mustServices(t *testing.T, c *cloud) []service {
 // TestFiles: every file of every service is as it was looked at last.
 func TestFiles(t *testing.T) {
 	t.Parallel()
-	for _, s := range mustServices(t, sample("/srv/cloud")) {
+	for folder, all := range map[string][]service{
+		"testdata":        mustServices(t, sample("/srv/cloud")),
+		"testdata/guests": withGuests(t),
+	} {
+		checkFiles(t, folder, all)
+	}
+}
+
+// withGuests are the services that are others where there are guests.
+func withGuests(t *testing.T) (all []service) {
+	t.Helper()
+	c := sample("/srv/cloud")
+	c.guests = true
+	for _, s := range mustServices(t, c) {
+		if slices.Contains([]string{"nova-lcy01", "neutron-lcy01", "hypervisor-lcy01"}, s.name) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func checkFiles(t *testing.T, folder string, all []service) {
+	t.Helper()
+	for _, s := range all {
 		for _, file := range s.Files {
 			if !file.Secret || file.Perm != 0 {
 				t.Errorf("%s of %s could be read by others", file.Name, s.name)
@@ -45,7 +68,7 @@ func TestFiles(t *testing.T) {
 			if filepath.Dir(file.Name) == "keys" {
 				continue
 			}
-			golden := filepath.Join("testdata", s.name, filepath.Base(file.Name))
+			golden := filepath.Join(folder, s.name, filepath.Base(file.Name))
 			if *update {
 				if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
 					t.Fatal(err)
@@ -69,7 +92,7 @@ func TestFiles(t *testing.T) {
 func TestNoSecretInArguments(t *testing.T) {
 	t.Parallel()
 	c := sample("/srv/cloud")
-	for _, s := range mustServices(t, c) {
+	for _, s := range append(mustServices(t, c), withGuests(t)...) {
 		var texts []string
 		for _, p := range s.Processes {
 			texts = append(texts, slices.Concat(p.Argv, p.Env)...)
@@ -77,7 +100,7 @@ func TestNoSecretInArguments(t *testing.T) {
 		for _, m := range s.migrations {
 			texts = append(texts, slices.Concat(m.argv, m.env)...)
 		}
-		for _, name := range append(slices.Clone(serviceUsers), "admin", "prodstack", "nova-lcy01", "neutron-lgw01") {
+		for _, name := range append(slices.Clone(serviceUsers), "admin", "prodstack", "nova-lcy01", "neutron-lgw01", "metadata") {
 			if strings.Contains(strings.Join(texts, " "), c.Password(name).Reveal()) {
 				t.Errorf("the password of %s is among the arguments of %s", name, s.name)
 			}

@@ -9,9 +9,12 @@ type inRegion struct {
 	*cloud
 	region
 	Folder string // of the service
+	Guests bool   // servers are machines here
 }
 
-func (c *cloud) in(r region, name string) inRegion { return inRegion{c, r, c.at.service(name)} }
+func (c *cloud) in(r region, name string) inRegion {
+	return inRegion{c, r, c.at.service(name), c.hasGuests(r)}
+}
 
 // placement knows which hypervisor has room.
 func (c *cloud) placement(r region) (service, error) {

@@ -4,47 +4,82 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
 
-// agentCommand and roomCommand are the two sides of a room: a network namespace in which an agent is root, may make bridges as it
-// likes, and can reach the broker and nothing else.
-//
-// A listening socket belongs to the namespace in which it was made, wherever its descriptor goes. So the inner side makes one at the
-// broker's address, which is on the room's own loopback, and hands it out; the outer side takes connections from it and passes them on to
-// the broker, which is on the machine's.
+// room is a set of namespaces in which agents are root, may make bridges and machines as they like, and reach the given addresses of
+// the machine and nothing else. agentCommand is its outer side, which is the cloud's process; roomCommand (inside.go) the inner one.
+type room struct {
+	forwards []string // addresses of the machine that are reached from within; see relay.go
+	bridge   string
+
+	// The rest is for a room in which machines run, and empty for others.
+
+	address  string // of the bridge, as ip has it
+	machines string // folder with what libvirt wants to find in /etc/libvirt
+	pidFile  string // where the first process inside is written down, for those who enter
+}
+
+// asRoot is the begin of a command that is root of namespaces of its own. It has all ids of the account: libvirt, dnsmasq and dpkg change
+// theirs. The end of its first process is that of all, also of those that have made themselves independent.
+var asRoot = []string{"unshare", "--user", "--map-auto", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"}
+
+// plus is between the commands that run in one room.
+const plus = "+"
+
+// agentVerb is the outer side of a room.
+const agentVerb = "agent"
+
 func agentCommand() *cobra.Command {
-	var broker, bridge string
+	var r room
 	c := &cobra.Command{
-		Use:    "agent --broker HOST:PORT --bridge NAME -- COMMAND...",
-		Short:  "Run a command in a network namespace from which it reaches the broker",
+		Use:    agentVerb + " --forward HOST:PORT... --bridge NAME -- COMMAND... [+ COMMAND...]...",
+		Short:  "Run commands in a network namespace from which they reach the given addresses",
 		Hidden: true,
 		Args:   cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, arguments []string) error {
-			return runInRoom(c.Context(), broker, bridge, arguments)
+			return r.run(c.Context(), arguments)
 		},
 	}
 	c.Flags().SetInterspersed(false)
-	c.Flags().StringVar(&broker, "broker", "", "where the broker listens")
-	c.Flags().StringVar(&bridge, "bridge", "", "the bridge that the namespace has")
+	r.flags(c)
 	return c
 }
 
-// agentGrace is how long the agent may take to end once it was told to.
-const agentGrace = 5 * time.Second
+func (r *room) flags(c *cobra.Command) {
+	c.Flags().StringArrayVar(&r.forwards, "forward", nil, "an address that is reached from within")
+	c.Flags().StringVar(&r.bridge, "bridge", "", "the bridge that the namespace has")
+	c.Flags().StringVar(&r.address, "address", "", "the bridge's address")
+	c.Flags().StringVar(&r.machines, "machines", "", "libvirt's configuration, for a room in which machines run")
+	c.Flags().StringVar(&r.pidFile, "pid-file", "", "file for the id of the first process inside")
+}
 
-func runInRoom(ctx context.Context, broker, bridge string, arguments []string) error {
+// arguments make the same room on the other side. They are the words of agent as well.
+func (r *room) arguments(command string, commands ...string) []string {
+	all := []string{command, "--bridge", r.bridge}
+	for _, forward := range r.forwards {
+		all = append(all, "--forward", forward)
+	}
+	if r.machines != "" {
+		all = append(all, "--address", r.address, "--machines", r.machines, "--pid-file", r.pidFile)
+	}
+	return append(append(all, "--"), commands...)
+}
+
+// run makes the room and waits for its end.
+func (r *room) run(ctx context.Context, commands []string) error {
 	// The death of this very thread would end the room: see Pdeathsig.
 	runtime.LockOSThread()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("socketpair", err)
@@ -55,128 +90,38 @@ func runInRoom(ctx context.Context, broker, bridge string, arguments []string) e
 	if err != nil {
 		return err
 	}
-	room := exec.CommandContext(ctx, self, append([]string{"room", "--broker", broker, "--bridge", bridge, "--"}, arguments...)...)
-	room.Stdout, room.Stderr = os.Stdout, os.Stderr
-	room.ExtraFiles = []*os.File{inner} // descriptor 3
-	room.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGKILL,
-	}
-	room.Cancel = func() error { return room.Process.Signal(syscall.SIGTERM) }
-	room.WaitDelay = agentGrace
-	if err := room.Start(); err != nil {
+	// Nothing needs to be told to end, and unshare would not pass it on.
+	words := append(slices.Clone(asRoot), "--net", "--", self)
+	within := exec.CommandContext(ctx, words[0], append(words[1:], r.arguments(roomVerb, commands...)...)...)
+	within.Stdout, within.Stderr = os.Stdout, os.Stderr
+	within.ExtraFiles = []*os.File{inner} // insideSocket
+	within.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := within.Start(); err != nil {
 		return fmt.Errorf("make a network namespace: %w", err)
 	}
-	if err := errors.Join(inner.Close(), relay(ctx, outer, broker)); err != nil {
-		return errors.Join(err, room.Process.Kill(), room.Wait())
+	err = errors.Join(inner.Close(), r.relay(ctx, outer))
+	if err == nil && r.machines != "" {
+		err = r.open(ctx, cancel, within.Process.Pid)
 	}
-	return room.Wait()
-}
-
-// relay begins to pass on what arrives at the socket that comes out of the room.
-func relay(ctx context.Context, outer *os.File, broker string) error {
-	rights := make([]byte, unix.CmsgSpace(4))
-	_, length, _, _, err := unix.Recvmsg(int(outer.Fd()), make([]byte, 1), rights, unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
-		return os.NewSyscallError("recvmsg", err)
+		cancel(err)
 	}
-	messages, err := unix.ParseSocketControlMessage(rights[:length])
-	if err != nil {
-		return os.NewSyscallError("recvmsg", err)
+	if ended := within.Wait(); ctx.Err() == nil {
+		return ended
 	}
-	if len(messages) != 1 {
-		return errors.New("the network namespace could not be furnished")
-	}
-	descriptors, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(descriptors) != 1 {
-		return fmt.Errorf("take the socket of the network namespace: %d descriptors, %w", len(descriptors), err)
-	}
-	file := os.NewFile(uintptr(descriptors[0]), "listener")
-	listener, err := net.FileListener(file)
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	go func() {
-		for {
-			from, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go pass(ctx, from, broker)
-		}
-	}()
-	return nil
+	return context.Cause(ctx)
 }
 
-// pass is one connection. The agent notices that it has ended, and comes again.
-func pass(ctx context.Context, from net.Conn, broker string) {
-	defer from.Close()
-	to, err := new(net.Dialer).DialContext(ctx, "tcp", broker)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "openstack: pass on a connection:", err)
-		return
-	}
-	defer to.Close()
-	ended := make(chan struct{}, 2)
-	for _, way := range [][2]net.Conn{{to, from}, {from, to}} {
-		go func() {
-			_, _ = io.Copy(way[0], way[1]) // a connection that breaks is one that ends
-			ended <- struct{}{}
-		}()
-	}
-	<-ended
-}
-
-func roomCommand() *cobra.Command {
-	var broker, bridge string
-	c := &cobra.Command{
-		Use:    "room --broker HOST:PORT --bridge NAME -- COMMAND...",
-		Short:  "The inner side of agent",
-		Hidden: true,
-		Args:   cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, arguments []string) error {
-			if err := furnishRoom(c.Context(), broker, bridge); err != nil {
-				return err
-			}
-			return os.NewSyscallError("exec", syscall.Exec(arguments[0], arguments, os.Environ()))
-		},
-	}
-	c.Flags().SetInterspersed(false)
-	c.Flags().StringVar(&broker, "broker", "", "where the command believes that the broker listens")
-	c.Flags().StringVar(&bridge, "bridge", "", "the bridge to make")
-	return c
-}
-
-// furnishRoom makes what the agent wants to find, and hands the socket out.
-func furnishRoom(ctx context.Context, broker, bridge string) error {
-	// The one that is there shows the machine's interfaces, and the agent looks for its bridges in it.
-	if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
-		return os.NewSyscallError("mount sysfs", err)
-	}
-	for _, arguments := range [][]string{
-		{"link", "set", "lo", "up"}, {"link", "add", bridge, "type", "bridge"}, {"link", "set", bridge, "up"},
-	} {
-		if out, err := exec.CommandContext(ctx, "ip", arguments...).CombinedOutput(); err != nil {
-			return fmt.Errorf("ip %v: %w: %s", arguments, err, out)
-		}
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", broker)
+// open gives the room a way out, and says where it is. When the way out is lost, cancel is called.
+func (r *room) open(ctx context.Context, cancel context.CancelCauseFunc, parent int) error {
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", parent, parent))
 	if err != nil {
 		return err
 	}
-	tcp, ok := listener.(*net.TCPListener)
-	if !ok {
-		return fmt.Errorf("listen on %s: %T", broker, listener)
-	}
-	file, err := tcp.File()
-	if err != nil {
+	first := strings.TrimSpace(string(children))
+	// Before anything in there can have reported: see reportedInside.
+	if err := os.WriteFile(r.pidFile, []byte(first), 0o644); err != nil { //nolint:gosec // it is no secret
 		return err
 	}
-	const outer = 3
-	defer runtime.KeepAlive(file)
-	return errors.Join(
-		os.NewSyscallError("sendmsg", unix.Sendmsg(outer, []byte{0}, unix.UnixRights(int(file.Fd())), nil, 0)),
-		os.NewSyscallError("close", unix.Close(outer)))
+	return startWayOut(ctx, cancel, first)
 }

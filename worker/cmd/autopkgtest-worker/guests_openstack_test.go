@@ -1,0 +1,286 @@
+//go:build openstack && guests
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/pem"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/groups"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/rules"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/cloudrc"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue/queuetest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
+)
+
+// packageLimit is for a canary and a package, each in a machine of its own that is emulated, boots, and is booted anew.
+const packageLimit = time.Hour
+
+// TestPackageInGuest has nothing that is a double: the real program takes a request from a real broker, has a real OpenStack boot a
+// machine, runs an archive package's tests in it over ssh, and stores the result in that cloud's own Swift. Afterwards the cloud has
+// what it had before.
+func TestPackageInGuest(t *testing.T) {
+	q := testbedtest.ThisMachine(t)
+	regions := []*openstack.Region{
+		projectIn(t, openstacktest.Scalingstack, openstacktest.Lcy01), projectIn(t, openstacktest.Scalingstack, openstacktest.Lgw01),
+	}
+	before := belongings(t, regions)
+	// The first of all clean-ups is the last to run.
+	t.Cleanup(func() { left(t, regions, before) })
+	m := newGuestMachine(t, q, regions[0])
+	worker := m.start(t)
+	body, err := request.Request{Package: "gzip", Triggers: []string{"gzip/1"}}.Body()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.session.Publish(t.Context(), "", q.Name(), body, true); err != nil {
+		t.Fatal(err)
+	}
+	told := m.completion(t)
+	worker.signal(t, syscall.SIGTERM)
+	if err := worker.wait(t); err != nil {
+		t.Errorf("after SIGTERM: %v, want exit code 0", err)
+	}
+	if waiting, _, err := m.session.Depth(t.Context(), q.Name()); err != nil || waiting != 0 {
+		t.Errorf("%d requests are in the queue, error %v", waiting, err)
+	}
+	got := m.result(t, told.Location)
+	if told.ExitCode != 0 || got.ExitCode != 0 || !bytes.Contains(got.Summary, []byte("simple-gzip          PASS")) {
+		t.Errorf("exit code %d, announced as %d: %s", got.ExitCode, told.ExitCode, got.Summary)
+	}
+	if got.Source != "gzip" || got.Version == result.Unknown || got.Version != told.Version {
+		t.Errorf("%s %q, announced as %q", got.Source, got.Version, told.Version)
+	}
+	t.Logf("%s of %s after %s: %s", result.Classify(got.ExitCode), got.Version, got.Duration, got.Summary)
+}
+
+// newGuestMachine is a machine whose worker's testbeds are servers of a region: its user comes in by floating IP, through a group that
+// the region gets for it, and with a key that cloud-init is told of.
+func newGuestMachine(t *testing.T, q request.Queue, region *openstack.Region) *machine {
+	t.Helper()
+	const group = "testbeds"
+	// Not t.TempDir, whose parent is closed to other accounts.
+	folder, err := os.MkdirTemp("", "autopkgtest-worker-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	m := &machine{folder: folder, broker: queuetest.New(t)}
+	if out, err := exec.Command("go", "build", "-o", m.path("autopkgtest-worker"), ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	openDoor(t, region, group)
+	rc, err := os.ReadFile(openstacktest.RCFile(t, openstacktest.Scalingstack, region.Name()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := m.broker.User(t, "worker", `^teststatus\.fanout$`, `^(teststatus|testcomplete)\.fanout$`, `^debci-.*$`)
+	store := storeOf(region.Cloud())
+	m.environment = []string{"SWIFT_USER_DOMAIN_NAME=" + store.UserDomain, "SWIFT_PROJECT_DOMAIN_NAME=" + store.ProjectDomain}
+	m.write(t, "rc", rc)
+	m.write(t, "key", newKey(t))
+	m.write(t, "amqp", account.File(config.KeyURI))
+	m.conf = config.Worker{
+		BrokerCredentials: m.path("amqp"), StoreAccount: store, Releases: []string{q.Release}, Architectures: []string{q.Architecture},
+		Contexts: []string{""}, Slots: 1, StateDirectory: m.path("state"), Timeout: packageLimit, DrainTimeout: time.Minute,
+		HealthListen: freeAddress(t), Backend: "nova", Nova: config.Nova{
+			ImagePattern: "testbed", Flavor: "m1.small", RCFiles: []string{m.path("rc")}, KeyFile: m.path("key"),
+			Options: []string{"--associate-ip", "--login", "debian", "--security-groups", group, "--net-id", "net_" + openstacktest.Scalingstack},
+		},
+	}
+	m.write(t, "worker.conf", m.conf.Bytes())
+	m.giveAway(t)
+	if m.session, err = queue.Dial(t.Context(), m.broker.Admin); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.session.Close() })
+	m.broker.DeclareQueue(t, q.Name())
+	if err := errors.Join(m.session.DeclareExchanges(t.Context()),
+		m.session.DeclareListener(t.Context(), queue.CompletionListener)); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// completion waits for a completion message.
+func (m *machine) completion(t *testing.T) queue.Completion {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), packageLimit)
+	defer cancel()
+	for {
+		d, found, err := m.session.Get(ctx, queue.CompletionListener.Queue)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found {
+			c, err := queue.ParseCompletion(d.Body)
+			if err := errors.Join(err, d.Ack()); err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("no completion message within %s", packageLimit)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// result reads what is in the store for a completion message, with an account that may do so.
+func (m *machine) result(t *testing.T, at result.Location) result.Result {
+	t.Helper()
+	body, _, err := swift.New(m.conf.StoreAccount).Get(t.Context(), at.Container, at.Object(result.TarObject))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	stored, err := result.ReadTar(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stored
+}
+
+// storeOf is the store of a project.
+func storeOf(c cloudrc.Cloud) config.Store {
+	return config.Store{
+		AuthURL: c.AuthURL, Username: c.Username, Password: config.Secret(c.Password.Reveal()), Tenant: c.ProjectName, Region: c.Region,
+		UserDomain: c.UserDomain.Name, ProjectDomain: c.ProjectDomain.Name,
+	}
+}
+
+func newKey(t *testing.T) []byte {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(block)
+}
+
+// projectIn is a user's project in a region.
+func projectIn(t *testing.T, user, name string) *openstack.Region {
+	t.Helper()
+	region, err := new(openstack.Sessions).Region(openstacktest.Cloud(t, user, name), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return region
+}
+
+// openDoor makes a security group that lets ssh in, for the time of the test.
+func openDoor(t *testing.T, region *openstack.Region, name string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	network := func(call func(*gophercloud.ServiceClient) error) {
+		t.Helper()
+		if err := region.Do(ctx, openstack.Network, call); err != nil {
+			t.Error(err)
+		}
+	}
+	network(func(client *gophercloud.ServiceClient) error {
+		group, err := groups.Create(ctx, client, groups.CreateOpts{Name: name}).Extract()
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() {
+			network(func(client *gophercloud.ServiceClient) error { return groups.Delete(ctx, client, group.ID).ExtractErr() })
+		})
+		_, err = rules.Create(ctx, client, rules.CreateOpts{
+			SecGroupID: group.ID, Direction: rules.DirIngress, EtherType: rules.EtherType4, Protocol: rules.ProtocolTCP,
+			PortRangeMin: 22, PortRangeMax: 22,
+		}).Extract()
+		return err
+	})
+}
+
+// belongings are what a project has in regions of what testbeds are made of, sorted.
+func belongings(t *testing.T, regions []*openstack.Region) (all []string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	for _, region := range regions {
+		add := func(kind, id string) { all = append(all, filepath.Join(region.Name(), kind, id)) }
+		servers, failed := region.ServersTagged(ctx)
+		for _, server := range servers {
+			add("server", server.ID)
+		}
+		addresses, err := region.FloatingIPs(ctx)
+		failed = errors.Join(failed, err)
+		for _, address := range addresses {
+			add("floating IP", address.FloatingIP)
+		}
+		failed = errors.Join(failed, region.Do(ctx, openstack.Compute, func(client *gophercloud.ServiceClient) error {
+			pages, err := keypairs.List(client, nil).AllPages(ctx)
+			if err != nil {
+				return err
+			}
+			found, err := keypairs.ExtractKeyPairs(pages)
+			for _, pair := range found {
+				add("key pair", pair.Name)
+			}
+			return err
+		}), region.Do(ctx, openstack.Network, func(client *gophercloud.ServiceClient) error {
+			pages, err := ports.List(client, ports.ListOpts{ProjectID: openstack.ProjectOf(client)}).AllPages(ctx)
+			if err != nil {
+				return err
+			}
+			found, err := ports.ExtractPorts(pages)
+			for _, port := range found {
+				if strings.HasPrefix(port.DeviceOwner, "compute:") { // others are Neutron's own
+					add("port", port.ID)
+				}
+			}
+			return err
+		}))
+		if failed != nil {
+			t.Fatal(failed)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// left fails unless the project soon has what it had.
+func left(t *testing.T, regions []*openstack.Region, before []string) {
+	t.Helper()
+	const limit = 2 * time.Minute // a machine that is told to go needs some seconds
+	for begin := time.Now(); ; time.Sleep(time.Second) {
+		diff := cmp.Diff(before, belongings(t, regions))
+		if diff == "" {
+			return
+		}
+		if time.Since(begin) > limit {
+			t.Errorf("what the project had before and has now (-before +now):\n%s", diff)
+			return
+		}
+	}
+}
