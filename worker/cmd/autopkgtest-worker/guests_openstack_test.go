@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,7 +29,6 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue/queuetest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/result"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/store/swift"
@@ -83,16 +81,7 @@ func TestPackageInGuest(t *testing.T) {
 func newGuestMachine(t *testing.T, q request.Queue, region *openstack.Region) *machine {
 	t.Helper()
 	const group = "testbeds"
-	// Not t.TempDir, whose parent is closed to other accounts.
-	folder, err := os.MkdirTemp("", "autopkgtest-worker-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	m := &machine{folder: folder, broker: queuetest.New(t)}
-	if out, err := exec.Command("go", "build", "-o", m.path("autopkgtest-worker"), ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	m := newProgram(t)
 	openDoor(t, region, group)
 	rc, err := os.ReadFile(openstacktest.RCFile(t, openstacktest.Scalingstack, region.Name()))
 	if err != nil {
@@ -213,7 +202,9 @@ func openDoor(t *testing.T, region *openstack.Region, name string) {
 			return err
 		}
 		t.Cleanup(func() {
-			network(func(client *gophercloud.ServiceClient) error { return groups.Delete(ctx, client, group.ID).ExtractErr() })
+			network(func(client *gophercloud.ServiceClient) error {
+				return groups.Delete(ctx, client, group.ID).ExtractErr()
+			})
 		})
 		_, err = rules.Create(ctx, client, rules.CreateOpts{
 			SecGroupID: group.ID, Direction: rules.DirIngress, EtherType: rules.EtherType4, Protocol: rules.ProtocolTCP,
