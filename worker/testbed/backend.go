@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Backend is one kind of throw-away testbed, as one of autopkgtest's virtualization servers offers it.
@@ -79,6 +80,10 @@ type Properties struct {
 	// Stretch multiplies autopkgtest's own time limits, for testbeds that are slow because they are emulated. Zero and one
 	// change nothing.
 	Stretch int
+
+	// Boots is how much longer than others a canary may take, for testbeds that somebody else boots in his own time. It is for two
+	// boots, and for a reboot.
+	Boots time.Duration
 
 	// Remark is what an operator should know of the testbeds on this machine, as a clause; empty for nothing.
 	Remark string

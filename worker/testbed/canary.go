@@ -63,7 +63,7 @@ func (r *Runner) Prove(ctx context.Context, p Proof) ([]Capability, error) {
 	outcome, err := r.Run(ctx, r.tailored(Job{
 		Request: request.Request{Package: canaryName, Triggers: []string{canaryTrigger}}, Queue: p.Queue,
 		Image: p.Image, Source: source, OutputDir: output, WorkDir: p.WorkDir, Grace: p.Grace,
-		Timeout: canaryLimit * time.Duration(max(r.backend.Properties().Stretch, 1)),
+		Timeout: canaryTimeout(r.backend.Properties()),
 	}))
 	switch {
 	case ctx.Err() != nil:
@@ -95,6 +95,11 @@ func (r *Runner) Prove(ctx context.Context, p Proof) ([]Capability, error) {
 	r.log.Info("the canary package passes", "testbed", testbedOf(p.Queue), "took", took,
 		"capabilities", found)
 	return found, nil
+}
+
+// canaryTimeout is the longest that a canary may take.
+func canaryTimeout(p Properties) time.Duration {
+	return canaryLimit*time.Duration(max(p.Stretch, 1)) + p.Boots
 }
 
 func writeCanary(folder string) error {

@@ -291,6 +291,17 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+func TestCanaryTimeout(t *testing.T) {
+	t.Parallel()
+	for want, p := range map[time.Duration]Properties{
+		canaryLimit: {}, 3 * canaryLimit: {Stretch: 3}, canaryLimit + time.Minute: {Boots: time.Minute},
+	} {
+		if got := canaryTimeout(p); got != want {
+			t.Errorf("%+v: %s, want %s", p, got, want)
+		}
+	}
+}
+
 func TestStretched(t *testing.T) {
 	t.Parallel()
 	if got := DefaultTimeouts.Stretched(0); got != DefaultTimeouts {

@@ -17,6 +17,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
@@ -59,8 +60,12 @@ func (backend) Arguments(testbed.Testbed) []string { return []string{"ssh", "-s"
 func (backend) Properties() testbed.Properties {
 	return testbed.Properties{
 		Capabilities: capabilities, Commands: map[string]string{"ssh": "openssh-client"}, Imageless: true, OnMachine: true,
+		Boots: canaryBoots,
 	}
 }
+
+// canaryBoots is what clouds that are slow to boot a server get: one whose hypervisors fetch an image first, or are busy, or emulate.
+const canaryBoots = 15 * time.Minute
 
 var capabilities = []testbed.Capability{testbed.IsolationMachine, testbed.Reboot, testbed.Revert, testbed.RevertFullSystem}
 
