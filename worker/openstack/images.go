@@ -3,6 +3,7 @@ package openstack
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -39,17 +40,29 @@ func imagePattern(pattern string) (*regexp.Regexp, error) {
 	return expression, nil
 }
 
+// imageID is the form of an image's id.
+var imageID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
 // NewestImage is the active image that was made last of those that the pattern names: by id, by name, or by a regular expression that
-// matches the begin of the name. Without one it is ErrNotFound, and the error says what there is.
-func (r *Region) NewestImage(ctx context.Context, pattern string) (images.Image, error) {
-	newest, err := r.NewestImages(ctx)
+// matches the begin of the name. One that is hidden is found by its id alone. Without one it is ErrNotFound, and the error says what
+// there is.
+func (r *Region) NewestImage(ctx context.Context, pattern string) (newest images.Image, err error) {
+	if imageID.MatchString(pattern) {
+		if newest, err = r.image(ctx, pattern); err == nil && newest.Status == images.ImageStatusActive {
+			return newest, nil
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return images.Image{}, err
+		}
+	}
+	find, err := r.NewestImages(ctx)
 	if err != nil {
 		return images.Image{}, err
 	}
-	return newest(pattern)
+	return find(pattern)
 }
 
-// NewestImages lists the images once, and returns what NewestImage does for any pattern.
+// NewestImages lists the images once, and returns what NewestImage does for any pattern, but for the ids of hidden ones.
 func (r *Region) NewestImages(ctx context.Context) (newest func(pattern string) (images.Image, error), err error) {
 	var all []images.Image
 	if err := r.Do(ctx, Image, func(client *gophercloud.ServiceClient) error {
@@ -63,6 +76,17 @@ func (r *Region) NewestImages(ctx context.Context) (newest func(pattern string) 
 		return nil, err
 	}
 	return func(pattern string) (images.Image, error) { return r.newestOf(all, pattern) }, nil
+}
+
+func (r *Region) image(ctx context.Context, id string) (image images.Image, err error) {
+	err = r.Do(ctx, Image, func(client *gophercloud.ServiceClient) error {
+		got, err := images.Get(ctx, client, id).Extract()
+		if err == nil {
+			image = *got
+		}
+		return err
+	})
+	return image, err
 }
 
 func (r *Region) newestOf(all []images.Image, pattern string) (newest images.Image, err error) {
