@@ -48,6 +48,17 @@ func files() map[string]file {
 		Release: "bookworm", Architecture: "amd64", Directory: "/srv/stack/images", Mirror: "http://mirror.example.com/debian",
 		Every: 36 * time.Hour, Include: []string{"eatmydata", "dpkg-dev"},
 	}
+	cloudImage := Image{
+		Release: "noble", Architecture: "amd64", Directory: "/srv/stack/images", Every: 24 * time.Hour,
+		Cloud: &CloudImage{
+			Name: "autopkgtest/noble-amd64", Source: "https://cloud-images.example.com/noble/current/noble-server-cloudimg-amd64.img",
+			Checksum: "https://cloud-images.example.com/noble/current/SHA256SUMS", Canary: CanaryTests,
+			Nova: Nova{
+				RCFiles: []string{"/etc/autopkgtest-cloud/lcy01.rc", "/etc/autopkgtest-cloud/lgw01.rc"}, KeyFile: "/srv/key",
+				Flavor: "m1.small", Options: []string{"--net-id", "net_scalingstack", "-e", "no_proxy=a, b"},
+			},
+		},
+	}
 	operator := Operator{
 		WebURL: "http://127.0.0.1:20489", BrokerCredentials: "/srv/stack/credentials/britney",
 		ManagementURL: "https://broker.example.com:15671", ManagementCredentials: "/srv/stack/credentials/rabbitmq-admin",
@@ -61,6 +72,7 @@ func files() map[string]file {
 		"worker, checkout":  {"worker-checkout.conf", checkout, checkout.Bytes(), loader(LoadWorker)},
 		"collector":         {"collector.conf", collector, collector.Bytes(), loader(LoadCollector)},
 		"image":             {"image.conf", image, image.Bytes(), loader(LoadImage)},
+		"image of a cloud":  {"image-cloud.conf", cloudImage, cloudImage.Bytes(), loader(LoadImage)},
 		"operator":          {"autopkgtest-cloud.conf", operator, operator.Bytes(), loader(LoadOperator)},
 		"operator, account": {"autopkgtest-cloud-account.conf", inline, inline.Bytes(), loader(LoadOperator)},
 	}
@@ -253,6 +265,36 @@ func TestRefuses(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), path+test.line) || !strings.Contains(err.Error(), test.reason) {
 				t.Errorf("error %q, want one with %q that says %q", err, path+test.line, test.reason)
+			}
+		})
+	}
+}
+
+func TestRefusesCloudImages(t *testing.T) {
+	t.Parallel()
+	const image = "[image]\nrelease = noble\narchitecture = amd64\ndirectory = /a\n"
+	const cloud = "[cloud]\nname = a\nsource = /disk.img\n[nova]\nrc_files = /rc\nflavor = m1\n"
+	if got, err := LoadImage(write(t, image+cloud)); err != nil || got.Cloud == nil || got.Cloud.Canary != CanaryTests {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for name, test := range map[string]struct{ old, new, reason string }{
+		"no name":       {"name = a\n", "", "[cloud] name: missing"},
+		"name":          {"name = a", "name = a,b", "is not a name of"},
+		"relative":      {"/disk.img", "disk.img", "neither an absolute path"},
+		"password":      {"/disk.img", "https://me:secret@example.com/a", "the password in this URL"},
+		"no checksum":   {"/disk.img", "https://example.com/a", "[cloud] checksum: missing: a disk that comes over a network"},
+		"checksum":      {"/disk.img", "/disk.img\nchecksum = abc", "neither the 64"},
+		"canary":        {"/disk.img", "/disk.img\ncanary = none", "neither tests nor boot"},
+		"no clouds":     {"rc_files = /rc\n", "", "[nova] rc_files: missing"},
+		"no flavor":     {"flavor = m1\n", "", "[nova] flavor: missing"},
+		"not an option": {"flavor = m1", "flavor = m1\nnovaopts = --image x", "[nova] novaopts"},
+		"the worker's":  {"flavor = m1", "flavor = m1\nimage_pattern = x", "unknown key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := LoadImage(write(t, image+strings.Replace(cloud, test.old, test.new, 1)))
+			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), test.reason) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("error %v, want one that says %q", err, test.reason)
 			}
 		})
 	}

@@ -59,6 +59,9 @@ type Shelf struct {
 	candidates []images.Image
 }
 
+// Usable says whether a pattern finds an image: nobody has hidden or deactivated it.
+func (p Published) Usable() bool { return p.usable }
+
 // The marks of an image: its tags, and properties of the kind that an image service keeps for its users.
 const (
 	ownTag       = "autopkgtest-cloud" // on everything that this project makes in a cloud
@@ -104,7 +107,7 @@ func (p Publication) Look(ctx context.Context) (Shelf, error) {
 	return shelf, nil
 }
 
-// Current is what a pattern finds: the newest that nobody has hidden or deactivated. There may be none.
+// Current is the newest that a pattern finds. There may be none.
 func (s Shelf) Current() (current Published, there bool) {
 	for _, one := range s.Published {
 		if one.usable {
@@ -168,16 +171,33 @@ func (p Publication) Offer(ctx context.Context, disk Disk) (id string, err error
 		return "", err
 	}
 	for _, candidate := range shelf.candidates {
-		if id == "" && sumOf(candidate) == disk.SHA256 && p.verify(candidate, disk) == nil {
+		if sumOf(candidate) == disk.SHA256 && p.verify(candidate, disk) == nil {
 			id = candidate.ID
-		} else if err := p.Withdraw(ctx, candidate.ID); err != nil {
-			return "", err
+			break
 		}
 	}
-	if id != "" {
-		return id, nil
+	if err := p.dropCandidates(ctx, shelf, id); err != nil || id != "" {
+		return id, err
 	}
 	return p.upload(ctx, disk)
+}
+
+// DropCandidates removes what attempts have left that nobody goes on with.
+func (p Publication) DropCandidates(ctx context.Context) error {
+	shelf, err := p.Look(ctx)
+	if err != nil {
+		return err
+	}
+	return p.dropCandidates(ctx, shelf, "")
+}
+
+func (p Publication) dropCandidates(ctx context.Context, shelf Shelf, but string) (failed error) {
+	for _, candidate := range shelf.candidates {
+		if candidate.ID != but {
+			failed = errors.Join(failed, p.Withdraw(ctx, candidate.ID))
+		}
+	}
+	return failed
 }
 
 func (p Publication) upload(ctx context.Context, disk Disk) (id string, err error) {
@@ -247,7 +267,7 @@ func (p Publication) Publish(ctx context.Context, id string) (name string, err e
 	})
 }
 
-// Withdraw removes a candidate, also half of one. One that is gone is no error.
+// Withdraw removes an image of the publication, also half of one. One that is gone is no error.
 func (p Publication) Withdraw(ctx context.Context, id string) error {
 	err := p.Region.Do(ctx, Image, func(client *gophercloud.ServiceClient) error { return images.Delete(ctx, client, id).ExtractErr() })
 	if errors.Is(err, ErrNotFound) {
@@ -282,6 +302,19 @@ func (p Publication) Retire(ctx context.Context) (next time.Duration, err error)
 		}
 	}
 	return next, err
+}
+
+// Clear removes all images of the publication, and what attempts have left.
+func (p Publication) Clear(ctx context.Context) error {
+	shelf, err := p.Look(ctx)
+	if err != nil {
+		return err
+	}
+	failed := p.dropCandidates(ctx, shelf, "")
+	for _, one := range shelf.Published {
+		failed = errors.Join(failed, p.Withdraw(ctx, one.ID))
+	}
+	return failed
 }
 
 func (s Shelf) before(current Published) []Published {

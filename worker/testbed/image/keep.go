@@ -38,28 +38,37 @@ func Keep(ctx context.Context, cfg config.Image, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	Repeat(ctx, k.log, k.once, func() bool {
+		_, missing := os.Stat(k.image)
+		return missing != nil
+	})
+	return nil
+}
+
+// Repeat does turns until ctx ends. A turn returns when the next is due, or fails and is done again soon: later each time. When a turn has
+// succeeded, what it has made is looked for every few seconds, and the next turn is at once when it is gone.
+func Repeat(ctx context.Context, log *slog.Logger, turn func(context.Context) (time.Duration, error), gone func() bool) {
 	retry := firstRetry
 	for ctx.Err() == nil {
-		pause, err := k.once(ctx)
+		pause, err := turn(ctx)
 		if err != nil && ctx.Err() == nil {
-			k.log.Error("no new image", "error", err, "again in", retry)
+			log.Error("no new image", "error", err, "again in", retry)
 			pause, retry = retry, min(2*retry, lastRetry)
 		} else {
 			retry = firstRetry
 		}
-		k.rest(ctx, pause, err == nil)
+		rest(ctx, pause, err == nil, gone)
 	}
-	return nil
 }
 
 // lookEvery is how soon it is noticed that somebody has taken the image away.
 const lookEvery = 5 * time.Second
 
 // rest waits, but not longer than there is an image if there should be one.
-func (k *keeper) rest(ctx context.Context, pause time.Duration, image bool) {
+func rest(ctx context.Context, pause time.Duration, image bool, gone func() bool) {
 	for until := time.Now().Add(pause); ctx.Err() == nil && time.Until(until) > 0; {
 		wait(ctx, min(lookEvery, time.Until(until)))
-		if _, missing := os.Stat(k.image); image && missing != nil {
+		if image && gone() {
 			return
 		}
 	}

@@ -15,13 +15,19 @@ import (
 const lockPoll = 200 * time.Millisecond
 
 // lock makes the folder of images, and makes sure that one image at a time is built in it, by whichever process: two
-// builds at once would each take twice as long, and two of the same image would take each other's files. The lock goes
-// with the process.
+// builds at once would each take twice as long, and two of the same image would take each other's files.
 func (k *keeper) lock(ctx context.Context) (unlock func(), err error) {
 	if err := os.MkdirAll(k.cfg.Directory, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of images: %w", err)
 	}
-	path := filepath.Join(k.cfg.Directory, ".lock")
+	return Lock(ctx, filepath.Join(k.cfg.Directory, ".lock"), func() {
+		k.log.Info("waiting for another image to be built", "directory", k.cfg.Directory)
+	})
+}
+
+// Lock takes a file that one process at a time has, and makes it if it is missing. It waits for as long as ctx allows, and calls waiting
+// once if it has to. The lock goes with the process.
+func Lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the folder of images: %w", err)
@@ -36,7 +42,7 @@ func (k *keeper) lock(ctx context.Context) (unlock func(), err error) {
 			return nil, fmt.Errorf("lock the folder of images: %w", err)
 		}
 		if !told {
-			k.log.Info("waiting for another image to be built", "directory", k.cfg.Directory)
+			waiting()
 		}
 		wait(ctx, lockPoll)
 		if ctx.Err() != nil {

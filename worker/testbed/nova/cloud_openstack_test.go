@@ -109,7 +109,7 @@ func newProject(t testing.TB, where string, instances int, between *openstacktes
 		source = between.RCFile(t, nil)
 	}
 	sessions := new(openstack.Sessions)
-	admin, err := openRegion(sessions, source)
+	admin, err := OpenRegion(sessions, source)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func newProject(t testing.TB, where string, instances int, between *openstacktes
 	p.rc = filepath.Join(t.TempDir(), "project.rc")
 	changed := regexp.MustCompile(`(?m)^export OS_PROJECT_NAME=.*$`).ReplaceAllString(string(text), "export OS_PROJECT_NAME="+p.name)
 	must(os.WriteFile(p.rc, []byte(changed), 0o600))
-	p.region, err = openRegion(sessions, p.rc)
+	p.region, err = OpenRegion(sessions, p.rc)
 	must(err)
 	p.network(t, admin, instances)
 	t.Cleanup(func() { p.empty(t) })

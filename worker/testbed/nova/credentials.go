@@ -46,8 +46,9 @@ func readCloud(source string) (cloudrc.Cloud, error) {
 	return cloudrc.ParseRC(source, content, nil)
 }
 
-// openRegion is the region that a source leads to. Nothing is asked of it yet.
-func openRegion(sessions *openstack.Sessions, source string) (*openstack.Region, error) {
+// OpenRegion is the region that a source leads to: an RC file, or the environment if it is empty. Nothing is asked of it yet. An RC file
+// that other accounts can read is a config.ErrExposed.
+func OpenRegion(sessions *openstack.Sessions, source string) (*openstack.Region, error) {
 	cloud, err := readCloud(source)
 	if err != nil {
 		return nil, err

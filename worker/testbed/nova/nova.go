@@ -49,7 +49,10 @@ var (
 	_ testbed.Trier     = backend{}
 )
 
-func init() { testbed.Register(backend{newRegions()}) }
+// registered is what the package testbed finds by its name.
+var registered = backend{newRegions()}
+
+func init() { testbed.Register(registered) }
 
 func (backend) Name() string { return Name }
 

@@ -130,7 +130,7 @@ func TestPublic(t *testing.T) {
 // aRegion is one that nobody answers for.
 func aRegion(t *testing.T, authURL string) *openstack.Region {
 	t.Helper()
-	r, err := openRegion(new(openstack.Sessions), rcFile(t, "lcy01", authURL))
+	r, err := OpenRegion(new(openstack.Sessions), rcFile(t, "lcy01", authURL))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestFurnish(t *testing.T) {
 	if err := os.Chmod(rc, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openRegion(new(openstack.Sessions), rc); !errors.Is(err, config.ErrExposed) {
+	if _, err := OpenRegion(new(openstack.Sessions), rc); !errors.Is(err, config.ErrExposed) {
 		t.Errorf("an RC file that others can read: %v", err)
 	}
 }

@@ -289,7 +289,7 @@ func (r *regions) places() []testbed.Place {
 
 // open is the region that a source leads to, with credentials as they are now.
 func (r *regions) open(source string) (*openstack.Region, error) {
-	return openRegion(&r.sessions, source)
+	return OpenRegion(&r.sessions, source)
 }
 
 func (r *regions) readRegion(ctx context.Context, source string, wanted []wish) (reading, error) {

@@ -72,7 +72,7 @@ func start(ctx context.Context, arguments []string, reach func(context.Context, 
 	if err := readPlan(text, &s.Plan); err != nil {
 		return err
 	}
-	if s.Region, err = openRegion(new(openstack.Sessions), s.Plan.Source); err != nil {
+	if s.Region, err = OpenRegion(new(openstack.Sessions), s.Plan.Source); err != nil {
 		return s.failed(err)
 	}
 	return verbs[arguments[1]](s, ctx)

@@ -129,7 +129,7 @@ func setup(t testing.TB, f testbed.Furniture, folder string, sessions *openstack
 	}
 	s.Plan.Account = folder
 	var err error
-	if s.Region, err = openRegion(sessions, s.Plan.Source); err != nil {
+	if s.Region, err = OpenRegion(sessions, s.Plan.Source); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -3,7 +3,6 @@ package nova
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -187,7 +186,7 @@ func (t *tender) try(ctx context.Context, source string) {
 }
 
 // boot makes the server of an ordinary testbed, up to the point where Nova has done its part, and removes it.
-func (t *tender) boot(ctx context.Context, source string) (err error) {
+func (t *tender) boot(ctx context.Context, source string) error {
 	all := t.testbeds()
 	if len(all) == 0 {
 		return nil
@@ -204,23 +203,12 @@ func (t *tender) boot(ctx context.Context, source string) (err error) {
 	if err != nil {
 		return err
 	}
-	s := Setup{Plan: plan, Region: region}
 	defer func() {
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), readLimit)
-		defer cancel()
-		if left := remove(ending, region, record{}, of.Name, ""); left != nil {
-			err = fmt.Errorf("remove the server of a trial: %w", left)
-		}
 		t.mu.Lock()
+		defer t.mu.Unlock()
 		delete(t.trials, of.Name) // from here on it is the janitor's
-		t.mu.Unlock()
 	}()
-	id, err := s.boot(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = s.active(ctx, id)
-	return err
+	return bootOnce(ctx, region, plan)
 }
 
 // alive says whether this program has something to do with a testbed still.

@@ -1,0 +1,64 @@
+package nova
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
+)
+
+// Boots has a region make a server as testbeds have, and waits until it is ACTIVE; then the server is removed. Nobody logs in to it. An
+// image that the cloud does not boot is a testbed.ErrCanary; any other error says that the region could not make a server now. What a call
+// that was killed has left goes with the next one for a testbed of the same name.
+func Boots(ctx context.Context, region *openstack.Region, of config.NovaTestbed, t testbed.Testbed) error {
+	if err := Unboot(ctx, region, t.Name); err != nil {
+		return err
+	}
+	err := bootOnce(ctx, region, Plan{
+		Testbed: t.Name, Server: serverName(t), Tags: tagsOf(t), Image: of.Image, Flavor: of.Flavor, Network: of.Network, Groups: of.Groups,
+		KeyName: of.KeyName,
+	})
+	if errors.Is(err, openstack.ErrBroken) || errors.Is(err, openstack.ErrInvalid) {
+		return fmt.Errorf("%w: %w", testbed.ErrCanary, err)
+	}
+	return err
+}
+
+// Unboot removes what a call of Boots for a testbed of that name has left.
+func Unboot(ctx context.Context, region *openstack.Region, name string) error {
+	return remove(ctx, region, record{}, name, "")
+}
+
+// bootOnce makes the server of a plan, up to the point where Nova has done its part, and removes it.
+func bootOnce(ctx context.Context, region *openstack.Region, plan Plan) (err error) {
+	defer func() {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), readLimit)
+		defer cancel()
+		if left := remove(ending, region, record{}, plan.Testbed, ""); left != nil {
+			err = errors.Join(err, fmt.Errorf("remove the server of a trial: %w", left))
+		}
+	}()
+	s := Setup{Plan: plan, Region: region}
+	id, err := s.boot(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.active(ctx, id)
+	return err
+}
+
+// Forget has a region begin anew: it is in service, and its quota is not known. It is for programs that have no Tend, which would find out
+// when a region that was paused can be used again.
+func Forget(source string) {
+	r := registered.regions
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known[source] != nil {
+		delete(r.known, source)
+		r.order = slices.DeleteFunc(r.order, func(known string) bool { return known == source })
+	}
+}
