@@ -235,6 +235,7 @@ binary              AccTestbedImage AccTestbedImage AccTestbedImage -set
 cache               examples.TestLocal AccTestbedImage -conf InvalidValues
 directory           examples.TestLocal AccTestbedImage -part AccRefusals
 host          AccHost AccHost -part InvalidValues
+cloud               AccOpenStackTestbedImage AccOpenStackTestbedImage AccOpenStackTestbedImage AccOpenStackTestbedImageRefuses
 include             AccTestbedImage AccTestbedImage AccTestbedImage InvalidValues
 mirror              AccRefusals AccTestbedImage AccTestbedImage InvalidValues
 path                examples.TestLocal AccTestbedImage -part -set
@@ -446,6 +447,10 @@ func TestInvalidValues(t *testing.T) {
 		"autopkgtest_result_containers.releases":           stringSet([]string{"focal-updates"}),
 		"autopkgtest_testbed_image.architecture":           text("linux-amd64"),
 		"autopkgtest_testbed_image.cache":                  text("cache"),
+		"autopkgtest_testbed_image.cloud.key_file":         text("id_ed25519"),
+		"autopkgtest_testbed_image.cloud.name":             text("noble,amd64"),
+		"autopkgtest_testbed_image.cloud.novaopts":         text("--flavor m1.small"),
+		"autopkgtest_testbed_image.cloud.source":           text("noble.img"),
 		"autopkgtest_testbed_image.include":                stringSet([]string{"not a package"}),
 		"autopkgtest_testbed_image.mirror":                 text("deb.debian.org"),
 		"autopkgtest_testbed_image.refresh_every":          text("daily"),

@@ -32,6 +32,7 @@ type testbedImageModel struct {
 	RefreshEvery types.String `tfsdk:"refresh_every"`
 	Include      types.Set    `tfsdk:"include"`
 	Cache        types.String `tfsdk:"cache"`
+	Cloud        types.Object `tfsdk:"cloud"`
 	Path         types.String `tfsdk:"path"`
 }
 
@@ -58,7 +59,8 @@ func (testbedImageKind) schema(ctx context.Context) schema.Schema {
 		MarkdownDescription: "A testbed image: a minimal system of a release, from which each test gets a throw-away copy.\n\n" +
 			"A supervised job builds it, proves it by running the tests of a small package in it, and only then puts it in " +
 			"place; it does so again when the image is older than `refresh_every`, which changes nothing in a plan. The " +
-			"creation waits for the first image. When a later build fails, the last good image stays, and each plan warns.",
+			"creation waits for the first image. When a later build fails, the last good image stays, and each plan warns.\n\n" +
+			"With `cloud`, the image is not built: it is published in OpenStack clouds, in the same steps.",
 		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
 			"binary": binaryAttribute(workerName),
 			"release": schema.StringAttribute{
@@ -81,8 +83,9 @@ func (testbedImageKind) schema(ctx context.Context) schema.Schema {
 			},
 			"refresh_every": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(config.DurationText(config.DefaultEvery)),
-				MarkdownDescription: "Age at which the image is built anew. Default: `" + config.DurationText(config.DefaultEvery) + "`.",
-				Validators:          []validator.String{durationAtLeast(time.Minute)},
+				MarkdownDescription: "Age at which the image is built anew; with `cloud`, how often it is asked whether the disk is another. " +
+					"Default: `" + config.DurationText(config.DefaultEvery) + "`.",
+				Validators: []validator.String{durationAtLeast(time.Minute)},
 			},
 			"include": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
@@ -94,8 +97,9 @@ func (testbedImageKind) schema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "Folder outside the stack that keeps a copy of the image. A later stack begins with it, as long as " +
 					"it is what would be built, and not too old.",
 			},
+			"cloud": imageCloudAttribute(),
 			"path": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Path of the image.",
+				Computed: true, MarkdownDescription: "Path of the image; null for one of clouds.",
 				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
 			},
 		}),
@@ -127,7 +131,8 @@ func (m *testbedImageModel) what() string {
 func (testbedImageKind) plan(ctx context.Context, p *planning[testbedImageModel]) {
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
 	p.planBinary(&p.model.serviceModel, &p.model.Binary, workerName, p.diags)
-	if !p.diags.HasError() && !p.model.elsewhere() {
+	planImageCloud(ctx, p)
+	if !p.diags.HasError() && !p.model.elsewhere() && p.model.Cloud.IsNull() {
 		planRelease(ctx, p)
 	}
 }
@@ -150,20 +155,25 @@ func (testbedImageKind) ensure(ctx context.Context, c *call[testbedImageModel]) 
 			return at(path.Root("cache"), err)
 		}
 	}
-	include, _ := stringsOf(c.model.Include)
-	report, err := d.Converge(ctx, imageDefinition(d, config.Image{
-		Release:      c.model.Release.ValueString(),
-		Architecture: c.model.Architecture.ValueString(),
-		Directory:    filepath.Dir(image),
-		Mirror:       c.model.Mirror.ValueString(),
-		Every:        durationOf(c.model.RefreshEvery),
-		Include:      include,
-	}, binary))
-	if err == nil {
+	conf := imageConfig(ctx, d, c.model)
+	begin := time.Now().Truncate(time.Second)
+	report, err := d.Converge(ctx, imageDefinition(d, conf, binary))
+	if len(report.Started)+len(report.Restarted) == 0 {
+		begin = time.Time{}
+	}
+	switch {
+	case err != nil:
+	case conf.Cloud != nil:
+		err = awaitCloudImage(ctx, d, c.model, begin)
+	default:
 		err = awaitImage(ctx, d, c.model, image)
 	}
 	if err != nil {
-		return c.undo(ctx, d, err, report.Created, func(ctx context.Context) error { return withdrawImage(ctx, d, c.model) })
+		return c.undo(ctx, d, err, report.Created, func(ctx context.Context) error { return withdrawImage(ctx, c, d) })
+	}
+	if conf.Cloud != nil {
+		c.model.Path = types.StringNull()
+		return nil
 	}
 	if err := keepInCache(ctx, d, c.model.Cache.ValueString(), image); err != nil {
 		c.diags.AddAttributeWarning(path.Root("cache"), "The image is not in the cache", err.Error())
@@ -212,6 +222,12 @@ func (testbedImageKind) inspect(ctx context.Context, c *call[testbedImageModel])
 		return absentService("image job", d.ServicePath(name)), nil
 	}
 	c.model.Binary = types.StringValue(found.Binary)
+	if !c.model.Cloud.IsNull() {
+		if result := serviceFinding(found); result.Problem != "" {
+			return result, nil
+		}
+		return inspectCloudImage(c, d), nil
+	}
 	image := imagePath(d, c.model.Release.ValueString(), c.model.Architecture.ValueString())
 	c.model.Path = types.StringValue(image)
 	if result := serviceFinding(found); result.Problem != "" {
@@ -243,13 +259,18 @@ func (testbedImageKind) remove(ctx context.Context, c *call[testbedImageModel]) 
 		if err := keepInCache(ctx, d, c.model.Cache.ValueString(), image); err != nil {
 			c.diags.AddWarning("The image is not in the cache", err.Error())
 		}
-		return withdrawImage(ctx, d, c.model)
+		return withdrawImage(ctx, c, d)
 	})
 }
 
 // withdrawImage removes the job and all that it makes.
-func withdrawImage(ctx context.Context, d *host.Directory, m *testbedImageModel) error {
-	release, architecture := m.Release.ValueString(), m.Architecture.ValueString()
+func withdrawImage(ctx context.Context, c *call[testbedImageModel], d *host.Directory) error {
+	release, architecture := c.model.Release.ValueString(), c.model.Architecture.ValueString()
+	if !c.model.Cloud.IsNull() {
+		if err := withdrawCloudImage(ctx, c, d); err != nil {
+			return err
+		}
+	}
 	if err := d.Withdraw(ctx, imageService(release, architecture)); err != nil {
 		return err
 	}
@@ -258,6 +279,9 @@ func withdrawImage(ctx context.Context, d *host.Directory, m *testbedImageModel)
 		stem + testbed.ImageSuffix, stem + testbed.InfoSuffix, stem + testbed.InfoSuffix + ".new",
 		stem + ".candidate" + testbed.ImageSuffix, stem + ".candidate" + testbed.InfoSuffix,
 		filepath.Join(imagesPath, "."+release+"-"+architecture+".work"),
+		stem + ".cloud.json", stem + ".cloud.json.new",
+		filepath.Join(imagesPath, "."+release+"-"+architecture+".cloud.work"),
+		filepath.Join(imagesPath, "."+release+"-"+architecture+".cloud.work.lock"),
 	} {
 		if err := d.Remove(ctx, name); err != nil {
 			return err
@@ -277,6 +301,7 @@ func (testbedImageKind) imported(_ context.Context, c *call[testbedImageModel]) 
 	if err != nil {
 		return notThere(err)
 	}
+	c.model.Cloud = importedCloud(conf)
 	c.model.Mirror = textOrNull(conf.Mirror)
 	c.model.RefreshEvery = types.StringValue(config.DurationText(conf.Every))
 	c.model.Include = types.SetNull(types.StringType)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
@@ -27,6 +28,10 @@ func imageService(release, architecture string) string {
 // imageDefinition is the job that keeps an image fresh.
 func imageDefinition(d *host.Directory, conf config.Image, binary host.Binary) host.Service {
 	name := imageService(conf.Release, conf.Architecture)
+	var stopWait time.Duration
+	if conf.Cloud != nil {
+		stopWait = time.Minute // a cloud deletes the server of a canary
+	}
 	return host.Service{
 		Name:   name,
 		Format: definitionFormat,
@@ -35,6 +40,7 @@ func imageDefinition(d *host.Directory, conf config.Image, binary host.Binary) h
 		Processes: []host.Process{{
 			Name:       name,
 			Namespaces: true, // in which it builds the image, and tries it out
+			StopWait:   stopWait,
 			Argv:       []string{d.BinaryPath(binary), "image", "--config", d.ServicePath(name, imageConf)},
 		}},
 	}

@@ -93,9 +93,7 @@ func (k *keeper) once(ctx context.Context) (next time.Duration, err error) {
 		return 0, err
 	}
 	defer unlock()
-	if err := k.readStatus(); err != nil {
-		return 0, err
-	}
+	k.readStatus()
 	next, err = k.turn(ctx)
 	switch {
 	case err == nil:
@@ -108,7 +106,7 @@ func (k *keeper) once(ctx context.Context) (next time.Duration, err error) {
 	return 0, k.enter(testbed.PhaseStopped, errors.New("the job was stopped before the image was ready"))
 }
 
-func (k *keeper) readStatus() error {
+func (k *keeper) readStatus() {
 	status, err := ReadStatus(k.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		k.log.Warn("what is known of the image cannot be read, and is found out anew", "error", err)
@@ -116,7 +114,16 @@ func (k *keeper) readStatus() error {
 	}
 	k.status = status
 	k.status.Release, k.status.Architecture = k.cfg.Release, k.cfg.Architecture
-	return nil
+}
+
+// known is what the last turn has left in a place.
+func (k *keeper) known(at *place) Image {
+	for _, image := range k.status.Images {
+		if image.Source == at.source {
+			return image
+		}
+	}
+	return Image{Region: at.name(), Source: at.source}
 }
 
 func (k *keeper) turn(ctx context.Context) (next time.Duration, err error) {
@@ -176,19 +183,25 @@ func (f *fetched) get(ctx context.Context) (openstack.Disk, error) {
 	return *f.disk, nil
 }
 
-// Withdraw removes the image from all image services, with whatever was made for it. The job must not run.
+// Withdraw removes the image from all image services, with whatever was made for it. The job must not run. A region that cannot be used is
+// an error only if the image is known to be there.
 func Withdraw(ctx context.Context, cfg config.Image, log *slog.Logger) error {
 	k, err := newKeeper(cfg, log)
 	if err != nil {
 		return err
 	}
+	k.readStatus()
 	failed := testbed.Remove(ctx, k.work)
 	for _, at := range k.places() {
-		if at.failed != nil {
-			failed = errors.Join(failed, at.failed)
-			continue
+		err := at.failed
+		if err == nil {
+			err = errors.Join(nova.Unboot(ctx, at.region, bootName(cfg.Cloud.Name)), k.publication(at.region).Clear(ctx))
 		}
-		failed = errors.Join(failed, nova.Unboot(ctx, at.region, bootName(cfg.Cloud.Name)), k.publication(at.region).Clear(ctx))
+		if err != nil && k.known(at).ID == "" {
+			k.log.Warn("a region is left as it is: nothing is known to be there", "region", at.name(), "error", err)
+			err = nil
+		}
+		failed = errors.Join(failed, err)
 	}
 	return failed
 }

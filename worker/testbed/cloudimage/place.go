@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
@@ -49,10 +48,7 @@ func (k *keeper) publication(r *openstack.Region) openstack.Publication {
 
 // renew sees to it that a place has the image, and returns what is there in the end, and when something is to be done next.
 func (k *keeper) renew(ctx context.Context, at *place, all []*place, d *fetched) (known Image, next time.Duration, err error) {
-	known = Image{Region: at.name()}
-	if before := slices.IndexFunc(k.status.Images, func(i Image) bool { return i.Region == known.Region }); before >= 0 {
-		known = k.status.Images[before] // as far as anybody knows
-	}
+	known = k.known(at)
 	if at.failed != nil {
 		return known, 0, at.failed
 	}
@@ -87,7 +83,7 @@ func (k *keeper) renew(ctx context.Context, at *place, all []*place, d *fetched)
 
 func placed(at *place, shelf openstack.Shelf) Image {
 	current, _ := shelf.Current()
-	return Image{Region: at.name(), ID: current.ID, Name: current.Name, SHA256: current.SHA256, Published: current.At}
+	return Image{Region: at.name(), Source: at.source, ID: current.ID, Name: current.Name, SHA256: current.SHA256, Published: current.At}
 }
 
 // publish uploads the disk, proves it wherever it then is, and shows it. A candidate that could not be tried stays for the next turn, one

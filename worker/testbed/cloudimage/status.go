@@ -24,6 +24,7 @@ type Status struct {
 // Image is what workers take in a region.
 type Image struct {
 	Region    string    `json:"region"`
+	Source    string    `json:"source"`       // path of the region's RC file
 	ID        string    `json:"id,omitempty"` // empty: there is none yet
 	Name      string    `json:"name,omitempty"`
 	SHA256    string    `json:"sha256,omitempty"` // of its disk
