@@ -56,8 +56,8 @@ func imageCloudAttribute() schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"rc_files": schema.ListAttribute{
 				Required: true, ElementType: types.StringType,
-				MarkdownDescription: "RC files, one for each region: absolute paths on the job's machine, readable by the stack's account " +
-					"alone. They are read whenever they are needed and are never in the state.",
+				MarkdownDescription: "RC files, one for each region: absolute paths on the job's machine, readable by the stack's " +
+					"account alone. They are read whenever they are needed and are never in the state.",
 				Validators: []validator.List{
 					listvalidator.SizeAtLeast(1), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(absolutePath(), oneWord()),
 				},
@@ -69,12 +69,13 @@ func imageCloudAttribute() schema.Attribute {
 			},
 			"source": schema.StringAttribute{
 				Required: true, Validators: []validator.String{check{"where a disk is", config.CheckImageSource}},
-				MarkdownDescription: "The disk, qcow2 or raw: URL, or absolute path on the job's machine. It boots by itself and has cloud-init.",
+				MarkdownDescription: "The disk, qcow2 or raw: URL, or absolute path on the job's machine. It boots by itself and has " +
+					"cloud-init.",
 			},
 			"checksum": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "SHA-256 of the disk in hexadecimal digits; or URL or absolute path of a list as `sha256sum` writes it, " +
-					"such as the `SHA256SUMS` beside the disk. With a list, or with a path as `source` and nothing here, another disk " +
+				MarkdownDescription: "SHA-256 of the disk in hexadecimal digits; or URL or absolute path of a list as `sha256sum` writes " +
+					"it, such as the `SHA256SUMS` beside the disk. With a list, or with a path as `source` and nothing here, another disk " +
 					"makes a new image within `refresh_every`.",
 			},
 			"canary": schema.StringAttribute{
@@ -94,7 +95,8 @@ func imageCloudAttribute() schema.Attribute {
 			},
 			"novaopts": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{check{"options for servers", checkNovaOptions}},
-				MarkdownDescription: "What else that server is made of, in the words of `novaopts` of workers: network, security groups, key.",
+				MarkdownDescription: "What else that server is made of, in the words of `novaopts` of workers: network, security groups, " +
+					"key.",
 			},
 		},
 	}

@@ -73,7 +73,7 @@ func (l *cloudImageLab) write(name, content string) string {
 	file := filepath.Join(l.folder, name)
 	err := os.WriteFile(file, []byte(content), 0o600)
 	if os.Geteuid() == 0 {
-		err = errors.Join(err, os.Chown(file, int(l.account.UID), int(l.account.GID)))
+		err = errors.Join(err, os.Chown(file, l.account.UID, l.account.GID))
 	}
 	if err != nil {
 		l.t.Fatal(err)

@@ -75,6 +75,9 @@ const (
 	stamp = "20060102T150405Z"
 )
 
+// uploadLimit bounds an upload: some gigabytes over a slow line.
+const uploadLimit = 2 * time.Hour
+
 // removeLimit bounds the removal of what an upload has left.
 const removeLimit = 30 * time.Second
 
@@ -135,8 +138,9 @@ func (p Publication) list(ctx context.Context) (all []images.Image, err error) {
 				return err
 			}
 			for _, image := range found {
+				twice := slices.ContainsFunc(all, func(i images.Image) bool { return i.ID == image.ID })
 				// What is removed or not is not left to how a service understands the query.
-				if image.Owner == project && p.marked(image) && !slices.ContainsFunc(all, func(i images.Image) bool { return i.ID == image.ID }) {
+				if image.Owner == project && p.marked(image) && !twice {
 					all = append(all, image)
 				}
 			}
@@ -222,7 +226,9 @@ func (p Publication) upload(ctx context.Context, disk Disk) (id string, err erro
 		return "", err
 	}
 	err = p.Region.Do(ctx, Image, func(client *gophercloud.ServiceClient) error {
-		return imagedata.Upload(ctx, client, id, file).ExtractErr()
+		limited, cancel := context.WithTimeout(ctx, uploadLimit)
+		defer cancel()
+		return imagedata.Upload(limited, client, id, file).ExtractErr()
 	})
 	// Whether all has arrived is what the service says of the image, not whether we have got an answer.
 	image, lookErr := p.Region.image(ctx, id)
@@ -252,7 +258,8 @@ func (p Publication) verify(image images.Image, disk Disk) error {
 	default:
 		return nil
 	}
-	return p.Region.NewError(ErrBroken, Image, cause, "the upload was disturbed, or the file changed meanwhile; it is done again by the next try")
+	return p.Region.NewError(ErrBroken, Image, cause,
+		"the upload was disturbed, or the file changed meanwhile; it is done again by the next try")
 }
 
 // Publish shows a candidate that is proven, and returns its name. It is then the newest of the publication.

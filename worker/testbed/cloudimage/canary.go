@@ -44,7 +44,6 @@ func runTests(ctx context.Context, t trial) error {
 		job.BackendArguments = append([]string{nova.Name}, t.words()...)
 		return job
 	}
-	nova.Forget(t.source) // each try is a new one
 	runner, err := testbed.NewRunner(ctx, nova.Name, t.log, testbed.WithTailor(tailor), testbed.WithState(t.folder))
 	if err != nil {
 		return err

@@ -64,8 +64,8 @@ func (k *keeper) renew(ctx context.Context, at *place, all []*place, d *fetched)
 	case len(newest) == 0 || newest[0].SHA256 != k.sum:
 		err = k.publish(ctx, at, all, d)
 	case !newest[0].Usable():
-		err = fmt.Errorf("%s: somebody has hidden or deactivated the image %s: there will be no other one before the disk is another, or this "+
-			"image is deleted", at.region, newest[0].Name)
+		err = fmt.Errorf("%s: somebody has hidden or deactivated the image %s: there will be no other one before the disk is another, "+
+			"or this image is deleted", at.region, newest[0].Name)
 	default:
 		err = p.DropCandidates(ctx)
 	}
@@ -150,7 +150,8 @@ func (k *keeper) tryIn(ctx context.Context, at *place, id string) (err error) {
 		return err
 	}
 	err = k.prove(ctx, trial{
-		queue: k.queue, conf: *k.cfg.Cloud, region: at.region, source: at.source, image: id, folder: folder, log: k.log.With("region", at.name()),
+		queue: k.queue, conf: *k.cfg.Cloud, region: at.region, source: at.source, image: id, folder: folder,
+		log: k.log.With("region", at.name()),
 	})
 	if err != nil {
 		err = fmt.Errorf("%s: %w", at.region, err)

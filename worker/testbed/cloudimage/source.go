@@ -93,8 +93,8 @@ func (s source) disk(ctx context.Context, sum, folder string) (openstack.Disk, e
 		return openstack.Disk{}, err
 	}
 	if disk.SHA256 != sum {
-		return openstack.Disk{}, fmt.Errorf("%s has the SHA-256 %s, and is to have %s: either it is just being replaced, or it is not what "+
-			"was meant", s.conf.Source, disk.SHA256, sum)
+		return openstack.Disk{}, fmt.Errorf("%s has the SHA-256 %s, and is to have %s: either it is just being replaced, or it is not "+
+			"what was meant", s.conf.Source, disk.SHA256, sum)
 	}
 	disk.Format, err = formatOf(file)
 	return disk, err
@@ -164,7 +164,9 @@ func sumsOf(file string) (openstack.Disk, error) {
 	if err != nil {
 		return openstack.Disk{}, fmt.Errorf("read %s: %w", file, err)
 	}
-	return openstack.Disk{Path: file, Size: size, SHA256: hex.EncodeToString(short.Sum(nil)), SHA512: hex.EncodeToString(long.Sum(nil))}, nil
+	return openstack.Disk{
+		Path: file, Size: size, SHA256: hex.EncodeToString(short.Sum(nil)), SHA512: hex.EncodeToString(long.Sum(nil)),
+	}, nil
 }
 
 // packed are the beginnings of files that hold a disk and are none.
@@ -190,7 +192,7 @@ func formatOf(file string) (string, error) {
 		}
 	}
 	if !bytes.HasSuffix(head, []byte{0x55, 0xaa}) {
-		return "", fmt.Errorf("%s is no disk that boots: it is neither qcow2 nor does its first sector end as that of a raw disk does", file)
+		return "", fmt.Errorf("%s is no disk that boots: neither is it qcow2, nor does its first sector end as a raw disk's", file)
 	}
 	return "raw", nil
 }

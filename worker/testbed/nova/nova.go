@@ -49,10 +49,7 @@ var (
 	_ testbed.Trier     = backend{}
 )
 
-// registered is what the package testbed finds by its name.
-var registered = backend{newRegions()}
-
-func init() { testbed.Register(registered) }
+func init() { testbed.Register(backend{newRegions()}) }
 
 func (backend) Name() string { return Name }
 

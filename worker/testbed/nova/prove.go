@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
@@ -49,16 +48,4 @@ func bootOnce(ctx context.Context, region *openstack.Region, plan Plan) (err err
 	}
 	_, err = s.active(ctx, id)
 	return err
-}
-
-// Forget has a region begin anew: it is in service, and its quota is not known. It is for programs that have no Tend, which would find out
-// when a region that was paused can be used again.
-func Forget(source string) {
-	r := registered.regions
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.known[source] != nil {
-		delete(r.known, source)
-		r.order = slices.DeleteFunc(r.order, func(known string) bool { return known == source })
-	}
 }
