@@ -31,6 +31,15 @@ type canary func(context.Context, trial) error
 // canaries are those of the configuration.
 var canaries = map[config.CloudCanary]canary{config.CanaryTests: runTests, config.CanaryBoot: boot}
 
+// ready says whether a canary can run in a region, as far as that is known before there is an image to try.
+func (t trial) ready(ctx context.Context) error {
+	of, err := config.ParseNovaTestbed(t.words())
+	if err != nil {
+		return fmt.Errorf("[nova] in image.conf: %w", err)
+	}
+	return nova.Supplies(ctx, t.region, of)
+}
+
 // words are those of worker.conf for testbeds in the trial's region alone, made from the trial's image.
 func (t trial) words() []string {
 	of := t.conf.Nova

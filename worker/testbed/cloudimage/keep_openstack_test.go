@@ -327,6 +327,21 @@ func TestOneAway(t *testing.T) {
 	l.cfg.Cloud.Nova.RCFiles = l.cfg.Cloud.Nova.RCFiles[:1] // for the end of the test
 }
 
+// TestUnprovable: what no server could be made of is found before anything is uploaded.
+func TestUnprovable(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.newDisk()
+	l.cfg.Cloud.Nova.Flavor, l.cfg.Cloud.Nova.Options = "m9.none", []string{"--keyname", "nobody's"}
+	_, err := l.once(t.Context())
+	if !errors.Is(err, openstack.ErrNotFound) || !strings.Contains(err.Error(), "m9.none") || !strings.Contains(err.Error(), "nobody's") {
+		t.Errorf("%v", err)
+	}
+	if l.uploads() != 0 {
+		t.Errorf("%d uploads", l.uploads())
+	}
+}
+
 // TestHidden: what an operator has taken from the workers is not given to them again.
 func TestHidden(t *testing.T) {
 	t.Parallel()

@@ -92,6 +92,9 @@ func (k *keeper) publish(ctx context.Context, at *place, all []*place, d *fetche
 	if err := k.enter(testbed.PhaseBuilding, nil); err != nil {
 		return err
 	}
+	if err := k.trial(at, "none").ready(ctx); err != nil { // rather than after an upload
+		return err
+	}
 	disk, err := d.get(ctx)
 	if err != nil {
 		return err
@@ -143,17 +146,21 @@ func sharing(ctx context.Context, at *place, all []*place, id string) (others []
 	return others
 }
 
+func (k *keeper) trial(at *place, id string) trial {
+	return trial{
+		queue: k.queue, conf: *k.cfg.Cloud, region: at.region, source: at.source, image: id, log: k.log.With("region", at.name()),
+	}
+}
+
 // tryIn runs the canary in a place.
 func (k *keeper) tryIn(ctx context.Context, at *place, id string) (err error) {
 	folder, err := os.MkdirTemp(k.work, "canary-")
 	if err != nil {
 		return err
 	}
-	err = k.prove(ctx, trial{
-		queue: k.queue, conf: *k.cfg.Cloud, region: at.region, source: at.source, image: id, folder: folder,
-		log: k.log.With("region", at.name()),
-	})
-	if err != nil {
+	t := k.trial(at, id)
+	t.folder = folder
+	if err = k.prove(ctx, t); err != nil {
 		err = fmt.Errorf("%s: %w", at.region, err)
 	}
 	return errors.Join(err, testbed.Remove(context.WithoutCancel(ctx), folder))

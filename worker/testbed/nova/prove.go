@@ -10,6 +10,12 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
+// Supplies says whether a region has all that a server is made of besides its image.
+func Supplies(ctx context.Context, region *openstack.Region, of config.NovaTestbed) (failed error) {
+	trySupplies(ctx, region, of, func(_ string, look func() error) { failed = errors.Join(failed, look()) })
+	return failed
+}
+
 // Boots has a region make a server as testbeds have, and waits until it is ACTIVE; then the server is removed. Nobody logs in to it. An
 // image that the cloud does not boot is a testbed.ErrCanary; any other error says that the region could not make a server now. What a call
 // that was killed has left goes with the next one for a testbed of the same name.

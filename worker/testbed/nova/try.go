@@ -65,16 +65,21 @@ func (b backend) tryRegion(ctx context.Context, source string, all []config.Nova
 	}
 	for _, of := range all {
 		try("image "+of.Image, func() error { _, err := region.NewestImage(ctx, of.Image); return err })
-		try("flavor "+of.Flavor, func() error { _, err := region.Flavor(ctx, of.Flavor); return err })
-		try("network "+of.Network, func() error { _, err := region.InternalNetwork(ctx, of.Network); return err })
-		if of.FloatingIP {
-			try("pool", func() error { _, err := region.ExternalNetwork(ctx, ""); return err })
-		}
-		if of.KeyName != "" {
-			try("key "+of.KeyName, func() error { return hasKeyPair(ctx, region, of.KeyName) })
-		}
+		trySupplies(ctx, region, of, try)
 	}
 	return failed
+}
+
+// trySupplies looks for what a server is made of besides its image.
+func trySupplies(ctx context.Context, region *openstack.Region, of config.NovaTestbed, try func(what string, look func() error)) {
+	try("flavor "+of.Flavor, func() error { _, err := region.Flavor(ctx, of.Flavor); return err })
+	try("network "+of.Network, func() error { _, err := region.InternalNetwork(ctx, of.Network); return err })
+	if of.FloatingIP {
+		try("pool", func() error { _, err := region.ExternalNetwork(ctx, ""); return err })
+	}
+	if of.KeyName != "" {
+		try("key "+of.KeyName, func() error { return hasKeyPair(ctx, region, of.KeyName) })
+	}
 }
 
 func hasKeyPair(ctx context.Context, region *openstack.Region, name string) error {
