@@ -83,8 +83,8 @@ func (testbedImageKind) schema(ctx context.Context) schema.Schema {
 			},
 			"refresh_every": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(config.DurationText(config.DefaultEvery)),
-				MarkdownDescription: "Age at which the image is built anew; with `cloud`, how often it is asked whether the disk is another. " +
-					"Default: `" + config.DurationText(config.DefaultEvery) + "`.",
+				MarkdownDescription: "Age at which the image is built anew; with `cloud`, how often it is asked whether the disk is " +
+					"another. Default: `" + config.DurationText(config.DefaultEvery) + "`.",
 				Validators: []validator.String{durationAtLeast(time.Minute)},
 			},
 			"include": schema.SetAttribute{

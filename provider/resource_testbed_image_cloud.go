@@ -75,8 +75,8 @@ func imageCloudAttribute() schema.Attribute {
 			"checksum": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "SHA-256 of the disk in hexadecimal digits; or URL or absolute path of a list as `sha256sum` writes " +
-					"it, such as the `SHA256SUMS` beside the disk. With a list, or with a path as `source` and nothing here, another disk " +
-					"makes a new image within `refresh_every`.",
+					"it, such as the `SHA256SUMS` beside the disk. With a list, or with a path as `source` and nothing here, another " +
+					"disk makes a new image within `refresh_every`.",
 			},
 			"canary": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(string(config.CanaryTests)),
