@@ -450,7 +450,6 @@ func TestInvalidValues(t *testing.T) {
 		"autopkgtest_testbed_image.cloud.key_file":         text("id_ed25519"),
 		"autopkgtest_testbed_image.cloud.name":             text("noble,amd64"),
 		"autopkgtest_testbed_image.cloud.novaopts":         text("--flavor m1.small"),
-		"autopkgtest_testbed_image.cloud.source":           text("noble.img"),
 		"autopkgtest_testbed_image.include":                stringSet([]string{"not a package"}),
 		"autopkgtest_testbed_image.mirror":                 text("deb.debian.org"),
 		"autopkgtest_testbed_image.refresh_every":          text("daily"),

@@ -60,7 +60,7 @@ func (testbedImageKind) schema(ctx context.Context) schema.Schema {
 			"A supervised job builds it, proves it by running the tests of a small package in it, and only then puts it in " +
 			"place; it does so again when the image is older than `refresh_every`, which changes nothing in a plan. The " +
 			"creation waits for the first image. When a later build fails, the last good image stays, and each plan warns.\n\n" +
-			"With `cloud`, the image is not built: it is published in OpenStack clouds, in the same steps.",
+			"With `cloud`, the image is published in OpenStack clouds instead, in the same steps.",
 		Attributes: serviceAttributes(ctx, map[string]schema.Attribute{
 			"binary": binaryAttribute(workerName),
 			"release": schema.StringAttribute{
@@ -83,8 +83,8 @@ func (testbedImageKind) schema(ctx context.Context) schema.Schema {
 			},
 			"refresh_every": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(config.DurationText(config.DefaultEvery)),
-				MarkdownDescription: "Age at which the image is built anew; with `cloud`, how often it is asked whether the disk is " +
-					"another. Default: `" + config.DurationText(config.DefaultEvery) + "`.",
+				MarkdownDescription: "Age at which the image is built anew; with the `source` of a `cloud`, how often it is asked " +
+					"whether the disk is another. Default: `" + config.DurationText(config.DefaultEvery) + "`.",
 				Validators: []validator.String{durationAtLeast(time.Minute)},
 			},
 			"include": schema.SetAttribute{
@@ -132,7 +132,7 @@ func (testbedImageKind) plan(ctx context.Context, p *planning[testbedImageModel]
 	p.planDirectory(&p.model.serviceModel, p.state.service(), &p.config.serviceModel, p.diags)
 	p.planBinary(&p.model.serviceModel, &p.model.Binary, workerName, p.diags)
 	planImageCloud(ctx, p)
-	if !p.diags.HasError() && !p.model.elsewhere() && p.model.Cloud.IsNull() {
+	if !p.diags.HasError() && !p.model.elsewhere() && p.model.builds(ctx) {
 		planRelease(ctx, p)
 	}
 }
@@ -279,6 +279,7 @@ func withdrawImage(ctx context.Context, c *call[testbedImageModel], d *host.Dire
 		stem + testbed.ImageSuffix, stem + testbed.InfoSuffix, stem + testbed.InfoSuffix + ".new",
 		stem + ".candidate" + testbed.ImageSuffix, stem + ".candidate" + testbed.InfoSuffix,
 		filepath.Join(imagesPath, "."+release+"-"+architecture+".work"),
+		filepath.Join(imagesPath, "."+release+"-"+architecture+".cloud.disk"),
 		stem + ".cloud.json", stem + ".cloud.json.new",
 		filepath.Join(imagesPath, "."+release+"-"+architecture+".cloud.work"),
 		filepath.Join(imagesPath, "."+release+"-"+architecture+".cloud.work.lock"),

@@ -48,11 +48,11 @@ func imageCloudAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "The image is for servers of OpenStack clouds, and is kept in their image services: a disk as distributions " +
-			"publish it is uploaded hidden, proven on a server of its own in each region, and only then shown, under its `name` and the " +
-			"time. An hour later the image before it is removed. One that fails stays hidden from workers and is removed; the one before " +
-			"stays. Images that are not this resource's are never touched. A region that is taken out of `rc_files` keeps its images.",
-		Validators: []validator.Object{objectvalidator.ConflictsWith(
-			path.MatchRoot("mirror"), path.MatchRoot("include"), path.MatchRoot("cache"))},
+			"publish it, or one that is built, is uploaded hidden, proven on a server of its own in each region, and " +
+			"only then shown, under its `name` and the time. An hour later the image before it is removed. One that " +
+			"fails stays hidden from workers and is removed; the one before stays. Images that are not this resource's " +
+			"are never touched. A region that is taken out of `rc_files` keeps its images.",
+		Validators: []validator.Object{objectvalidator.ConflictsWith(path.MatchRoot("cache"))},
 		Attributes: map[string]schema.Attribute{
 			"rc_files": schema.ListAttribute{
 				Required: true, ElementType: types.StringType,
@@ -68,9 +68,15 @@ func imageCloudAttribute() schema.Attribute {
 					"such resource of a name. Another name makes another image. Default: `autopkgtest/RELEASE-ARCHITECTURE`.",
 			},
 			"source": schema.StringAttribute{
-				Required: true, Validators: []validator.String{check{"where a disk is", config.CheckImageSource}},
-				MarkdownDescription: "The disk, qcow2 or raw: URL, or absolute path on the job's machine. It boots by itself and has " +
-					"cloud-init.",
+				Optional: true,
+				Validators: []validator.String{
+					stringvalidator.LengthAtLeast(1), check{"where a disk is", config.CheckImageSource},
+					stringvalidator.ConflictsWith(path.MatchRoot("mirror"), path.MatchRoot("include")),
+				},
+				MarkdownDescription: "A distribution's disk for clouds, qcow2 or raw: URL, or absolute path on the job's machine. It " +
+					"boots by itself and has cloud-init. Default: the disk is built by mmdebstrap from `mirror`, with `include`, and " +
+					"anew when it is older than `refresh_every`; for `amd64` alone, and the job's machine needs `qemu-utils` " +
+					"and `fdisk`.",
 			},
 			"checksum": schema.StringAttribute{
 				Optional: true,
@@ -128,6 +134,15 @@ func (m *testbedImageModel) cloud(ctx context.Context) *imageCloudModel {
 	var cloud imageCloudModel
 	_ = m.Cloud.As(ctx, &cloud, basetypes.ObjectAsOptions{}) // the schema has the same attributes
 	return &cloud
+}
+
+// builds says whether the image is built from an archive, so far as it is known.
+func (m *testbedImageModel) builds(ctx context.Context) bool {
+	if m.Cloud.IsUnknown() {
+		return false
+	}
+	cloud := m.cloud(ctx)
+	return cloud == nil || cloud.Source.IsNull()
 }
 
 // planImageCloud looks at what validators cannot: what belongs together, and what makes another image.
@@ -289,7 +304,7 @@ func importedCloud(conf config.Image) types.Object {
 		name = types.StringNull()
 	}
 	return types.ObjectValueMust(imageCloudTypes, values{
-		"rc_files": stringList(c.Nova.RCFiles), "name": name, "source": types.StringValue(c.Source), "checksum": textOrNull(c.Checksum),
+		"rc_files": stringList(c.Nova.RCFiles), "name": name, "source": textOrNull(c.Source), "checksum": textOrNull(c.Checksum),
 		"canary": types.StringValue(string(c.Canary)), "flavor": types.StringValue(c.Nova.Flavor), "key_file": textOrNull(c.Nova.KeyFile),
 		"novaopts": textOrNull(config.JoinQuoted(c.Nova.Options)),
 	})

@@ -229,6 +229,7 @@ func TestAccOpenStackTestbedImageRefuses(t *testing.T) {
 		{with("", "rc_files", "[]"), `at least 1`, false},
 		{with("", "rc_files", `["lcy01.rc"]`), `relative`, false},
 		{with("", "source", `"disk.img"`), `neither an absolute path nor`, false},
+		{with("", "source", "null", "checksum", `"`+strings.Repeat("0", 64)+`"`), `a disk that is built has none`, false},
 		{with("", "source", `"https://example.com/disk.img"`), `missing: a disk that comes over a network`, false},
 		{with("", "checksum", `"sha256:1"`), `neither the 64`, false},
 		{with("", "canary", `"none"`), `tests`, false},

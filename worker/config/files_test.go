@@ -277,7 +277,11 @@ func TestRefusesCloudImages(t *testing.T) {
 	if got, err := LoadImage(write(t, image+cloud)); err != nil || got.Cloud == nil || got.Cloud.Canary != CanaryTests {
 		t.Fatalf("%+v, %v", got, err)
 	}
+	if got, err := LoadImage(write(t, image+strings.Replace(cloud, "source = /disk.img\n", "", 1))); err != nil || got.Cloud.Source != "" {
+		t.Errorf("a disk that is built: %+v, %v", got.Cloud, err)
+	}
 	for name, test := range map[string]struct{ old, new, reason string }{
+		"no disk":       {"source = /disk.img", "checksum = /sums", "a disk that is built has none"},
 		"no name":       {"name = a\n", "", "[cloud] name: missing"},
 		"name":          {"name = a", "name = a,b", "is not a name of"},
 		"relative":      {"/disk.img", "disk.img", "neither an absolute path"},

@@ -25,7 +25,7 @@ type Image struct {
 // else a server is made to prove it.
 type CloudImage struct {
 	Name     string // what the names of its images begin with; a time follows
-	Source   string // URL or absolute path of a disk
+	Source   string // URL or absolute path of a disk; empty: it is built, from Mirror and with Include
 	Checksum string // 64 hexadecimal digits, or URL or absolute path of a list as sha256sum writes it; empty: Source is a path
 	Canary   CloudCanary
 	Nova     Nova
@@ -75,7 +75,7 @@ func LoadImage(path string) (Image, error) {
 
 func (d *document) cloudImage() CloudImage {
 	c := CloudImage{
-		Name: d.text("cloud", "name"), Source: d.text("cloud", "source"), Checksum: d.value("cloud", "checksum"),
+		Name: d.text("cloud", "name"), Source: d.value("cloud", "source"), Checksum: d.value("cloud", "checksum"),
 		Canary: CloudCanary(d.value("cloud", "canary")), Nova: d.nova(),
 	}
 	if c.Canary == "" {
@@ -117,6 +117,9 @@ func CheckImageName(name string) error {
 
 // CheckImageSource refuses what is neither a web address nor an absolute path.
 func CheckImageSource(source string) error {
+	if source == "" {
+		return nil
+	}
 	if hasPassword(source) {
 		return errors.New("every account that reads the configuration would see the password in this URL; put the file on this machine")
 	}
@@ -140,6 +143,8 @@ func IsSHA256(text string) bool { return sumPattern.MatchString(text) }
 // CheckImageChecksum refuses a checksum that is none, and a disk from elsewhere that has none: what boots is what was meant.
 func CheckImageChecksum(source, checksum string) error {
 	switch {
+	case checksum != "" && source == "":
+		return errors.New("a disk that is built has none: name its source, or leave this out")
 	case checksum == "" && IsURL(source):
 		return errors.New("missing: a disk that comes over a network needs one, for instance the URL of its SHA256SUMS")
 	case checksum == "" || IsSHA256(checksum):

@@ -60,8 +60,10 @@ type keeper struct {
 	sessions openstack.Sessions
 	log      *slog.Logger
 
-	path, work string // of the status, and of a folder for what a turn makes
-	status     Status
+	// path is that of the status, work that of a folder for what a turn makes, and disk that of a disk that was built.
+	path, work, disk string
+	status           Status
+	builder          func(context.Context, config.Image, string, *slog.Logger) (string, error)
 
 	sum   string // that the source told last
 	asked time.Time
@@ -79,7 +81,8 @@ func newKeeper(cfg config.Image, log *slog.Logger) (*keeper, error) {
 	return &keeper{
 		cfg: cfg, queue: queue, source: source{*cfg.Cloud, http.DefaultClient}, prove: canaries[cfg.Cloud.Canary], rest: restFor,
 		log: log.With("release", cfg.Release, "arch", cfg.Architecture), path: StatusPath(cfg.Directory, cfg.Release, cfg.Architecture),
-		work: filepath.Join(cfg.Directory, "."+stem+".cloud.work"),
+		work: filepath.Join(cfg.Directory, "."+stem+".cloud.work"), disk: filepath.Join(cfg.Directory, "."+stem+".cloud.disk"),
+		builder: image.BuildDisk,
 	}, nil
 }
 
@@ -134,16 +137,14 @@ func (k *keeper) turn(ctx context.Context) (next time.Duration, err error) {
 		return 0, fmt.Errorf("make a folder for an image: %w", err)
 	}
 	defer func() { err = errors.Join(err, testbed.Remove(context.WithoutCancel(ctx), k.work)) }()
-	if k.sum == "" || time.Since(k.asked) >= k.cfg.Every {
-		if k.sum, err = k.source.sum(ctx); err != nil {
-			return 0, fmt.Errorf("find out which disk it is to be: %w", err)
-		}
-		k.asked = time.Now()
+	sum, err := k.wanted(ctx)
+	if err != nil {
+		return 0, err
 	}
 	next = min(lookEvery, k.cfg.Every)
 	var failed error
 	var images []Image
-	d := &fetched{keeper: k}
+	d := &fetched{keeper: k, sum: sum}
 	all := k.places()
 	for _, at := range all {
 		known, due, err := k.renew(ctx, at, all, d)
@@ -160,22 +161,24 @@ func (k *keeper) turn(ctx context.Context) (next time.Duration, err error) {
 		return 0, context.Cause(ctx)
 	}
 	k.status.Images = images
+	if failed == nil {
+		failed = removeFile(k.disk)
+	}
 	return next, failed
 }
 
 // fetched is the disk of a turn, brought here when it is first needed.
 type fetched struct {
 	keeper *keeper
+	sum    string
 	disk   *openstack.Disk
 }
 
 func (f *fetched) get(ctx context.Context) (openstack.Disk, error) {
 	if f.disk == nil {
-		k := f.keeper
-		k.log.Info("fetching the disk of a new image", "source", k.cfg.Cloud.Source, "sha256", k.sum)
-		disk, err := k.source.disk(ctx, k.sum, k.work)
+		disk, err := f.keeper.bring(ctx, f.sum)
 		if err != nil {
-			k.sum = "" // it may be another one by now
+			f.keeper.forget() // it may be another one by now
 			return openstack.Disk{}, err
 		}
 		f.disk = &disk
@@ -191,7 +194,7 @@ func Withdraw(ctx context.Context, cfg config.Image, log *slog.Logger) error {
 		return err
 	}
 	k.readStatus()
-	failed := testbed.Remove(ctx, k.work)
+	failed := errors.Join(testbed.Remove(ctx, k.work), removeFile(k.disk))
 	for _, at := range k.places() {
 		err := at.failed
 		if err == nil {
@@ -204,4 +207,12 @@ func Withdraw(ctx context.Context, cfg config.Image, log *slog.Logger) error {
 		failed = errors.Join(failed, err)
 	}
 	return failed
+}
+
+// removeFile removes a file that may be there.
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -342,6 +342,61 @@ func TestUnprovable(t *testing.T) {
 	}
 }
 
+// TestBuilt: a disk that is built here is built once for all regions, kept until they have it, and built anew when it is old.
+func TestBuilt(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.cfg.Cloud.Source, l.source.conf.Source = "", ""
+	builds := 0
+	l.builder = func(_ context.Context, _ config.Image, folder string, _ *slog.Logger) (string, error) {
+		builds++
+		path := filepath.Join(folder, "built")
+		return path, os.WriteFile(path, []byte(rawDisk(rand.Text())), 0o600)
+	}
+	l.prove = func(context.Context, trial) error { return errors.New("no room now") }
+	if _, err := l.once(t.Context()); err == nil || builds != 1 {
+		t.Fatalf("%v, %d builds", err, builds)
+	}
+	if _, err := os.Stat(l.disk); err != nil {
+		t.Errorf("the disk is not kept: %v", err)
+	}
+	l.prove = good
+	if _, err := l.once(t.Context()); err != nil || builds != 1 || l.uploads() != 1 {
+		t.Fatalf("%v, %d builds, %d uploads", err, builds, l.uploads())
+	}
+	first := l.found()
+	if _, err := os.Stat(l.disk); first == "" || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%q; the disk: %v", first, err)
+	}
+	if _, err := l.once(t.Context()); err != nil || builds != 1 || l.found() != first {
+		t.Errorf("nothing to do: %v, %d builds", err, builds)
+	}
+	// Somebody deletes the image: the disk is gone, so another one is built, one turn later.
+	if err := l.publication(l.region()).Withdraw(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.once(t.Context()); err == nil {
+		t.Error("there is no disk")
+	}
+	if _, err := l.once(t.Context()); err != nil || builds != 2 || l.found() == "" {
+		t.Errorf("%v, %d builds", err, builds)
+	}
+	// It is old, or another recipe's.
+	before := l.found()
+	status, err := ReadStatus(l.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.cfg.Every = time.Since(status.Built.At)
+	if _, err := l.once(t.Context()); err != nil || builds != 3 || l.found() == before {
+		t.Errorf("%v, %d builds", err, builds)
+	}
+	l.cfg.Every, l.cfg.Include = 24*time.Hour, []string{"hello"}
+	if _, err := l.once(t.Context()); err != nil || builds != 4 {
+		t.Errorf("%v, %d builds", err, builds)
+	}
+}
+
 // TestHidden: what an operator has taken from the workers is not given to them again.
 func TestHidden(t *testing.T) {
 	t.Parallel()

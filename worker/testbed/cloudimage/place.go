@@ -61,7 +61,7 @@ func (k *keeper) renew(ctx context.Context, at *place, all []*place, d *fetched)
 	switch newest := shelf.Published; {
 	case at.settled:
 		err = at.outcome
-	case len(newest) == 0 || newest[0].SHA256 != k.sum:
+	case len(newest) == 0 || newest[0].SHA256 != d.sum:
 		err = k.publish(ctx, at, all, d)
 	case !newest[0].Usable():
 		err = fmt.Errorf("%s: somebody has hidden or deactivated the image %s: there will be no other one before the disk is another, "+

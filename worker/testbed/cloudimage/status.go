@@ -16,6 +16,7 @@ type Status struct {
 	Release      string        `json:"release"`
 	Architecture string        `json:"architecture"`
 	Images       []Image       `json:"images,omitempty"` // one for each region; none before the first turn
+	Built        Built         `json:"built,omitzero"`
 	Phase        testbed.Phase `json:"phase"`
 	Since        time.Time     `json:"since,omitzero"`
 	Error        string        `json:"error,omitempty"`

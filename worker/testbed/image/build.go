@@ -42,14 +42,21 @@ func (k *keeper) build(ctx context.Context, folder string) (string, testbed.Imag
 	mirror := a.sources[0].shown()
 	k.log.Info("building an image", "mirror", mirror, "suites", suites(a.sources), "pockets", a.pockets)
 	files := buildFiles{list: filepath.Join(folder, "sources.list"), proxy: filepath.Join(folder, "proxy.conf"),
-		output: filepath.Join(folder, "image"+testbed.ImageSuffix)}
+		output: filepath.Join(folder, "image"+testbed.ImageSuffix), script: filepath.Join(folder, "disk.sh")}
+	kernel, err := k.recipe.kernel(a.origin)
+	if err != nil {
+		return "", testbed.ImageInfo{}, err
+	}
+	recipe := k.recipe
+	recipe.Include = slices.Concat(recipe.Include, kernel)
 	temporary := filepath.Join(folder, "tmp")
 	if err := errors.Join(os.WriteFile(files.list, []byte(sourcesList(a.sources)), 0o600), os.Mkdir(temporary, 0o700),
-		os.WriteFile(files.proxy, []byte(k.recipe.proxyOptions()), 0o600)); err != nil {
+		os.WriteFile(files.proxy, []byte(recipe.proxyOptions()), 0o600),
+		os.WriteFile(files.script, []byte(recipe.Disk), 0o600)); err != nil {
 		return "", testbed.ImageInfo{}, fmt.Errorf("prepare the build of an image: %w", err)
 	}
 	started := time.Now()
-	command := testbed.Command{Name: "mmdebstrap", Package: "mmdebstrap", Args: k.recipe.arguments(a.sources, files),
+	command := testbed.Command{Name: "mmdebstrap", Package: "mmdebstrap", Args: recipe.arguments(a.sources, files),
 		Temporary: temporary, Output: &lineLogger{log: k.log}, Grace: grace}
 	if err := command.Run(ctx, k.log); err != nil {
 		return "", testbed.ImageInfo{}, fmt.Errorf("build an image of %s from %s: %w", k.cfg.Release, mirror, err)

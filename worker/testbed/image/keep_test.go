@@ -40,7 +40,7 @@ func TestRecipeGolden(t *testing.T) {
 	}
 	r := newRecipe(config.Image{Release: "noble", Architecture: "amd64", Include: []string{"eatmydata"}}, sources, "http://proxy:3142")
 	got := sourcesList(sources) + "\n" + r.proxyOptions() + "\n" +
-		strings.Join(r.arguments(sources, buildFiles{"/work/sources.list", "/work/proxy.conf", "/work/image.tar.zst"}), "\n") + "\n"
+		strings.Join(r.arguments(sources, buildFiles{list: "/work/sources.list", proxy: "/work/proxy.conf", output: "/work/image.tar.zst"}), "\n") + "\n"
 	const golden = "testdata/mmdebstrap.argv"
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {

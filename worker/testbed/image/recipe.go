@@ -59,6 +59,7 @@ type recipe struct {
 	Options      []string
 	Finish       []string
 	Sources      []source // this machine's that may be used
+	Disk         string   `json:",omitempty"` // makes a disk instead of a tarball: a script, see disk.sh
 }
 
 func newRecipe(cfg config.Image, host []source, proxy string) recipe {
@@ -97,6 +98,7 @@ type buildFiles struct {
 	list   string // sources.list
 	proxy  string // apt.conf that names a proxy; not there without one
 	output string
+	script string // recipe.Disk
 }
 
 // proxyOptions is the content of buildFiles.proxy. It becomes a part of the image.
@@ -120,6 +122,11 @@ func (r recipe) arguments(sources []source, files buildFiles) []string {
 	}
 	for _, command := range r.Finish {
 		args = append(args, "--customize-hook="+command)
+	}
+	if r.Disk != "" {
+		script, output := config.JoinQuoted([]string{files.script}), config.JoinQuoted([]string{files.output})
+		args = append(args, `--customize-hook=sh `+script+` "$1" `+output)
+		return append(args, r.Release, "/dev/null", files.list)
 	}
 	return append(args, r.Release, files.output, files.list)
 }
