@@ -242,7 +242,7 @@ func TestExamplesArePlanned(t *testing.T) {
 		}
 	}
 	plan := c.run("plan")
-	for _, want := range []string{"Plan: 23 to add", "debci-ppa-noble-amd64", "libp", "autopkgtest-noble-joe-foo"} {
+	for _, want := range []string{"Plan: 24 to add", "debci-ppa-noble-amd64", "libp", "autopkgtest-noble-joe-foo"} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("the plan of the snippets has no %q:\n%s", want, plan)
 		}
