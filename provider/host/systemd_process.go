@@ -212,7 +212,8 @@ func (u unitProcess) awaitInputs(ctx context.Context, m manager) bool {
 }
 
 // strays are processes that bear the name and are not in the unit's control group: somebody has started a second one by hand. While
-// the process itself runs, only a twin of it counts, as under runit.
+// the process itself runs, only a twin of it counts, as under runit. One that has ended since the snapshot, as what a process forks of
+// itself for a moment, is in no control group any more, and no stray.
 func (u unitProcess) strays(all snapshot) []process {
 	inUnit := func(p process) bool { return unitOf(p.pid) == u.unit().name }
 	twins := map[string]bool{}
@@ -220,7 +221,7 @@ func (u unitProcess) strays(all snapshot) []process {
 		twins[p.command] = true
 	}
 	return all.choose(func(p process) bool {
-		return p.mark == u.name && !inUnit(p) && (len(twins) == 0 || twins[p.command])
+		return p.mark == u.name && !inUnit(p) && (len(twins) == 0 || twins[p.command]) && p.exists()
 	})
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -93,5 +94,29 @@ func TestMarkOfSystemStack(t *testing.T) {
 		if err := m.supervisedAs(!system, "/x"); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestStraysOfAUnit: a process that has ended since one looked is no stray, whatever control group it was in.
+func TestStraysOfAUnit(t *testing.T) {
+	t.Parallel()
+	child := exec.Command("sleep", "600")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	seen, ok := readProcess(child.Process.Pid)
+	if !ok {
+		t.Fatal("a process that runs cannot be read")
+	}
+	seen.mark, seen.ours = "web", true
+	u := unitProcess{d: &Directory{stack: "main"}, service: "site", name: "web"}
+	all := snapshot{seen.pid: seen}
+	if got := u.strays(all); len(got) != 1 {
+		t.Errorf("while it runs: %v", got)
+	}
+	_ = child.Process.Kill()
+	_ = child.Wait()
+	if got := u.strays(all); len(got) != 0 {
+		t.Errorf("when it has ended: %v", got)
 	}
 }
