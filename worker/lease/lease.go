@@ -75,8 +75,17 @@ func (k *Lease) keep(ctx context.Context) {
 	k.note()
 	ticker := time.NewTicker(Beat)
 	defer ticker.Stop()
-	k.tell(ctx)
 	var soon <-chan time.Time
+	again := againPause
+	tell := func() {
+		if k.tell(ctx) {
+			again = againPause
+			return
+		}
+		soon = time.After(again)
+		again = min(2*again, Beat)
+	}
+	tell()
 	for {
 		select {
 		case <-ticker.C:
@@ -91,19 +100,26 @@ func (k *Lease) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		k.tell(ctx)
+		tell()
 	}
 }
 
-// tell is a beat. One that fails is made up for by the next.
-func (k *Lease) tell(ctx context.Context) {
-	if err := k.beat(ctx); err != nil {
+// tell is a beat. One that fails is made up for by the next, which the keeper has come soon: as long as a lease was never written, nobody
+// knows that the request is in work.
+func (k *Lease) tell(ctx context.Context) (ok bool) {
+	err := k.beat(ctx)
+	if err != nil {
 		k.log.Debug("the lease of the request was not written", "error", err)
 	}
+	return err == nil
 }
 
-// newsPause is how long news wait to be written: most lives are over by then.
-const newsPause = 200 * time.Millisecond
+const (
+	// newsPause is how long news wait to be written: most lives are over by then.
+	newsPause = 200 * time.Millisecond
+	// againPause is the wait after a write that failed, at first; it doubles.
+	againPause = time.Second
+)
 
 // note notes the lease down where the next start of the worker finds it.
 func (k *Lease) note() {

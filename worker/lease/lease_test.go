@@ -590,3 +590,24 @@ func TestNews(t *testing.T) {
 		r.Wait()
 	})
 }
+
+// TestWrittenLate: a lease that could not be written is there seconds after the store, not a beat later.
+func TestWrittenLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		r := d.registry(t, "one")
+		d.leave(true)
+		k := r.New(life("a"), false)
+		k.Keep()
+		watch := d.registry(t, "two").New(life("b"), true).Watch()
+		time.Sleep(5 * time.Second)
+		d.leave(false)
+		time.Sleep(4 * time.Second)
+		if other := only(t, watch); other.Handle != "a" || other.Dead {
+			t.Errorf("four seconds after the store is back: %+v", other)
+		}
+		k.End(Over)
+		r.Wait()
+	})
+}
