@@ -40,7 +40,8 @@ func newLab(t *testing.T) lab {
 		Release: "noble", Architecture: "amd64", Directory: folder,
 		Cloud: &config.CloudImage{
 			Name: "test/" + strings.ToLower(rand.Text()), Source: filepath.Join(folder, "disk.img"), Canary: config.CanaryBoot,
-			Nova: config.Nova{RCFiles: []string{l.between.RCFile(t, nil), l.between.RCFile(t, other)}, Flavor: "m1.tiny"},
+			Nova: config.Nova{RCFiles: []string{l.between.RCFile(t, nil), l.between.RCFile(t, other)}, Flavor: "m1.tiny",
+				Options: []string{"--net-id", "net_scalingstack"}},
 		},
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -332,7 +333,7 @@ func TestUnprovable(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	l.newDisk()
-	l.cfg.Cloud.Nova.Flavor, l.cfg.Cloud.Nova.Options = "m9.none", []string{"--keyname", "nobody's"}
+	l.cfg.Cloud.Nova.Flavor, l.cfg.Cloud.Nova.Options = "m9.none", append(l.cfg.Cloud.Nova.Options, "--keyname", "nobody's")
 	_, err := l.once(t.Context())
 	if !errors.Is(err, openstack.ErrNotFound) || !strings.Contains(err.Error(), "m9.none") || !strings.Contains(err.Error(), "nobody's") {
 		t.Errorf("%v", err)
