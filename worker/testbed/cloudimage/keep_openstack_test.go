@@ -255,7 +255,7 @@ func (l lab) leaveServer(id string) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	network, err := r.InternalNetwork(l.t.Context(), "")
+	network, err := r.InternalNetwork(l.t.Context(), "net_scalingstack")
 	if err != nil {
 		l.t.Fatal(err)
 	}
