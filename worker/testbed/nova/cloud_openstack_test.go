@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -239,14 +240,28 @@ func (p project) servers(t testing.TB) (all []openstack.Server) {
 // await waits until the project has so many servers.
 func (p project) await(t testing.TB, count int) {
 	t.Helper()
-	for begin := time.Now(); ; {
+	p.awaitThat(t, count, func(openstack.Server) bool { return true })
+}
+
+// awaitActive waits until it has so many, and all of them run.
+func (p project) awaitActive(t testing.TB, count int) {
+	t.Helper()
+	p.awaitThat(t, count, func(s openstack.Server) bool { return s.Status == "ACTIVE" })
+}
+
+func (p project) awaitThat(t testing.TB, count int, ready func(openstack.Server) bool) {
+	t.Helper()
+	for begin := time.Now(); ; time.Sleep(500 * time.Millisecond) {
 		got := p.servers(t)
-		if len(got) == count {
+		late := slices.IndexFunc(got, func(s openstack.Server) bool { return !ready(s) })
+		if len(got) == count && late < 0 {
 			return
 		}
 		if time.Since(begin) > 10*time.Minute {
+			if late >= 0 {
+				t.Fatalf("%d servers; %s is %s", len(got), got[late].Name, got[late].Status)
+			}
 			t.Fatalf("%d servers, want %d", len(got), count)
 		}
-		time.Sleep(500 * time.Millisecond)
 	}
 }
