@@ -4,16 +4,10 @@ package cloudimage
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
-
-	"golang.org/x/crypto/ssh"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
@@ -29,23 +23,6 @@ func TestMain(m *testing.M) {
 	testbedtest.Main(m)
 }
 
-func privateKey(t *testing.T) string {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(key, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // TestTests: the tests of the canary package run on a server of the very candidate. On a simulated hypervisor nobody answers there, so the
 // test ends the job, as an operator does; then no server is left, and the candidate waits for the next turn.
 func TestTests(t *testing.T) {
@@ -53,7 +30,7 @@ func TestTests(t *testing.T) {
 	l := newLab(t)
 	l.newDisk()
 	l.cfg.Cloud.Nova.RCFiles = l.cfg.Cloud.Nova.RCFiles[:1]
-	l.cfg.Cloud.Nova.KeyFile = privateKey(t)
+	l.cfg.Cloud.Nova.KeyFile = testbedtest.PrivateKey(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	candidate := make(chan string, 1)

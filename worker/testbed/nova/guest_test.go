@@ -2,41 +2,21 @@ package nova
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 // text is random.
 func text(length int) string { return rand.Text()[:length] }
-
-// privateKey is the path of a new one.
-func privateKey(t testing.TB) string {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(key, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 // answering is an ssh server of the test's own, which answers each command with the next of its answers, and the last one for ever. An
 // empty answer is a connection that breaks.
@@ -58,7 +38,7 @@ func (a *answering) next() string {
 // serve returns how to reach it, with a key of its own.
 func (a *answering) serve(t *testing.T) guest {
 	t.Helper()
-	known, err := readKey(privateKey(t))
+	known, err := readKey(testbedtest.PrivateKey(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +145,7 @@ func TestAwait(t *testing.T) {
 func TestWaitReboot(t *testing.T) {
 	t.Parallel()
 	g := (&answering{answers: []string{"one", "two"}}).serve(t)
-	folder, key := t.TempDir(), privateKey(t)
+	folder, key := t.TempDir(), testbedtest.PrivateKey(t)
 	if err := (account{folder}).write(record{Host: g.host, Port: g.port, BootID: "one", Opened: true}); err != nil {
 		t.Fatal(err)
 	}
