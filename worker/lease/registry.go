@@ -81,20 +81,6 @@ func (r *Registry) lease(l Life) *Lease {
 
 func (r *Registry) record(handle string) string { return filepath.Join(r.records, handle) }
 
-// Keep starts the lease's keeper, who writes it until End is called, and then does what its fate is.
-func (k *Lease) Keep() {
-	r, handle := k.registry, k.handle()
-	r.mu.Lock()
-	r.kept[handle] = struct{}{}
-	r.mu.Unlock()
-	r.keepers.Go(func() {
-		k.keep(r.background)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.kept, handle)
-	})
-}
-
 // keeps reports whether a life of this process still has to do with its lease.
 func (r *Registry) keeps(handle string) bool {
 	r.mu.Lock()

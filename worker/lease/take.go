@@ -118,9 +118,3 @@ func (k *Lease) claim(ctx context.Context, others *Watch) (bool, error) {
 	}
 	return true, nil
 }
-
-func (k *Lease) set(change func(*Content)) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	change(&k.content)
-}

@@ -88,9 +88,3 @@ func (w *Watch) judge(object string, c Content) Other {
 	}
 	return other
 }
-
-func (k *Lease) handle() string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.content.Handle
-}
