@@ -36,16 +36,14 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 			"id":     schema.StringAttribute{Computed: true, MarkdownDescription: "Id of the server."},
 			"name": schema.StringAttribute{
 				Required: true, Validators: []validator.String{instanceName()},
-				MarkdownDescription: "Name of the server, and of the machine at its first boot. A change renames the " +
-					"server; the machine goes on " +
-					"with the name that it has.",
+				MarkdownDescription: "Name of the server, and of the machine at its first boot. A change renames the server; " +
+					"the machine goes on with the name that it has.",
 			},
 			"image_pattern": schema.StringAttribute{
 				Required: true, Validators: []validator.String{imagePattern()},
-				MarkdownDescription: "Regular expression that matches the begin of the image's name; or its whole " +
-					"name, or its id. The newest " +
-					"active image is taken. A pattern that the instance's image does not match replaces the instance; " +
-					"one that it does changes nothing.",
+				MarkdownDescription: "Regular expression that matches the begin of the image's name; or its whole name, or its " +
+					"id. The newest active image is taken. A pattern that the instance's image does not match replaces the " +
+					"instance; one that it does changes nothing.",
 			},
 			"image_id":   schema.StringAttribute{Computed: true, MarkdownDescription: "Id of the image that it was made of."},
 			"image_name": schema.StringAttribute{Computed: true, MarkdownDescription: "Name of that image."},
@@ -55,17 +53,15 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 			},
 			"network": schema.StringAttribute{
 				Optional: true, Computed: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
-				MarkdownDescription: "Name of the network, or its id where several have the name. Default: the only " +
-					"one that the project sees and " +
-					"that is not external." + replacesInstance,
+				MarkdownDescription: "Name of the network, or its id where several have the name. Default: the only one that " +
+					"the project sees and that is not external." + replacesInstance,
 			},
 			"groups": schema.SetAttribute{
 				Optional: true, Computed: true, ElementType: types.StringType,
 				Default:    setdefault.StaticValue(stringSet([]string{"default"})),
 				Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(groupName())},
-				MarkdownDescription: "Names of its security groups. Default: `default` alone. When they change, what " +
-					"is new is added before what " +
-					"is old is taken away.",
+				MarkdownDescription: "Names of its security groups. Default: `default` alone. When they change, what is new is " +
+					"added before what is old is taken away.",
 			},
 			"key": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
@@ -73,11 +69,10 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 			},
 			"user_data": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{check{"user data", deployed.CheckUserData}},
-				MarkdownDescription: "A `#cloud-config` beside the provider's own; what it says of a key of the first " +
-					"level counts. It is in " +
-					"the state, and every account of the project and every program on the machine can read it: **no " +
-					"secret belongs here**. Keys for " +
-					"passwords, and private keys, are refused. The whole has at most 64 KiB in base64." + replacesInstance,
+				MarkdownDescription: "A `#cloud-config` beside the provider's own; what it says of a key of the first level " +
+					"counts. It is in the state, and every account of the project and every program on the machine can read " +
+					"it: **no secret belongs here**. Keys for passwords, and private keys, are refused. The whole has at most " +
+					"64 KiB in base64." + replacesInstance,
 			},
 			"mirror": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{plainURL()},
@@ -85,9 +80,8 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 			},
 			"security_mirror": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{plainURL()},
-				MarkdownDescription: "Archive of security updates. Default: `mirror`, which is right for Ubuntu; " +
-					"Debian has them in another one." +
-					replacesInstance,
+				MarkdownDescription: "Archive of security updates. Default: `mirror`, which is right for Ubuntu; Debian has them " +
+					"in another one." + replacesInstance,
 			},
 			"proxy": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{plainURL()},
@@ -97,15 +91,12 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 				Optional: true, Computed: true, Default: stringdefault.StaticString(deployed.WaitActive),
 				Validators: []validator.String{stringvalidator.OneOf(
 					deployed.WaitActive, deployed.WaitHostKey, deployed.WaitSSH, deployed.WaitCloudInit)},
-				MarkdownDescription: "What is waited for, within `timeouts` (10 minutes for `active`, 20 otherwise, " +
-					"unless told). `active`: the " +
-					"hypervisor runs it. `host_key`: it has written its ssh keys to its console, which needs no way " +
-					"to it. `ssh`: an sshd answers. " +
-					"`cloud-init`: that has prepared the machine, asked over ssh. A floating address is attached " +
-					"after the instance is there, so " +
-					"with one, wait for `active` or `host_key`; services on the machine wait for ssh by themselves. A " +
-					"wait that ends without success " +
-					"leaves the server there, and the next apply goes on with it. Default: `active`.",
+				MarkdownDescription: "What is waited for, within `timeouts` (10 minutes for `active`, 20 otherwise, unless " +
+					"told). `active`: the hypervisor runs it. `host_key`: it has written its ssh keys to its console, which " +
+					"needs no way to it. `ssh`: an sshd answers. `cloud-init`: that has prepared the machine, asked over ssh. " +
+					"A floating address is attached after the instance is there, so with one, wait for `active` or `host_key`; " +
+					"services on the machine wait for ssh by themselves. A wait that ends without success leaves the server " +
+					"there, and the next apply goes on with it. Default: `active`.",
 			},
 			"ssh": schema.SingleNestedAttribute{
 				Optional:            true,
@@ -118,10 +109,9 @@ func (instanceKind) schema(ctx context.Context) schema.Schema {
 			},
 			"host_key": schema.StringAttribute{
 				Computed: true,
-				MarkdownDescription: "The machine's public key, for the `host_key` of a service's `host`: as the " +
-					"machine has written it to its " +
-					"console, which is read from the cloud, so nobody on the way to the machine can put another in its place. Null with " +
-					"`wait_for = \"active\"`, and where the console does not show it.",
+				MarkdownDescription: "The machine's public key, for the `host_key` of a service's `host`: as the machine has " +
+					"written it to its console, which is read from the cloud, so nobody on the way to the machine can put " +
+					"another in its place. Null with `wait_for = \"active\"`, and where the console does not show it.",
 			},
 		}),
 	}

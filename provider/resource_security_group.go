@@ -65,9 +65,8 @@ func (securityGroupKind) schema(ctx context.Context) schema.Schema {
 			"id":     schema.StringAttribute{Computed: true, MarkdownDescription: "ID of the group in Neutron."},
 			"name": schema.StringAttribute{
 				Required: true, Validators: []validator.String{stringvalidator.LengthBetween(1, 255)},
-				MarkdownDescription: "Name of the group, of which the project may have only one. Another name " +
-					"renames an owned group; that " +
-					"of an adopted one is another group.",
+				MarkdownDescription: "Name of the group, of which the project may have only one. Another name renames an owned " +
+					"group; that of an adopted one is another group.",
 			},
 			"description": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(""),
