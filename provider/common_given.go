@@ -18,14 +18,21 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
-// given is a credentials file that a service reads: the one that the configuration names, where it is on the service's machine,
-// else a copy in the service's folder. An operator's own file is always copied: the service's account may not read it.
+// given is a credentials file that a service reads: the one that the configuration names, or a copy in the service's folder.
 type given struct {
 	attribute string       // of the resource
 	name      types.String // what it says
 	copyName  string       // of the copy, relative to the service's folder
 	broker    bool         // it is a broker's, and may name the certificate of an authority
-	operators bool
+	personal  bool         // an operator's own, which the service's account may not read
+}
+
+// inPlace is the path of a file that the service reads as it is. It gets a copy of any other.
+func (s *settings) inPlace(g given) (path string, ok bool) {
+	if g.personal {
+		return "", false
+	}
+	return s.files.here(g.name.ValueString())
 }
 
 // copies are the files that have to be put beside a service, and where it finds each of the credentials.
@@ -34,15 +41,15 @@ type copies struct {
 	paths map[string]string // attribute → path
 }
 
-// copied reads what is not on this machine. No secret ends in a manifest; see [host.File].
+// copied reads what a service has to have a copy of. No secret ends in a manifest; see [host.File].
 func (s *settings) copied(ctx context.Context, d *host.Directory, service string, all ...given) (copies, error) {
 	c := copies{paths: map[string]string{}}
 	for _, g := range all {
 		if g.name.IsNull() {
 			continue
 		}
-		if here, ok := s.files.here(g.name.ValueString()); ok && !g.operators {
-			c.paths[g.attribute] = here
+		if there, ok := s.inPlace(g); ok {
+			c.paths[g.attribute] = there
 			continue
 		}
 		files, err := s.copiesOf(ctx, g)
@@ -129,7 +136,7 @@ func (s *settings) copyFinding(ctx context.Context, d *host.Directory, service s
 		if g.name.IsNull() {
 			continue
 		}
-		if _, ok := s.files.here(g.name.ValueString()); ok && !g.operators {
+		if _, ok := s.inPlace(g); ok {
 			continue
 		}
 		credentials := "the credentials in " + g.name.ValueString()

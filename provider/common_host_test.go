@@ -141,6 +141,26 @@ func TestRenewedCredentials(t *testing.T) {
 	}
 }
 
+// TestInPlace: a service reads the files of its machine as they are, but for an operator's own.
+func TestInPlace(t *testing.T) {
+	t.Parallel()
+	s := &settings{files: terraformsFiles{}}
+	for name, test := range map[string]struct {
+		file     string
+		personal bool
+		want     bool
+	}{
+		"of this machine":                {"/srv/key", false, true},
+		"of this machine, an operator's": {"/srv/key", true, false},
+		"of another machine":             {"ssh://root@10.0.0.2:22/srv/key", false, false},
+	} {
+		path, ok := s.inPlace(given{name: types.StringValue(test.file), personal: test.personal})
+		if ok != test.want || ok && path != test.file {
+			t.Errorf("%s: %q, %v", name, path, ok)
+		}
+	}
+}
+
 // TestRenewals: which plans of a user may end in other credentials. Each one updates the services that have a copy of them.
 func TestRenewals(t *testing.T) {
 	t.Parallel()

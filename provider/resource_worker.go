@@ -163,12 +163,12 @@ func (m *workerModel) givens() []given {
 	all := []given{
 		{attribute: "broker_credentials_file", name: m.BrokerCredentials, copyName: "etc/broker", broker: true},
 		{attribute: "store_credentials_file", name: m.StoreCredentials, copyName: "etc/store"},
-		{attribute: "key_file", name: m.KeyFile, copyName: "etc/testbed-key", operators: true},
+		{attribute: "key_file", name: m.KeyFile, copyName: "etc/testbed-key", personal: true},
 	}
 	files, _ := listOf(m.RCFiles)
 	for i, file := range files {
 		all = append(all, given{
-			attribute: rcFileAttribute(i), name: types.StringValue(file), copyName: fmt.Sprintf("etc/rc-%d", i), operators: true,
+			attribute: rcFileAttribute(i), name: types.StringValue(file), copyName: fmt.Sprintf("etc/rc-%d", i), personal: true,
 		})
 	}
 	return all
