@@ -6,7 +6,8 @@
 // depends on it. It is read as in a session without variables of its own. All forms end in the same type, and the defaults are those of
 // OpenStack's own clients.
 //
-// The package talks to no cloud, and it imports nothing else of this project. ParseRC and ParseClouds read no file either; Lookup and
-// TLS do, by a function of the caller's. gophercloud has a reader of clouds.yaml, which is not used here: it looks into the environment
-// of the process, it knows neither lines nor lists of regions, and its errors can show a value. Start reading at Cloud, then at ParseRC.
+// The package talks to no cloud, and it imports nothing else of this project but the type of secrets. ParseRC and ParseClouds read no
+// file either; Lookup and TLS do, by a function of the caller's. gophercloud has a reader of clouds.yaml, which is not used here: it looks
+// into the environment of the process, it knows neither lines nor lists of regions, and its errors can show a value. Start reading at
+// Cloud, then at ParseRC.
 package cloudrc

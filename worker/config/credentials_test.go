@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/secret/secrettest"
 )
 
 func TestBrokerRoundTrip(t *testing.T) {
@@ -111,7 +113,7 @@ func TestReadBrokerRefuses(t *testing.T) {
 			t.Errorf("%q: error %v, want one that names the file and says %q", content, err, reason)
 			continue
 		}
-		noSecret(t, "the error", err.Error())
+		secrettest.HiddenIn(t, password, "the error", err.Error())
 	}
 }
 
@@ -145,7 +147,7 @@ func TestReadStoreRefuses(t *testing.T) {
 			t.Errorf("%s: error %v, want ErrInvalid that names the file", name, err)
 			continue
 		}
-		noSecret(t, name, err.Error())
+		secrettest.HiddenIn(t, password, name, err.Error())
 	}
 }
 

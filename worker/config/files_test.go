@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/secret/secrettest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -181,7 +182,7 @@ func TestDurationText(t *testing.T) {
 	}
 }
 
-// TestContextsAreTheRequests keeps the list here, which may import nothing, equal to the real one.
+// TestContextsAreTheRequests keeps the list here, where package request may not be imported, equal to the real one.
 func TestContextsAreTheRequests(t *testing.T) {
 	t.Parallel()
 	var want []string
@@ -381,6 +382,6 @@ func TestSite(t *testing.T) {
 	if _, err := LoadOperator(write(t, "[amqp]\nuri=amqp://u:hunter2@h\ncredentials_file=/x\n")); !errors.Is(err, ErrInvalid) {
 		t.Errorf("two accounts: error %v, want ErrInvalid", err)
 	} else {
-		noSecret(t, "the error", err.Error())
+		secrettest.HiddenIn(t, password, "the error", err.Error())
 	}
 }

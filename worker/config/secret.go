@@ -2,45 +2,13 @@ package config
 
 import (
 	"crypto/rand"
-	"fmt"
-	"io"
-	"log/slog"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/secret"
 )
 
-// Secret is a password, or text that holds one. Printed in any way, logged or encoded it is "***"; Reveal gives it out,
-// for the one place that needs it. Keep it in exported fields, and out of the keys of maps: packages fmt and json print
-// those without asking the type.
-type Secret string
-
-const masked = "***"
+// Secret is what is secret in the files of this package.
+type Secret = secret.Text
 
 // NewSecret makes a password, or a cookie, of 26 letters and digits, some 130 bits: all files and URLs take it as it is. Nothing
 // else that we make looks like it (names are in small letters), so that whoever searches for secrets needs no list of them.
 func NewSecret() Secret { return Secret(rand.Text()) }
-
-// Reveal returns the secret itself.
-func (s Secret) Reveal() string { return string(s) }
-
-// String masks the secret.
-func (s Secret) String() string { return masked }
-
-// GoString masks the secret in %#v.
-func (s Secret) GoString() string { return `config.Secret("` + masked + `")` }
-
-// Format masks the secret under every verb; without it %d and %x would show it.
-func (s Secret) Format(f fmt.State, verb rune) {
-	text := s.String()
-	if verb == 'v' && f.Flag('#') {
-		text = s.GoString()
-	}
-	_, _ = io.WriteString(f, text)
-}
-
-// LogValue masks the secret in logs.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(masked) }
-
-// MarshalText masks the secret in JSON, XML and every other encoding that asks for text.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(masked), nil }
-
-// MarshalBinary masks the secret in gob and the like.
-func (s Secret) MarshalBinary() ([]byte, error) { return s.MarshalText() }

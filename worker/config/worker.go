@@ -70,7 +70,7 @@ const minSpool = 16
 // normalContext is the file's word for the context whose name is empty.
 const normalContext = "normal"
 
-// contexts are request.Contexts; this package imports nothing of ours, so a test keeps the two equal.
+// contexts are request.Contexts; this package does not import that one, so a test keeps the two equal.
 var contexts = []string{"", "huge", "ppa", "upstream"}
 
 var workerSchema = schema{

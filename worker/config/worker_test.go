@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/secret/secrettest"
 )
 
 // readFile reads an example.
@@ -202,7 +204,7 @@ func TestWorkerRefuses(t *testing.T) {
 			if !strings.Contains(err.Error(), path+test.place) || !strings.Contains(err.Error(), test.reason) {
 				t.Errorf("error %q, want one with %q that says %q", err, path+test.place, test.reason)
 			}
-			noSecret(t, "the error", err.Error())
+			secrettest.HiddenIn(t, password, "the error", err.Error())
 		})
 	}
 }
