@@ -7,11 +7,10 @@ import (
 	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/attributestags"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/groups"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/rules"
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
+	"github.com/gophercloud/gophercloud/v2/pagination"
 
 	cloud "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
@@ -117,27 +116,24 @@ func (i *Inventory) Groups(ctx context.Context) ([]Group, error) {
 	return i.groups.all(ctx, i.listGroups)
 }
 
-func (i *Inventory) listGroups(ctx context.Context) (found []Group, err error) {
-	err = i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
-		all, err := groups.List(client, groups.ListOpts{ProjectID: cloud.ProjectOf(client)}).AllPages(ctx)
-		if err != nil {
-			return err
-		}
-		var answer struct {
-			Groups []groupAnswer `json:"security_groups"`
-		}
-		page, is := all.(groups.SecGroupPage)
-		if !is {
-			return fmt.Errorf("a list of security groups is a %T", all)
-		}
-		if err := page.ExtractInto(&answer); err != nil {
-			return err
-		}
-		for _, a := range answer.Groups {
-			found = append(found, a.group())
-		}
-		return nil
-	})
+func (i *Inventory) listGroups(ctx context.Context) ([]Group, error) {
+	return cloud.List(ctx, i.Region, cloud.Network, func(client *gophercloud.ServiceClient) pagination.Pager {
+		return groups.List(client, groups.ListOpts{ProjectID: cloud.ProjectOf(client)})
+	}, extractGroups)
+}
+
+func extractGroups(all pagination.Page) (found []Group, err error) {
+	page, is := all.(groups.SecGroupPage)
+	if !is {
+		return nil, fmt.Errorf("a list of security groups is a %T", all)
+	}
+	var answer struct {
+		Groups []groupAnswer `json:"security_groups"`
+	}
+	err = page.ExtractInto(&answer)
+	for _, a := range answer.Groups {
+		found = append(found, a.group())
+	}
 	return found, err
 }
 
@@ -215,15 +211,7 @@ func unlessGone(err error) error {
 
 // usersOf names the ports that a group is on, and the servers whose they are.
 func (i *Inventory) usersOf(ctx context.Context, group string) (users []string, err error) {
-	var found []ports.Port
-	err = i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
-		all, err := ports.List(client, ports.ListOpts{SecurityGroups: []string{group}}).AllPages(ctx)
-		if err != nil {
-			return err
-		}
-		found, err = ports.ExtractPorts(all)
-		return err
-	})
+	found, err := i.PortsInGroup(ctx, group)
 	for _, p := range found {
 		user := "port " + p.ID
 		if p.Name != "" {
@@ -242,16 +230,9 @@ func (i *Inventory) usersOf(ctx context.Context, group string) (users []string, 
 
 // serverName is a server's name and id; the id alone if compute does not tell.
 func (i *Inventory) serverName(ctx context.Context, id string) string {
-	name := ""
-	err := i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
-		server, err := servers.Get(ctx, client, id).Extract()
-		if err == nil {
-			name = server.Name
-		}
-		return err
-	})
+	server, err := i.Server(ctx, id)
 	if err != nil {
 		return id
 	}
-	return name + " (" + id + ")"
+	return server.Name + " (" + id + ")"
 }

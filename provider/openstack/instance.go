@@ -250,7 +250,7 @@ func (i *Inventory) FinishInstance(ctx context.Context, made *Made) error {
 func (i *Inventory) RemoveInstance(ctx context.Context, id string) error {
 	defer i.servers.drop()
 	// Nova takes down the ports that it has made. What it leaves behind, with a hypervisor that is away, is known by its device.
-	had, err := i.portsOf(ctx, id)
+	had, err := i.Ports(ctx, id)
 	if err != nil && !errors.Is(err, cloud.ErrNoService) {
 		return err
 	}
@@ -263,7 +263,7 @@ func (i *Inventory) RemoveInstance(ctx context.Context, id string) error {
 	if len(had) == 0 {
 		return nil
 	}
-	left, err := i.portsOf(ctx, id)
+	left, err := i.Ports(ctx, id)
 	for _, port := range left {
 		failed := i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
 			return ports.Delete(ctx, client, port.ID).ExtractErr()

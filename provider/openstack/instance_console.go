@@ -7,11 +7,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"golang.org/x/crypto/ssh"
-
-	cloud "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
 const (
@@ -99,10 +95,6 @@ func hostKeyOf(console string) string {
 // hostKey looks for the key on the whole console. It came to us from the cloud, over the cloud's own connection: nobody between us and
 // the machine can have changed it.
 func (i *Inventory) hostKey(ctx context.Context, id string) (string, error) {
-	var text string
-	err := i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) (err error) {
-		text, err = servers.ShowConsoleOutput(ctx, client, id, servers.ShowConsoleOutputOpts{}).Extract()
-		return err
-	})
+	text, err := i.ConsoleLog(ctx, id, 0)
 	return hostKeyOf(text), err
 }

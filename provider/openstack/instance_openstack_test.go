@@ -79,7 +79,7 @@ func TestInstanceIsFinished(t *testing.T) {
 	if err := later.RemoveInstance(ctx, made.ID); err != nil {
 		t.Error(err)
 	}
-	if left, err := later.portsOf(ctx, made.ID); err != nil || len(left) != 0 {
+	if left, err := later.Ports(ctx, made.ID); err != nil || len(left) != 0 {
 		t.Errorf("%d ports are left, %v", len(left), err)
 	}
 	if _, err := later.EnsureInstance(ctx, other, made.ID); !errors.Is(err, cloud.ErrNotFound) || !strings.Contains(err.Error(), "request req-") {

@@ -8,10 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
-
 	cloud "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
@@ -62,7 +58,7 @@ func groupsOf(server *cloud.Server) (names []string) {
 
 // complete looks up what a server's description does not say.
 func (i *Inventory) complete(ctx context.Context, made *Made) error {
-	all, err := i.portsOf(ctx, made.ID)
+	all, err := i.Ports(ctx, made.ID)
 	if err != nil {
 		return err
 	}
@@ -78,33 +74,15 @@ func (i *Inventory) complete(ctx context.Context, made *Made) error {
 }
 
 // imageName is empty for a server that was made of no image, or of one that is gone.
-func (i *Inventory) imageName(ctx context.Context, id string) (name string, err error) {
+func (i *Inventory) imageName(ctx context.Context, id string) (string, error) {
 	if id == "" {
 		return "", nil
 	}
-	err = i.Do(ctx, cloud.Image, func(client *gophercloud.ServiceClient) error {
-		image, err := images.Get(ctx, client, id).Extract()
-		if err == nil {
-			name = image.Name
-		}
-		return err
-	})
+	image, err := i.ImageByID(ctx, id)
 	if errors.Is(err, cloud.ErrNotFound) {
 		return "", nil
 	}
-	return name, err
-}
-
-func (i *Inventory) portsOf(ctx context.Context, server string) (all []ports.Port, err error) {
-	err = i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
-		pages, err := ports.List(client, ports.ListOpts{DeviceID: server}).AllPages(ctx)
-		if err != nil {
-			return err
-		}
-		all, err = ports.ExtractPorts(pages)
-		return err
-	})
-	return all, err
+	return image.Name, err
 }
 
 // allServers are the project's servers, listed once until something is changed.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
+	"github.com/gophercloud/gophercloud/v2/pagination"
 
 	cloud "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
@@ -25,16 +26,10 @@ func (i *Inventory) LookAtKeyPair(ctx context.Context, name string) (*KeyPair, e
 	return nil, err
 }
 
-func (i *Inventory) listKeyPairs(ctx context.Context) (all []KeyPair, err error) {
-	err = i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
-		pages, err := keypairs.List(client, nil).AllPages(ctx)
-		if err != nil {
-			return err
-		}
-		all, err = keypairs.ExtractKeyPairs(pages)
-		return err
-	})
-	return all, err
+func (i *Inventory) listKeyPairs(ctx context.Context) ([]KeyPair, error) {
+	return cloud.List(ctx, i.Region, cloud.Compute, func(client *gophercloud.ServiceClient) pagination.Pager {
+		return keypairs.List(client, nil)
+	}, keypairs.ExtractKeyPairs)
 }
 
 // keyPair is the one of the name now; nil if there is none.

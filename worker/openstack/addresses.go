@@ -10,6 +10,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/floatingips"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
+	"github.com/gophercloud/gophercloud/v2/pagination"
 )
 
 const (
@@ -32,17 +33,11 @@ func (r *Region) FloatingIPsMarked(ctx context.Context, mark string) ([]Floating
 	return r.floatingIPs(ctx, floatingips.ListOpts{Description: mark})
 }
 
-func (r *Region) floatingIPs(ctx context.Context, which floatingips.ListOpts) (all []FloatingIP, err error) {
-	err = r.Do(ctx, Network, func(client *gophercloud.ServiceClient) error {
+func (r *Region) floatingIPs(ctx context.Context, which floatingips.ListOpts) ([]FloatingIP, error) {
+	return List(ctx, r, Network, func(client *gophercloud.ServiceClient) pagination.Pager {
 		which.ProjectID = ProjectOf(client) // an administrator would see those of all projects
-		pages, err := floatingips.List(client, which).AllPages(ctx)
-		if err != nil {
-			return err
-		}
-		all, err = floatingips.ExtractFloatingIPs(pages)
-		return err
-	})
-	return all, err
+		return floatingips.List(client, which)
+	}, floatingips.ExtractFloatingIPs)
 }
 
 // FloatingIP is one of them by its id, or by its address; ErrNotFound if the project has it not.
@@ -160,14 +155,17 @@ func (r *Region) Release(ctx context.Context, id string) error {
 type Port = ports.Port
 
 // Ports are those of a server.
-func (r *Region) Ports(ctx context.Context, serverID string) (all []Port, err error) {
-	err = r.Do(ctx, Network, func(client *gophercloud.ServiceClient) error {
-		pages, err := ports.List(client, ports.ListOpts{DeviceID: serverID}).AllPages(ctx)
-		if err != nil {
-			return err
-		}
-		all, err = ports.ExtractPorts(pages)
-		return err
-	})
-	return all, err
+func (r *Region) Ports(ctx context.Context, serverID string) ([]Port, error) {
+	return r.ports(ctx, ports.ListOpts{DeviceID: serverID})
+}
+
+// PortsInGroup are those that a security group is on.
+func (r *Region) PortsInGroup(ctx context.Context, groupID string) ([]Port, error) {
+	return r.ports(ctx, ports.ListOpts{SecurityGroups: []string{groupID}})
+}
+
+func (r *Region) ports(ctx context.Context, which ports.ListOpts) ([]Port, error) {
+	return List(ctx, r, Network, func(client *gophercloud.ServiceClient) pagination.Pager {
+		return ports.List(client, which)
+	}, ports.ExtractPorts)
 }

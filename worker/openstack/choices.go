@@ -8,19 +8,15 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/flavors"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/external"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
+	"github.com/gophercloud/gophercloud/v2/pagination"
 )
 
 // Flavor finds a flavor by name or id. Without one it is ErrNotFound, and the error says what there is.
 func (r *Region) Flavor(ctx context.Context, name string) (flavors.Flavor, error) {
-	var all []flavors.Flavor
-	if err := r.Do(ctx, Compute, func(client *gophercloud.ServiceClient) error {
-		pages, err := flavors.ListDetail(client, flavors.ListOpts{AccessType: flavors.AllAccess}).AllPages(ctx)
-		if err != nil {
-			return err
-		}
-		all, err = flavors.ExtractFlavors(pages)
-		return err
-	}); err != nil {
+	all, err := List(ctx, r, Compute, func(client *gophercloud.ServiceClient) pagination.Pager {
+		return flavors.ListDetail(client, flavors.ListOpts{AccessType: flavors.AllAccess})
+	}, flavors.ExtractFlavors)
+	if err != nil {
 		return flavors.Flavor{}, err
 	}
 	var names []string
@@ -40,15 +36,13 @@ type Net struct {
 }
 
 // Networks are those that the project sees, its own, shared and external ones.
-func (r *Region) Networks(ctx context.Context) (all []Net, err error) {
-	err = r.Do(ctx, Network, func(client *gophercloud.ServiceClient) error {
-		pages, err := networks.List(client, nil).AllPages(ctx)
-		if err != nil {
-			return err
-		}
-		return networks.ExtractNetworksInto(pages, &all)
+func (r *Region) Networks(ctx context.Context) ([]Net, error) {
+	return List(ctx, r, Network, func(client *gophercloud.ServiceClient) pagination.Pager {
+		return networks.List(client, nil)
+	}, func(page pagination.Page) (all []Net, err error) {
+		err = networks.ExtractNetworksInto(page, &all)
+		return all, err
 	})
-	return all, err
 }
 
 // InternalNetwork finds the network for a server: by name or id, or, if name is empty, the only one that is not external.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+	"github.com/gophercloud/gophercloud/v2/pagination"
 )
 
 // namesShown bounds what an error lists of what there is instead.
@@ -48,7 +49,7 @@ var imageID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 // there is.
 func (r *Region) NewestImage(ctx context.Context, pattern string) (newest images.Image, err error) {
 	if imageID.MatchString(pattern) {
-		if newest, err = r.image(ctx, pattern); err == nil && newest.Status == images.ImageStatusActive {
+		if newest, err = r.ImageByID(ctx, pattern); err == nil && newest.Status == images.ImageStatusActive {
 			return newest, nil
 		}
 		if err != nil && !errors.Is(err, ErrNotFound) {
@@ -64,21 +65,17 @@ func (r *Region) NewestImage(ctx context.Context, pattern string) (newest images
 
 // NewestImages lists the images once, and returns what NewestImage does for any pattern, but for the ids of hidden ones.
 func (r *Region) NewestImages(ctx context.Context) (newest func(pattern string) (images.Image, error), err error) {
-	var all []images.Image
-	if err := r.Do(ctx, Image, func(client *gophercloud.ServiceClient) error {
-		pages, err := images.List(client, images.ListOpts{Limit: 1000}).AllPages(ctx)
-		if err != nil {
-			return err
-		}
-		all, err = images.ExtractImages(pages)
-		return err
-	}); err != nil {
+	all, err := List(ctx, r, Image, func(client *gophercloud.ServiceClient) pagination.Pager {
+		return images.List(client, images.ListOpts{Limit: 1000})
+	}, images.ExtractImages)
+	if err != nil {
 		return nil, err
 	}
 	return func(pattern string) (images.Image, error) { return r.newestOf(all, pattern) }, nil
 }
 
-func (r *Region) image(ctx context.Context, id string) (image images.Image, err error) {
+// ImageByID is an image in whatever state; ErrNotFound if the project sees none.
+func (r *Region) ImageByID(ctx context.Context, id string) (image images.Image, err error) {
 	err = r.Do(ctx, Image, func(client *gophercloud.ServiceClient) error {
 		got, err := images.Get(ctx, client, id).Extract()
 		if err == nil {

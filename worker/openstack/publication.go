@@ -231,7 +231,7 @@ func (p Publication) upload(ctx context.Context, disk Disk) (id string, err erro
 		return imagedata.Upload(limited, client, id, file).ExtractErr()
 	})
 	// Whether all has arrived is what the service says of the image, not whether we have got an answer.
-	image, lookErr := p.Region.image(ctx, id)
+	image, lookErr := p.Region.ImageByID(ctx, id)
 	if lookErr == nil {
 		lookErr = p.verify(image, disk)
 	}

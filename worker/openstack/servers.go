@@ -11,6 +11,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+	"github.com/gophercloud/gophercloud/v2/pagination"
 )
 
 // ErrNoHost: no hypervisor can take the server now. Another region may.
@@ -85,16 +86,10 @@ func (r *Region) Server(ctx context.Context, id string) (server *Server, err err
 }
 
 // ServersTagged are the project's servers with all of the tags; without tags all of its servers.
-func (r *Region) ServersTagged(ctx context.Context, tags ...string) (all []Server, err error) {
-	err = r.Do(ctx, Compute, func(client *gophercloud.ServiceClient) error {
-		pages, err := servers.List(client, servers.ListOpts{Tags: strings.Join(tags, ",")}).AllPages(ctx)
-		if err != nil {
-			return err
-		}
-		all, err = servers.ExtractServers(pages)
-		return err
-	})
-	return all, err
+func (r *Region) ServersTagged(ctx context.Context, tags ...string) ([]Server, error) {
+	return List(ctx, r, Compute, func(client *gophercloud.ServiceClient) pagination.Pager {
+		return servers.List(client, servers.ListOpts{Tags: strings.Join(tags, ",")})
+	}, servers.ExtractServers)
 }
 
 // AwaitActive waits until the server is ACTIVE, for as long as ctx allows. A server in ERROR is ErrNoHost or ErrBroken, with the
@@ -174,11 +169,7 @@ func (r *Region) AwaitGone(ctx context.Context, id string) error {
 
 // Console is the end of what the server wrote to its console; a sentence where the cloud has none, as simulated hypervisors do.
 func (r *Region) Console(ctx context.Context, id string) string {
-	var text string
-	err := r.Do(ctx, Compute, func(client *gophercloud.ServiceClient) (err error) {
-		text, err = servers.ShowConsoleOutput(ctx, client, id, servers.ShowConsoleOutputOpts{Length: consoleLines}).Extract()
-		return err
-	})
+	text, err := r.ConsoleLog(ctx, id, consoleLines)
 	switch {
 	case err != nil:
 		return "(no console: " + err.Error() + ")"
@@ -186,6 +177,15 @@ func (r *Region) Console(ctx context.Context, id string) string {
 		return "(the console is empty)"
 	}
 	return text
+}
+
+// ConsoleLog is what the server wrote to its console, the last lines of it, or all that the cloud has for no number.
+func (r *Region) ConsoleLog(ctx context.Context, id string, lines int) (text string, err error) {
+	err = r.Do(ctx, Compute, func(client *gophercloud.ServiceClient) error {
+		text, err = servers.ShowConsoleOutput(ctx, client, id, servers.ShowConsoleOutputOpts{Length: lines}).Extract()
+		return err
+	})
+	return text, err
 }
 
 // Addresses are a server's, the fixed ones apart from the floating ones.
