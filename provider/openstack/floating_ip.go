@@ -261,10 +261,7 @@ func (i *Inventory) RemoveFloatingIP(ctx context.Context, was FloatingIP, port s
 		if err == nil && port != "" && there.PortID == port {
 			err = i.Disassociate(ctx, was.ID)
 		}
-		if errors.Is(err, cloud.ErrNotFound) {
-			return nil
-		}
-		return err
+		return cloud.UnlessGone(err)
 	case was.Adopted != "" || was.ID == "" && was.Mark == "":
 		return nil
 	case was.ID != "":

@@ -174,13 +174,13 @@ func (i *Inventory) tagGroup(ctx context.Context, id, tag string) error {
 }
 
 func (i *Inventory) untagGroup(ctx context.Context, id, tag string) error {
-	return unlessGone(i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
+	return cloud.UnlessGone(i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
 		return attributestags.Delete(ctx, client, groupResource, id, tag).Err
 	}))
 }
 
 func (i *Inventory) deleteGroup(ctx context.Context, id string) error {
-	return unlessGone(i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
+	return cloud.UnlessGone(i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
 		return groups.Delete(ctx, client, id).Err
 	}))
 }
@@ -197,16 +197,9 @@ func (i *Inventory) createRule(ctx context.Context, r ruleRequest) error {
 }
 
 func (i *Inventory) deleteRule(ctx context.Context, id string) error {
-	return unlessGone(i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
+	return cloud.UnlessGone(i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
 		return rules.Delete(ctx, client, id).Err
 	}))
-}
-
-func unlessGone(err error) error {
-	if errors.Is(err, cloud.ErrNotFound) {
-		return nil
-	}
-	return err
 }
 
 // usersOf names the ports that a group is on, and the servers whose they are.

@@ -236,10 +236,9 @@ func (i *Inventory) FinishInstance(ctx context.Context, made *Made) error {
 		return nil
 	}
 	defer i.servers.drop()
-	err := i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
+	if err := cloud.UnlessGone(i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
 		return servers.DeleteMetadatum(ctx, client, made.ID, makingKey).ExtractErr()
-	})
-	if err != nil && !errors.Is(err, cloud.ErrNotFound) {
+	})); err != nil {
 		return err
 	}
 	made.Unfinished = false
@@ -265,12 +264,9 @@ func (i *Inventory) RemoveInstance(ctx context.Context, id string) error {
 	}
 	left, err := i.Ports(ctx, id)
 	for _, port := range left {
-		failed := i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
+		err = errors.Join(err, cloud.UnlessGone(i.Do(ctx, cloud.Network, func(client *gophercloud.ServiceClient) error {
 			return ports.Delete(ctx, client, port.ID).ExtractErr()
-		})
-		if failed != nil && !errors.Is(failed, cloud.ErrNotFound) {
-			err = errors.Join(err, failed)
-		}
+		})))
 	}
 	return err
 }

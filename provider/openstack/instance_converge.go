@@ -41,10 +41,9 @@ func (i *Inventory) convergeGroups(ctx context.Context, want []string, server *c
 	}
 	for _, group := range has {
 		if !slices.Contains(want, group) {
-			err := i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
+			if err := cloud.UnlessGone(i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
 				return secgroups.RemoveServer(ctx, client, server.ID, group).Err
-			})
-			if err != nil && !errors.Is(err, cloud.ErrNotFound) {
+			})); err != nil {
 				return err
 			}
 		}

@@ -3,7 +3,6 @@ package openstack
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -79,10 +78,7 @@ func (i *Inventory) imageName(ctx context.Context, id string) (string, error) {
 		return "", nil
 	}
 	image, err := i.ImageByID(ctx, id)
-	if errors.Is(err, cloud.ErrNotFound) {
-		return "", nil
-	}
-	return image.Name, err
+	return image.Name, cloud.UnlessGone(err)
 }
 
 // allServers are the project's servers, listed once until something is changed.

@@ -90,13 +90,9 @@ func (i *Inventory) foreign(there *KeyPair, known *PublicKey) error {
 }
 
 func (i *Inventory) deleteKeyPair(ctx context.Context, name string) error {
-	err := i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
+	return cloud.UnlessGone(i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
 		return keypairs.Delete(ctx, client, name, nil).ExtractErr()
-	})
-	if errors.Is(err, cloud.ErrNotFound) {
-		return nil
-	}
-	return err
+	}))
 }
 
 // RemoveKeyPair removes a key pair that has the key of this fingerprint. One with another key stays, and is returned; one that is gone

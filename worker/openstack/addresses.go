@@ -144,11 +144,9 @@ func (r *Region) updateFloatingIP(ctx context.Context, id string, change floatin
 
 // Release gives an address back to its network, from where anybody may get it. One that is gone is no error.
 func (r *Region) Release(ctx context.Context, id string) error {
-	err := r.Do(ctx, Network, func(client *gophercloud.ServiceClient) error { return floatingips.Delete(ctx, client, id).ExtractErr() })
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	return err
+	return UnlessGone(r.Do(ctx, Network, func(client *gophercloud.ServiceClient) error {
+		return floatingips.Delete(ctx, client, id).ExtractErr()
+	}))
 }
 
 // Port is an end of a network: that of a server, for example.

@@ -82,6 +82,14 @@ func (e *Error) Unwrap() error { return e.Err }
 // Is matches the categories.
 func (e *Error) Is(target error) bool { return target == e.kind }
 
+// UnlessGone is an error, but for ErrNotFound: whoever removes what is not there has nothing left to do.
+func UnlessGone(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // failed turns an error of a call into an Error. One that is an Error stays as it is, and so does the end of the caller's context.
 func (r *Region) failed(service Service, err error) error {
 	var known *Error

@@ -276,11 +276,9 @@ func (p Publication) Publish(ctx context.Context, id string) (name string, err e
 
 // Withdraw removes an image of the publication, also half of one. One that is gone is no error.
 func (p Publication) Withdraw(ctx context.Context, id string) error {
-	err := p.Region.Do(ctx, Image, func(client *gophercloud.ServiceClient) error { return images.Delete(ctx, client, id).ExtractErr() })
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	return err
+	return UnlessGone(p.Region.Do(ctx, Image, func(client *gophercloud.ServiceClient) error {
+		return images.Delete(ctx, client, id).ExtractErr()
+	}))
 }
 
 // Retire removes the images before the current one when that has been published for as long as Rest says, and returns when something is

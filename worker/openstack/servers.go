@@ -139,11 +139,9 @@ func (r *Region) Rebuild(ctx context.Context, id, image string) error {
 
 // DeleteServer has a server removed. One that is gone is no error; it may be seen for a moment, see AwaitGone.
 func (r *Region) DeleteServer(ctx context.Context, id string) error {
-	err := r.Do(ctx, Compute, func(client *gophercloud.ServiceClient) error { return servers.Delete(ctx, client, id).ExtractErr() })
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	return err
+	return UnlessGone(r.Do(ctx, Compute, func(client *gophercloud.ServiceClient) error {
+		return servers.Delete(ctx, client, id).ExtractErr()
+	}))
 }
 
 // AwaitGone waits until a server that was deleted is gone, for as long as ctx allows.
