@@ -14,9 +14,8 @@ import (
 	cloud "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
-// What a server of ours has on it. The tag is for people who list servers; the metadata say whose it is and how far it is.
+// What a server of ours has on it, besides the tag for people who list servers: metadata that say whose it is and how far it is.
 const (
-	ourTag = "autopkgtest-cloud"
 	// stackKey is the stack that it belongs to.
 	stackKey = "autopkgtest-cloud-stack"
 	// makingKey is there, with a hash of what the server is made of, until it is finished: such a server is in nobody's
@@ -206,7 +205,7 @@ func (i *Inventory) boot(ctx context.Context, want Instance) (string, error) {
 	}
 	id, err := i.Boot(ctx, cloud.Boot{
 		Name: want.Name, Image: image.ID, Flavor: flavor.ID, Network: network.ID, Key: want.Key, Groups: want.Groups, UserData: want.Data,
-		Tags: []string{ourTag}, Metadata: map[string]string{stackKey: want.Stack, makingKey: want.fingerprint()},
+		Tags: []string{cloud.OwnTag}, Metadata: map[string]string{stackKey: want.Stack, makingKey: want.fingerprint()},
 	})
 	if errors.Is(err, cloud.ErrUnavailable) && ctx.Err() == nil {
 		if left, failed := i.findInstance(ctx, want, ""); failed == nil && left != nil {

@@ -1,17 +1,18 @@
 package openstack
 
-import "strings"
+import (
+	"strings"
 
-// maker is who made a thing, for its mark.
-const maker = "autopkgtest-cloud"
+	cloud "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
+)
 
 // Mark is the tag of what a stack has made. Old clouds take tags of at most 60 characters, which leaves 42 for the stack's name.
-func Mark(stack string) string { return maker + "=" + stack }
+func Mark(stack string) string { return cloud.OwnTag + "=" + stack }
 
 // markedStack is the stack whose mark is among tags.
 func markedStack(tags []string) (stack string, marked bool) {
 	for _, tag := range tags {
-		if stack, marked = strings.CutPrefix(tag, maker+"="); marked {
+		if stack, marked = strings.CutPrefix(tag, cloud.OwnTag+"="); marked {
 			return stack, true
 		}
 	}

@@ -64,7 +64,6 @@ func (p Published) Usable() bool { return p.usable }
 
 // The marks of an image: its tags, and properties of the kind that an image service keeps for its users.
 const (
-	ownTag       = "autopkgtest-cloud" // on everything that this project makes in a cloud
 	imageTag     = "autopkgtest-image"
 	namePrefix   = "image:"
 	candidateTag = "autopkgtest-candidate"
@@ -82,7 +81,7 @@ const uploadLimit = 2 * time.Hour
 const removeLimit = 30 * time.Second
 
 // Tags are those of all images of a publication.
-func (p Publication) Tags() []string { return []string{ownTag, imageTag, namePrefix + p.Name} }
+func (p Publication) Tags() []string { return []string{OwnTag, imageTag, namePrefix + p.Name} }
 
 // Look lists what there is.
 func (p Publication) Look(ctx context.Context) (Shelf, error) {

@@ -32,6 +32,9 @@ func (s Service) project() string {
 	return map[Service]string{Compute: "nova", Network: "neutron", Image: "glance", Identity: "keystone"}[s]
 }
 
+// OwnTag is on everything in a cloud that this project makes and that can have a tag. Alone it gives nobody the right to remove a thing.
+const OwnTag = "autopkgtest-cloud"
+
 // Region is a region of a cloud as one project sees it. It is safe for concurrent use.
 type Region struct {
 	cloud   cloudrc.Cloud

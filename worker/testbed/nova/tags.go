@@ -4,13 +4,14 @@ import (
 	"context"
 	"strings"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 // The tags of a server. ownTag is on everything that this project makes in a cloud, kindTag on testbeds alone; nobody but the janitor
 // of this package removes what has both. The others say whose it is.
 const (
-	ownTag  = "autopkgtest-cloud"
+	ownTag  = openstack.OwnTag
 	kindTag = "autopkgtest-testbed"
 
 	workerPrefix  = "worker:"
