@@ -100,7 +100,7 @@ func (i *Inventory) awaitUp(ctx context.Context, server *cloud.Server) (*cloud.S
 
 // awaitTask waits until nothing is being done with a server.
 func (i *Inventory) awaitTask(ctx context.Context, id string) error {
-	return every(ctx, lookPause, func() (bool, error) {
+	return cloud.Poll(ctx, func() (bool, error) {
 		server, err := i.Server(ctx, id)
 		if errors.Is(err, cloud.ErrNotFound) {
 			return true, nil

@@ -32,7 +32,6 @@ const (
 )
 
 const (
-	lookPause = 250 * time.Millisecond
 	// tryPause is between two attempts at a machine that boots, and tryLimit bounds one.
 	tryPause = 2 * time.Second
 	tryLimit = 10 * time.Second
@@ -298,21 +297,4 @@ func (t *waiting) judged(words string) error {
 			"(a mirror, a proxy), and replace the instance")}
 	}
 	return t.problem("is still being prepared by cloud-init: "+status, "give it more time")
-}
-
-// every looks again until done, an error, or the end of ctx.
-func every(ctx context.Context, pause time.Duration, look func() (done bool, err error)) error {
-	for {
-		done, err := look()
-		if done || err != nil {
-			return err
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		}
-	}
 }

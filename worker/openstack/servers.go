@@ -96,7 +96,7 @@ func (r *Region) ServersTagged(ctx context.Context, tags ...string) ([]Server, e
 // cloud's words; one that disappears is ErrNotFound.
 func (r *Region) AwaitActive(ctx context.Context, id string) (*Server, error) {
 	var last *Server
-	err := poll(ctx, func() (bool, error) {
+	err := Poll(ctx, func() (bool, error) {
 		server, err := r.Server(ctx, id)
 		if err != nil {
 			return false, err
@@ -147,7 +147,7 @@ func (r *Region) DeleteServer(ctx context.Context, id string) error {
 // AwaitGone waits until a server that was deleted is gone, for as long as ctx allows.
 func (r *Region) AwaitGone(ctx context.Context, id string) error {
 	status := ""
-	err := poll(ctx, func() (bool, error) {
+	err := Poll(ctx, func() (bool, error) {
 		server, err := r.Server(ctx, id)
 		if errors.Is(err, ErrNotFound) {
 			return true, nil
@@ -207,8 +207,8 @@ func Addresses(server *Server) (fixed, floating []netip.Addr) {
 	return fixed, floating
 }
 
-// poll looks again and again until done, an error, or the end of ctx: often at first, as most things take seconds.
-func poll(ctx context.Context, look func() (done bool, err error)) error {
+// Poll looks again and again until done, an error, or the end of ctx: often at first, as most things take seconds.
+func Poll(ctx context.Context, look func() (done bool, err error)) error {
 	for looks := 0; ; looks++ {
 		done, err := look()
 		if done || err != nil {
