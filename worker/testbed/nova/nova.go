@@ -6,7 +6,8 @@
 // (account.go). When the run is over, the worker reads the account: it removes what is left, and learns how the region did.
 //
 // The worker's side of it is regions.go, which decides where the next testbed is made, and janitor.go, which removes testbeds that
-// nobody owns. The set-up script's side is setup.go and guest.go. Every server carries tags that say whose it is (tags.go).
+// nobody owns. The set-up script's side begins in setup.go; guest.go is a server as its user sees it. Every server carries tags that
+// say whose it is (tags.go).
 package nova
 
 import (
