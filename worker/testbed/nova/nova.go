@@ -5,9 +5,9 @@
 // two lines of shell in the run's file tree; it finds what it is to do in a Plan beside them, and notes what it has made in an account
 // (account.go). When the run is over, the worker reads the account: it removes what is left, and learns how the region did.
 //
-// The worker's side of it is regions.go, which decides where the next testbed is made, and janitor.go, which removes testbeds that
-// nobody owns. The set-up script's side begins in setup.go; guest.go is a server as its user sees it. Every server carries tags that
-// say whose it is (tags.go).
+// The worker's side of it is regions.go, which decides where the next testbed is made, tend.go, which keeps what is known of regions
+// fresh, and janitor.go, which removes testbeds that nobody owns. The set-up script's side begins in setup.go; guest.go is a server as
+// its user sees it. Every server carries tags that say whose it is (tags.go).
 package nova
 
 import (

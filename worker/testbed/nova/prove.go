@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
@@ -38,10 +39,13 @@ func Unboot(ctx context.Context, region *openstack.Region, name string) error {
 	return remove(ctx, region, record{}, name, "")
 }
 
+// removeLimit bounds the removal of what a trial has made.
+const removeLimit = 30 * time.Second
+
 // bootOnce makes the server of a plan, up to the point where Nova has done its part, and removes it.
 func bootOnce(ctx context.Context, region *openstack.Region, plan Plan) (err error) {
 	defer func() {
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), readLimit)
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeLimit)
 		defer cancel()
 		if left := remove(ending, region, record{}, plan.Testbed, ""); left != nil {
 			err = errors.Join(err, fmt.Errorf("remove the server of a trial: %w", left))

@@ -58,21 +58,14 @@ func (t *tender) run(ctx context.Context) {
 	}
 }
 
-// sources are the regions of all testbeds that may be asked for.
-func (t *tender) sources() []string {
-	var all []string
+// sources are the regions of all testbeds that may be asked for, from now on known with what these are made of.
+func (t *tender) sources() (all []string) {
 	for _, of := range t.testbeds() {
+		t.regions.expect(of)
 		for _, source := range sources(of) {
 			if !slices.Contains(all, source) {
 				all = append(all, source)
 			}
-			t.regions.mu.Lock()
-			one := t.regions.get(source)
-			one.wanted[wishOf(of)] = true
-			if one.ordinary == "" {
-				one.ordinary = of.Flavor
-			}
-			t.regions.mu.Unlock()
 		}
 	}
 	return all
