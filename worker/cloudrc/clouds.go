@@ -1,13 +1,9 @@
 package cloudrc
 
 import (
-	"bytes"
 	"cmp"
-	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -66,19 +62,6 @@ func parseClouds(clouds Document, secure *Document, entry string, over map[strin
 	return found, nil
 }
 
-// mostNodes bounds what aliases can make of a small file.
-const mostNodes = 100_000
-
-// document is a YAML file that is being read.
-type document struct {
-	name  string
-	nodes int
-}
-
-func (d *document) problem(line int, kind error, cause, wayOut string) error {
-	return &Problem{Source: d.name, Line: line, Cause: cause, WayOut: wayOut, kind: kind}
-}
-
 func (d *document) noEntry(entry string, entries map[string]*yaml.Node) error {
 	names := strings.Join(slices.Sorted(maps.Keys(entries)), ", ")
 	switch {
@@ -88,28 +71,6 @@ func (d *document) noEntry(entry string, entries map[string]*yaml.Node) error {
 		return d.problem(0, ErrUnknown, "it has several clouds, and none is named", "name one of "+names)
 	}
 	return d.problem(0, ErrUnknown, "there is no cloud "+entry, "name one of "+names)
-}
-
-// yamlLine finds the line in the parser's message.
-var yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?`)
-
-// countsFromZero is how those of the parser's messages begin whose lines do.
-var countsFromZero = regexp.MustCompile(`^did not find expected (node content|key|'-' indicator|',' or|<)`)
-
-// syntaxProblem says what the parser says, without what might be a password. The line is the one in which the list or mapping begins
-// that is broken.
-func (d *document) syntaxProblem(err error, content []byte) error {
-	text := yamlLine.ReplaceAllString(err.Error(), "")
-	line := 0
-	if match := yamlLine.FindStringSubmatch(err.Error()); match[1] != "" {
-		line, _ = strconv.Atoi(match[1])
-	}
-	if countsFromZero.MatchString(text) {
-		line++
-	}
-	line = min(line, 1+bytes.Count(content, []byte("\n"))) // the end of a file has one too many
-	return d.problem(line, ErrInvalid, "not YAML: "+maskWords(text),
-		"look at indentation and quotes; a value with special characters belongs into single quotes")
 }
 
 // entries are the clouds of a file by their names.
@@ -133,62 +94,6 @@ func (d *document) entries(content []byte) (map[string]*yaml.Node, error) {
 		return nil, d.problem(0, ErrInvalid, "it has no key clouds", "begin it with clouds:, and put the clouds below")
 	}
 	return d.mapping(clouds)
-}
-
-// mapping returns the keys of a node, with those that it merges in. Their number is bounded, since aliases may go in circles.
-func (d *document) mapping(node *yaml.Node) (map[string]*yaml.Node, error) {
-	for node.Kind == yaml.AliasNode && node.Alias != nil {
-		node = node.Alias
-	}
-	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
-		return nil, nil
-	}
-	if node.Kind != yaml.MappingNode {
-		return nil, d.problem(node.Line, ErrInvalid, "there have to be keys with values", "write each on a line of its own, as KEY: VALUE")
-	}
-	if d.nodes += len(node.Content); d.nodes > mostNodes {
-		return nil, d.problem(node.Line, ErrInvalid, "its references go too far", "write out what they stand for")
-	}
-	own, merged := map[string]*yaml.Node{}, map[string]*yaml.Node{}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		key, content := node.Content[i], node.Content[i+1]
-		if key.Tag == "!!merge" {
-			if err := d.merge(merged, content); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if first, there := own[key.Value]; there {
-			return nil, d.problem(key.Line, ErrInvalid, fmt.Sprintf("the key %s is in line %d already", key.Value, first.Line),
-				"keep one of them")
-		}
-		own[key.Value] = content
-	}
-	maps.Copy(merged, own)
-	return merged, nil
-}
-
-// merge adds what `<<` refers to, one mapping or a list; of a list the first counts.
-func (d *document) merge(into map[string]*yaml.Node, node *yaml.Node) error {
-	for node.Kind == yaml.AliasNode && node.Alias != nil {
-		node = node.Alias
-	}
-	list := []*yaml.Node{node}
-	if node.Kind == yaml.SequenceNode {
-		list = node.Content
-	}
-	for _, one := range list {
-		keys, err := d.mapping(one)
-		if err != nil {
-			return err
-		}
-		for key, content := range keys {
-			if _, there := into[key]; !there {
-				into[key] = content
-			}
-		}
-	}
-	return nil
 }
 
 // entry is a cloud of a file.
@@ -252,9 +157,7 @@ func (d *document) flat(keys map[string]*yaml.Node) (map[string]setting, error) 
 	add := func(keys map[string]*yaml.Node, auth bool) error {
 		for key, node := range keys {
 			line := node.Line
-			if node.Kind == yaml.AliasNode && node.Alias != nil {
-				node = node.Alias
-			}
+			node = meant(node)
 			key = strings.ReplaceAll(key, "-", "_")
 			switch {
 			case node.Kind == yaml.ScalarNode && node.Tag == "!!null":
@@ -291,9 +194,7 @@ func (d *document) regions(keys map[string]*yaml.Node, line int) ([]region, erro
 	if node == nil {
 		return []region{{line: line}}, nil
 	}
-	for node.Kind == yaml.AliasNode && node.Alias != nil {
-		node = node.Alias
-	}
+	node = meant(node)
 	if node.Kind == yaml.ScalarNode && !list {
 		var found []region
 		for _, name := range strings.Split(node.Value, ",") {
@@ -317,9 +218,7 @@ func (d *document) regions(keys map[string]*yaml.Node, line int) ([]region, erro
 
 func (d *document) region(node *yaml.Node) (region, error) {
 	line := node.Line
-	for node.Kind == yaml.AliasNode && node.Alias != nil {
-		node = node.Alias
-	}
+	node = meant(node)
 	if node.Kind == yaml.ScalarNode && node.Value != "" {
 		return region{name: node.Value, line: line}, nil
 	}
