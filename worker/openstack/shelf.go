@@ -1,0 +1,119 @@
+package openstack
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+)
+
+// Published is an image of a publication that has been shown.
+type Published struct {
+	ID, Name string
+	SHA256   string // of its disk
+	At       time.Time
+
+	usable, protected bool
+}
+
+// Shelf is what there is of a publication.
+type Shelf struct {
+	// Published are newest first.
+	Published []Published
+
+	candidates []images.Image
+}
+
+// Usable says whether a pattern finds an image: nobody has hidden or deactivated it.
+func (p Published) Usable() bool { return p.usable }
+
+// Look lists what there is.
+func (p Publication) Look(ctx context.Context) (Shelf, error) {
+	all, err := p.list(ctx)
+	if err != nil {
+		return Shelf{}, err
+	}
+	var shelf Shelf
+	for _, image := range all {
+		if slices.Contains(image.Tags, candidateTag) {
+			shelf.candidates = append(shelf.candidates, image)
+			continue
+		}
+		at := image.CreatedAt
+		if text, _ := image.Properties[timeProperty].(string); text != "" {
+			if parsed, err := time.Parse(time.RFC3339, text); err == nil {
+				at = parsed
+			}
+		}
+		shelf.Published = append(shelf.Published, Published{
+			ID: image.ID, Name: image.Name, SHA256: sumOf(image), At: at,
+			usable: image.Status == images.ImageStatusActive && !image.Hidden, protected: image.Protected,
+		})
+	}
+	return shelf, nil
+}
+
+// Current is the newest that a pattern finds. There may be none.
+func (s Shelf) Current() (current Published, there bool) {
+	for _, one := range s.Published {
+		if one.usable {
+			return one, true
+		}
+	}
+	return Published{}, false
+}
+
+// list has all of the publication's images, newest first, in the order of NewestImage.
+func (p Publication) list(ctx context.Context) (all []images.Image, err error) {
+	err = p.Region.Do(ctx, Image, func(client *gophercloud.ServiceClient) error {
+		project := ProjectOf(client)
+		if project == "" {
+			return p.Region.NewError(ErrDenied, Image, "the login is to no project, so it is not known which images are ours",
+				"name a project in the cloud's source")
+		}
+		for _, hidden := range []bool{true, false} { // one is shown between the two rather than missed
+			pages, err := images.List(client, images.ListOpts{Tags: p.Tags(), Owner: project, Hidden: hidden, Limit: 100}).AllPages(ctx)
+			if err != nil {
+				return err
+			}
+			found, err := images.ExtractImages(pages)
+			if err != nil {
+				return err
+			}
+			for _, image := range found {
+				twice := slices.ContainsFunc(all, func(i images.Image) bool { return i.ID == image.ID })
+				// What is removed or not is not left to how a service understands the query.
+				if image.Owner == project && p.marked(image) && !twice {
+					all = append(all, image)
+				}
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(a, b images.Image) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
+	})
+	return all, err
+}
+
+func (p Publication) marked(image images.Image) bool {
+	for _, tag := range p.Tags() {
+		if !slices.Contains(image.Tags, tag) {
+			return false
+		}
+	}
+	return image.Status != images.ImageStatusDeleted && image.Status != images.ImageStatusPendingDelete
+}
+
+func sumOf(image images.Image) string {
+	text, _ := image.Properties[sumProperty].(string)
+	return text
+}
+
+func (s Shelf) before(current Published) []Published {
+	at := slices.IndexFunc(s.Published, func(one Published) bool { return one.ID == current.ID })
+	return s.Published[at+1:]
+}
