@@ -39,7 +39,8 @@ func startWayOut(ctx context.Context, cancel context.CancelCauseFunc, pid string
 	}
 	ended := make(chan error, 1)
 	go func() {
-		err := fmt.Errorf("slirp4netns, the way out of guests, has ended: %w: %s", slirp.Wait(), &said)
+		_ = slirp.Wait() // how it ended is in its state, also if that is no error
+		err := fmt.Errorf("slirp4netns, the way out of guests, has ended: %s: %s", slirp.ProcessState, &said)
 		ended <- err
 		cancel(err)
 	}()
