@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
@@ -13,7 +12,6 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/roles"
 	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/services"
 	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/users"
-	"github.com/gophercloud/gophercloud/v2/pagination"
 )
 
 // entry is one service in the catalog of a region.
@@ -51,22 +49,6 @@ func (c *cloud) catalog() service {
 		return c.makeUsers(ctx, identity)
 	}}
 }
-
-// everything lists all of a kind.
-func everything[T any](ctx context.Context, pager pagination.Pager, extract func(pagination.Page) ([]T, error)) ([]T, error) {
-	page, err := pager.AllPages(ctx)
-	if err != nil {
-		return nil, err
-	}
-	empty, err := page.IsEmpty()
-	if err != nil || empty {
-		return nil, err
-	}
-	return extract(page)
-}
-
-// absent says that the list has none that is wanted.
-func absent[T any](list []T, wanted func(T) bool) bool { return !slices.ContainsFunc(list, wanted) }
 
 // fillCatalog makes the regions, services and endpoints that are missing.
 func (c *cloud) fillCatalog(ctx context.Context, identity *gophercloud.ServiceClient) error {

@@ -21,16 +21,6 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
-// region is one of the cloud's two. Each has Placement, Nova and Neutron with databases and a virtual host of their own, so that a
-// server, network, key pair, flavor or floating IP is in one region alone. The others are there once, and in the catalog twice.
-type region struct {
-	Name     string
-	shift    int    // added to the services' usual ports
-	Floating string // the first three numbers of the network of floating IPs
-}
-
-var regions = []region{{"lcy01", 0, "172.24.4"}, {"lgw01", 10000, "172.24.5"}}
-
 // The services' usual ports. Clients need none of them: they ask the catalog.
 const (
 	portKeystone  = 5000
@@ -130,8 +120,8 @@ func (c *cloud) fernetKey(name string) []byte {
 // Address is where everything listens: the folder's own, so that clouds do not meet.
 func (c *cloud) Address() string { return c.at.address }
 
-// Port is a service's port in a region.
-func (r region) Port(usual int) int { return usual + r.shift }
+// listen is an address of the cloud's as host.Process has it.
+func (c *cloud) listen(port int) string { return net.JoinHostPort(c.Address(), strconv.Itoa(port)) }
 
 func (c *cloud) url(port int) string {
 	return "http://" + net.JoinHostPort(c.Address(), strconv.Itoa(port))

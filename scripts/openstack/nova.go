@@ -109,11 +109,7 @@ func (c *cloud) hasHypervisor(ctx context.Context, r region) error {
 	if err != nil {
 		return err
 	}
-	pages, err := hypervisors.List(compute, nil).AllPages(ctx)
-	if err != nil {
-		return err
-	}
-	all, err := hypervisors.ExtractHypervisors(pages)
+	all, err := everything(ctx, hypervisors.List(compute, nil), hypervisors.ExtractHypervisors)
 	if err != nil {
 		return err
 	}

@@ -4,18 +4,6 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 )
 
-// inRegion is what the templates of a region's services read.
-type inRegion struct {
-	*cloud
-	region
-	Folder string // of the service
-	Guests bool   // servers are machines here
-}
-
-func (c *cloud) in(r region, name string) inRegion {
-	return inRegion{c, r, c.at.service(name), c.hasGuests(r)}
-}
-
 // placement knows which hypervisor has room.
 func (c *cloud) placement(r region) (service, error) {
 	name := "placement-" + r.Name

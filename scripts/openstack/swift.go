@@ -23,7 +23,7 @@ func (c *cloud) Memcached() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.at.memcached))
 }
 
-// swiftConfiguration is where the store's rings are.
+// SwiftConfiguration is where the store's rings are.
 func (c *cloud) SwiftConfiguration() string { return c.at.service(swift.Service, "etc") }
 
 // swiftProxy is the store's second entrance, which knows Keystone's users: a project is an account.
