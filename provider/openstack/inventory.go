@@ -39,7 +39,7 @@ type Inventory struct {
 
 	floatingIPs listing[cloud.FloatingIP]
 	inUse       known // ids of floating IPs; see RemoveFloatingIP
-	keyPairs    listing[KeyPair]
+	keyPairs    listing[cloud.KeyPair]
 	busy        Turns
 }
 

@@ -2,46 +2,23 @@ package openstack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
-	"github.com/gophercloud/gophercloud/v2/pagination"
 
 	cloud "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
-// KeyPair is one of Nova's key pairs: of the user, not of the project, and in one region.
-type KeyPair = keypairs.KeyPair
-
 // LookAtKeyPair finds a key pair; nil if there is none of the name.
-func (i *Inventory) LookAtKeyPair(ctx context.Context, name string) (*KeyPair, error) {
-	all, err := i.keyPairs.all(ctx, i.listKeyPairs)
+func (i *Inventory) LookAtKeyPair(ctx context.Context, name string) (*cloud.KeyPair, error) {
+	all, err := i.keyPairs.all(ctx, i.KeyPairs)
 	for n := range all {
 		if all[n].Name == name {
 			return &all[n], err
 		}
 	}
 	return nil, err
-}
-
-func (i *Inventory) listKeyPairs(ctx context.Context) ([]KeyPair, error) {
-	return cloud.List(ctx, i.Region, cloud.Compute, func(client *gophercloud.ServiceClient) pagination.Pager {
-		return keypairs.List(client, nil)
-	}, keypairs.ExtractKeyPairs)
-}
-
-// keyPair is the one of the name now; nil if there is none.
-func (i *Inventory) keyPair(ctx context.Context, name string) (there *KeyPair, err error) {
-	err = i.Do(ctx, cloud.Compute, func(client *gophercloud.ServiceClient) error {
-		there, err = keypairs.Get(ctx, client, name, nil).Extract()
-		return err
-	})
-	if errors.Is(err, cloud.ErrNotFound) {
-		return nil, nil
-	}
-	return there, err
 }
 
 // EnsureKeyPair has a key pair of the name with a key. known is the key if it exists already; otherwise fresh is called, once it is
@@ -51,8 +28,8 @@ func (i *Inventory) EnsureKeyPair(ctx context.Context, name string, ours bool, k
 	fresh func() (PublicKey, error)) (PublicKey, error) {
 	defer i.busy.Take("key pair " + name)()
 	defer i.keyPairs.drop()
-	there, err := i.keyPair(ctx, name)
-	if err != nil {
+	there, err := i.KeyPair(ctx, name)
+	if err = cloud.UnlessGone(err); err != nil {
 		return PublicKey{}, err
 	}
 	if there != nil && !ours && (known == nil || known.Fingerprint() != there.Fingerprint) {
@@ -78,7 +55,7 @@ func (i *Inventory) EnsureKeyPair(ctx context.Context, name string, ours bool, k
 }
 
 // foreign is the refusal to replace what others may use.
-func (i *Inventory) foreign(there *KeyPair, known *PublicKey) error {
+func (i *Inventory) foreign(there *cloud.KeyPair, known *PublicKey) error {
 	ours := "is still to be made"
 	if known != nil {
 		ours = "has the fingerprint " + known.Fingerprint()
@@ -97,12 +74,12 @@ func (i *Inventory) deleteKeyPair(ctx context.Context, name string) error {
 
 // RemoveKeyPair removes a key pair that has the key of this fingerprint. One with another key stays, and is returned; one that is gone
 // is no error.
-func (i *Inventory) RemoveKeyPair(ctx context.Context, name, fingerprint string) (stays *KeyPair, err error) {
+func (i *Inventory) RemoveKeyPair(ctx context.Context, name, fingerprint string) (stays *cloud.KeyPair, err error) {
 	defer i.busy.Take("key pair " + name)()
 	defer i.keyPairs.drop()
-	there, err := i.keyPair(ctx, name)
-	if err != nil || there == nil {
-		return nil, err
+	there, err := i.KeyPair(ctx, name)
+	if err != nil {
+		return nil, cloud.UnlessGone(err)
 	}
 	if there.Fingerprint != fingerprint {
 		return there, nil

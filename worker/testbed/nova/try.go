@@ -7,9 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
-
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
@@ -83,9 +80,7 @@ func trySupplies(ctx context.Context, region *openstack.Region, of config.NovaTe
 }
 
 func hasKeyPair(ctx context.Context, region *openstack.Region, name string) error {
-	err := region.Do(ctx, openstack.Compute, func(client *gophercloud.ServiceClient) error {
-		return keypairs.Get(ctx, client, name, nil).Err
-	})
+	_, err := region.KeyPair(ctx, name)
 	if errors.Is(err, openstack.ErrNotFound) {
 		return region.NewError(openstack.ErrNotFound, openstack.Compute, fmt.Sprintf("the user has no key pair %q", name),
 			"make it, or leave --keyname out: cloud-init is then given the key itself")
