@@ -228,7 +228,7 @@ func (r *groupRules) preset(where path.Path, preset groupPreset, m groupPresetMo
 
 func (r *groupRules) add(where path.Path, d deployed.Draft, description string) {
 	rule, err := deployed.NewRule(d)
-	var wrong *deployed.DraftError
+	var wrong *deployed.FieldError
 	if errors.As(err, &wrong) {
 		r.diags.AddAttributeError(where.AtName(wrong.Field), "Not a rule", wrong.Err.Error())
 		return

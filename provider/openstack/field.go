@@ -1,6 +1,6 @@
 package openstack
 
-// FieldError is an error that one field of what was asked for is to blame for.
+// FieldError is an error that one field of what was asked for is to blame for. Field is called as in configurations.
 type FieldError struct {
 	Field string
 	Err   error

@@ -50,20 +50,8 @@ type Draft struct {
 	CIDR, RemoteGroup  string
 }
 
-// DraftError is what is wrong with one field of a Draft. Field is called as in configurations: direction, ethertype, protocol, ports,
-// icmp_type, icmp_code, cidr, remote_group.
-type DraftError struct {
-	Field string
-	Err   error
-}
-
-// Error implements error.
-func (e *DraftError) Error() string { return e.Field + ": " + e.Err.Error() }
-
-// Unwrap returns what is wrong.
-func (e *DraftError) Unwrap() error { return e.Err }
-
-// NewRule checks a draft and brings it into canonical form. What is wrong is a [*DraftError].
+// NewRule checks a draft and brings it into canonical form. What is wrong is a [*FieldError] of direction, ethertype, protocol, ports,
+// icmp_type, icmp_code, cidr or remote_group.
 func NewRule(d Draft) (Rule, error) {
 	r := Rule{Direction: d.Direction, EtherType: d.EtherType, First: NoPort, Last: NoPort, RemoteGroup: d.RemoteGroup}
 	if r.Direction == "" {
@@ -94,7 +82,7 @@ func NewRule(d Draft) (Rule, error) {
 	}
 	for _, field := range fields {
 		if err := field.set(); err != nil {
-			return Rule{}, &DraftError{Field: field.name, Err: err}
+			return Rule{}, in(field.name, err)
 		}
 	}
 	return r, nil

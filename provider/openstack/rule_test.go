@@ -94,7 +94,7 @@ func TestDraftsAreRefused(t *testing.T) {
 	} {
 		d := draft(c.change)
 		_, err := NewRule(d)
-		var wrong *DraftError
+		var wrong *FieldError
 		if !errors.As(err, &wrong) || wrong.Field != c.field || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: %v, want %s: …%s", d, err, c.field, c.says)
 		}
