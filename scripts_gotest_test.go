@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -64,7 +68,7 @@ func TestGoTest(t *testing.T) {
 				}
 			}
 			write("output", test.output, 0o600)
-			write("go", "#!/bin/sh\ncat "+folder+"/output\nexit "+test.exit+"\n", 0o700)
+			write("go", "#!/bin/sh\nmkdir $TMPDIR/left; echo $TMPDIR >"+folder+"/place; cat "+folder+"/output\nexit "+test.exit+"\n", 0o700)
 			cmd := exec.CommandContext(t.Context(), "scripts/go-test", "try", "./...")
 			cmd.Env = append(os.Environ(), "PATH="+folder+":"+os.Getenv("PATH"), "AUTOPKGTEST_TEST_LOGS="+folder)
 			out, err := cmd.CombinedOutput()
@@ -82,6 +86,62 @@ func TestGoTest(t *testing.T) {
 			if log, err := os.ReadFile(filepath.Join(folder, "try.log")); err != nil || string(log) != test.output {
 				t.Errorf("the log holds %q, error %v", log, err)
 			}
+			isGone(t, filepath.Join(folder, "place"))
+		})
+	}
+}
+
+// isGone wants that there is no folder of the name that a file holds.
+func isGone(t *testing.T, file string) {
+	t.Helper()
+	place, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(strings.TrimSpace(string(place))); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left behind: %v", place, err)
+	}
+}
+
+// TestGoTestEnds: a signal for scripts/go-test alone ends the tests and what they have started, and their folder goes.
+func TestGoTestEnds(t *testing.T) {
+	t.Parallel()
+	const program = `#!/bin/sh
+mkdir "$TMPDIR/left"
+echo "$TMPDIR" >"$FOLDER/place"
+sleep 1000 &
+echo $! >"$FOLDER/process"
+setsid bash -c 'exec -a "$0" sleep 1000' "$TMPDIR/server" &
+echo $! >"$FOLDER/server"
+until grep -q "$TMPDIR/server" "/proc/$!/cmdline"; do :; done
+echo >"$FOLDER/hold"
+wait
+`
+	for signal, code := range interruptions {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			folder := t.TempDir()
+			hold := filepath.Join(folder, "hold")
+			if err := errors.Join(os.WriteFile(filepath.Join(folder, "go"), []byte(program), 0o700), unix.Mkfifo(hold, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			command := bounded(t, "scripts/go-test", "try", "./...")
+			command.Env = append(os.Environ(), "PATH="+folder+":"+os.Getenv("PATH"), "AUTOPKGTEST_TEST_LOGS="+folder, "FOLDER="+folder)
+			interrupt(t, command, hold, signal, code)
+			pid, err := os.ReadFile(filepath.Join(folder, "process"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			haveEnded(t, strings.TrimSpace(string(pid)))
+			server, err := os.ReadFile(filepath.Join(folder, "server"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Who has ended and was not waited for has no command line.
+			if line, _ := os.ReadFile("/proc/" + strings.TrimSpace(string(server)) + "/cmdline"); strings.Contains(string(line), "/server") {
+				t.Errorf("the server is left behind: %q", line)
+			}
+			isGone(t, filepath.Join(folder, "place"))
 		})
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/term"
 )
 
-// endLimit is how long the command may take to end once it was told to. Tests have clean-up of their own to do.
-const endLimit = 10 * time.Second
+// endLimit is how long the command may take to end once it was told to. Tests have services of their own to end.
+const endLimit = 2 * time.Minute
 
 // Execute runs the command with our own three descriptors. When we are told to end, so is the command.
 //

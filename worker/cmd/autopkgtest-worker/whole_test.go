@@ -29,7 +29,7 @@ import (
 // Nothing in these tests is a double: the real program takes requests from a real broker, runs archive packages' tests with
 // the real autopkgtest in real testbeds, and stores into a real Swift. They take minutes, most of which they wait; that is
 // why they have a tag of their own. Their broker takes a request from its worker after 90 seconds, see
-// scripts/component-tests.
+// scripts/testbed-tests.
 
 // wholeMachine is a machine whose worker serves this machine's own release.
 type wholeMachine struct {
