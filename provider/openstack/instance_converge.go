@@ -91,9 +91,12 @@ func (i *Inventory) awaitUp(ctx context.Context, server *cloud.Server) (*cloud.S
 	if err == nil || errors.Is(err, cloud.ErrNotFound) {
 		return up, err
 	}
-	if errors.Is(err, cloud.ErrBroken) || errors.Is(err, cloud.ErrNoHost) {
-		err = i.NewError(cloud.ErrBroken, cloud.Compute, "a cold start did not help: "+causeOf(err),
+	var broken *cloud.Error
+	if errors.As(err, &broken) && (errors.Is(err, cloud.ErrBroken) || errors.Is(err, cloud.ErrNoHost)) {
+		explained := i.NewError(cloud.ErrBroken, cloud.Compute, "a cold start did not help: "+broken.Cause,
 			"ask the cloud's operators to repair it; or replace it, which loses what is on its disk")
+		explained.RequestID = broken.RequestID
+		err = explained
 	}
 	return nil, i.failure(ctx, server.ID, "", err)
 }
@@ -107,13 +110,4 @@ func (i *Inventory) awaitTask(ctx context.Context, id string) error {
 		}
 		return err == nil && server.TaskState == "", err
 	})
-}
-
-// causeOf is what was wrong, without where it was.
-func causeOf(err error) string {
-	var known *cloud.Error
-	if errors.As(err, &known) {
-		return known.Cause
-	}
-	return err.Error()
 }

@@ -140,13 +140,10 @@ func (e *Error) answered(refusal gophercloud.ErrUnexpectedResponseCode) {
 }
 
 func (e *Error) classify(words string) (wayOut string, kind error) {
+	if e.Status == http.StatusUnauthorized || e.Status == http.StatusNotFound && e.isLogin() {
+		return e.wayToLogIn(), ErrDenied
+	}
 	switch e.Status {
-	case http.StatusUnauthorized:
-		if e.Service == Identity {
-			return "the user, its domain, the password or the project is wrong in " + e.cloud.Source +
-				"; try it with: openstack token issue", ErrDenied
-		}
-		return "the token is not accepted any more, and there is no password to get another with; log in again", ErrDenied
 	case http.StatusForbidden:
 		if isQuota(words) {
 			return "remove what is not needed, or ask the cloud's operators for more; openstack quota show tells the limits", ErrQuota
@@ -169,6 +166,25 @@ func (e *Error) classify(words string) (wayOut string, kind error) {
 		return "that is the cloud's own fault: try again later, and tell its operators the request's id", ErrUnavailable
 	}
 	return "that is no answer one expects; tell the cloud's operators the request's id", ErrInvalid
+}
+
+// isLogin: Keystone says 404 of an application credential that is gone.
+func (e *Error) isLogin() bool {
+	return e.Service == Identity && e.Method == http.MethodPost && strings.HasSuffix(e.Path, "/auth/tokens")
+}
+
+// wayToLogIn is what to do where a login is not accepted, or what came of one.
+func (e *Error) wayToLogIn() string {
+	switch e.cloud.Method {
+	case cloudrc.MethodToken:
+		return "the token is not accepted any more, and there is no password to get another with: put a new one into " + e.cloud.Source +
+			" (openstack token issue)"
+	case cloudrc.MethodCredential:
+		return "the application credential has expired, was removed, or is wrong in " + e.cloud.Source +
+			": make another one (openstack application credential create), and put it there"
+	default: // a password
+		return "the user, its domain, the password or the project is wrong in " + e.cloud.Source + "; try it with: openstack token issue"
+	}
 }
 
 func isQuota(words string) bool {

@@ -60,6 +60,44 @@ func TestFailed(t *testing.T) {
 	}
 }
 
+// TestWayToLogIn: what helps depends on what one logs in with.
+func TestWayToLogIn(t *testing.T) {
+	t.Parallel()
+	for method, way := range map[cloudrc.Method]string{
+		cloudrc.MethodPassword: "the password or the project is wrong in lcy01.rc", cloudrc.MethodToken: "put a new one into lcy01.rc",
+		cloudrc.MethodCredential: "openstack application credential create",
+	} {
+		r := testRegion()
+		r.cloud.Method = method
+		for _, service := range []Service{Identity, Compute} {
+			err := r.failed(service, status(401, nil))
+			if !errors.Is(err, ErrDenied) || !strings.Contains(err.Error(), way) {
+				t.Errorf("%s, refused by %s: %v", method, service, err)
+			}
+		}
+	}
+}
+
+// TestCredentialGone: Keystone says that it does not find an application credential as others say that a server is gone. But then nothing is
+// known of what the login was for, and who removes it must not take it for removed.
+func TestCredentialGone(t *testing.T) {
+	t.Parallel()
+	r := testRegion()
+	r.cloud.Method = cloudrc.MethodCredential
+	refused := gophercloud.ErrUnexpectedResponseCode{
+		Method: http.MethodPost, URL: "https://keystone.example/v3/auth/tokens", Actual: http.StatusNotFound,
+		Body: []byte(`{"error": {"code": 404, "message": "Could not find Application Credential: 17."}}`),
+	}
+	for name, err := range map[string]error{
+		"at first": r.failed(Identity, refused),
+		"again":    r.failed(Compute, &gophercloud.ErrUnableToReauthenticate{ErrOriginal: status(401, nil), ErrReauth: refused}),
+	} {
+		if !errors.Is(err, ErrDenied) || errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "make another one") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestDistinct: a quota is no denial, although HTTP says the same of both.
 func TestDistinct(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/instanceactions"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/gophercloud/gophercloud/v2/pagination"
@@ -103,7 +104,7 @@ func (r *Region) AwaitActive(ctx context.Context, id string) (*Server, error) {
 		}
 		last = server
 		if server.Status == StatusError {
-			return false, r.broken(server)
+			return false, r.broken(ctx, server)
 		}
 		return server.Status == StatusActive, nil
 	})
@@ -114,9 +115,9 @@ func (r *Region) AwaitActive(ctx context.Context, id string) (*Server, error) {
 	return last, err
 }
 
-// broken says why a server is in ERROR.
-func (r *Region) broken(server *Server) error {
-	kind, wayOut := ErrBroken, "see «openstack server show "+server.ID+"», and tell the cloud's operators"
+// broken says why a server is in ERROR, and which request it was that failed.
+func (r *Region) broken(ctx context.Context, server *Server) error {
+	kind, wayOut := ErrBroken, "see «openstack server show "+server.ID+"», and tell the cloud's operators the request's id"
 	if strings.Contains(server.Fault.Message, "No valid host") {
 		kind = ErrNoHost
 		wayOut = "the region is full for this flavor, or no hypervisor is up: try a smaller flavor, another region, or later"
@@ -125,7 +126,21 @@ func (r *Region) broken(server *Server) error {
 	if words == "" {
 		words = "the cloud says no reason"
 	}
-	return r.NewError(kind, Compute, fmt.Sprintf("server %s (%s) is in ERROR: %s", server.Name, server.ID, words), wayOut)
+	fail := r.NewError(kind, Compute, fmt.Sprintf("server %s (%s) is in ERROR: %s", server.Name, server.ID, words), wayOut)
+	fail.RequestID = r.lastRequest(ctx, server.ID)
+	return fail
+}
+
+// lastRequest is what the cloud's logs know the last request by that changed a server; empty where the cloud does not tell. The requests
+// that a server fails of were accepted: so their answers have no failure to show.
+func (r *Region) lastRequest(ctx context.Context, id string) string {
+	all, err := List(ctx, r, Compute, func(client *gophercloud.ServiceClient) pagination.Pager {
+		return instanceactions.List(client, id, nil)
+	}, instanceactions.ExtractInstanceActions)
+	if err != nil || len(all) == 0 {
+		return ""
+	}
+	return all[0].RequestID // the newest is the first
 }
 
 // Rebuild has a server made anew from an image, with its name, address, tags and user data, where it is: it needs no room elsewhere.

@@ -83,8 +83,13 @@ func TestNoHost(t *testing.T) {
 	t.Parallel()
 	r := scalingstack(t)
 	_, err := r.AwaitActive(t.Context(), boot(t, r, "m1.huge"))
-	if !errors.Is(err, openstack.ErrNoHost) || !strings.Contains(err.Error(), "another region") {
-		t.Errorf("%v", err)
+	if !errors.Is(err, openstack.ErrNoHost) {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"region lcy01 of cloud http", "No valid host", "(request req-", "another region"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("«%v» lacks «%s»", err, part)
+		}
 	}
 }
 
