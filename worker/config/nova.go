@@ -28,6 +28,7 @@ type NovaOptions struct {
 	Network     string   // --net-id: name or id; empty: the only one that is not external
 	Groups      []string // --security-groups: names; none: the project's default
 	FloatingIP  bool     // --associate-ip: testbeds are reached by a floating IP
+	Pool        string   // --floating-pool: external network of floating IPs, name or id; empty: the only one
 	Login       string   // --login: a user who may do everything with sudo; default DefaultNovaLogin
 	Mirror      string   // --mirror: URL of the archive
 	Environment []string // -e: KEY=VALUE for /etc/environment
@@ -118,6 +119,7 @@ func (o *NovaOptions) flags() *pflag.FlagSet {
 	flags.StringVarP(&o.Network, "net-id", "N", "", "")
 	flags.StringSliceVarP(&o.Groups, "security-groups", "s", nil, "")
 	flags.BoolVarP(&o.FloatingIP, "associate-ip", "a", false, "")
+	flags.StringVar(&o.Pool, "floating-pool", "", "")
 	flags.StringVarP(&o.Login, "login", "l", DefaultNovaLogin, "")
 	flags.StringVar(&o.Mirror, "mirror", "", "")
 	flags.StringArrayVarP(&o.Environment, "env", "e", nil, "")
@@ -131,7 +133,8 @@ var (
 
 func parseNova(flags *pflag.FlagSet, o *NovaOptions, words []string) error {
 	if err := flags.Parse(words); err != nil {
-		return fmt.Errorf("%w; known are --keyname, --net-id, --security-groups, --associate-ip, --login, --mirror and -e", err)
+		return fmt.Errorf("%w; known are --keyname, --net-id, --security-groups, --associate-ip, --floating-pool, --login, --mirror "+
+			"and -e", err)
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%q belongs to no option", flags.Arg(0))
@@ -141,6 +144,9 @@ func parseNova(flags *pflag.FlagSet, o *NovaOptions, words []string) error {
 	}
 	if slices.Contains(o.Groups, "") {
 		return errors.New("--security-groups: names are separated by single commas")
+	}
+	if o.Pool != "" && !o.FloatingIP {
+		return errors.New("--floating-pool: without --associate-ip no testbed has a floating IP; add that, or leave this out")
 	}
 	if o.Mirror != "" && !strings.Contains(o.Mirror, "$") {
 		if parsed, err := url.Parse(o.Mirror); err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {

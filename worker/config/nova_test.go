@@ -15,7 +15,7 @@ image_pattern = adt/ubuntu-$RELEASE-.*
 flavor = m1.small
 rc_files = /srv/lcy01.rc /srv/lgw01.rc
 key_file = /srv/key
-novaopts = --keyname=testbed --net-id net_tests -s one,two -a -l debian -e 'no_proxy=a, b' --env=X=1 --mirror=http://archive.example.com/ubuntu
+novaopts = --keyname=testbed --net-id net_tests -s one,two -a --floating-pool=outside -l debian -e 'no_proxy=a, b' --env=X=1 --mirror=http://archive.example.com/ubuntu
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +27,7 @@ novaopts = --keyname=testbed --net-id net_tests -s one,two -a -l debian -e 'no_p
 	want := NovaTestbed{
 		RCFiles: []string{"/srv/lcy01.rc", "/srv/lgw01.rc"}, KeyFile: "/srv/key", Flavor: "m1.small", Image: "adt/ubuntu-$RELEASE-.*",
 		NovaOptions: NovaOptions{
-			KeyName: "testbed", Network: "net_tests", Groups: []string{"one", "two"}, FloatingIP: true, Login: "debian",
+			KeyName: "testbed", Network: "net_tests", Groups: []string{"one", "two"}, FloatingIP: true, Pool: "outside", Login: "debian",
 			Mirror: "http://archive.example.com/ubuntu", Environment: []string{"no_proxy=a, b", "X=1"},
 		},
 	}
@@ -55,6 +55,7 @@ func TestNovaRefuses(t *testing.T) {
 		"password of a mirror": {"novaopts = --mirror=http://joe:S3KRIT@mirror/x", "would see the password"},
 		"mirror":               {"novaopts = --mirror=archive.example.com", "is not a URL"},
 		"user":                 {"novaopts = -l 'a b'", "not the name of a user"},
+		"pool of nothing":      {"novaopts = --floating-pool outside", "without --associate-ip no testbed has a floating IP"},
 		"group without a name": {"novaopts = -s a,,b", "separated by single commas"},
 		"relative RC file":     {"rc_files = lcy01.rc", "is not an absolute path"},
 		"RC file twice":        {"rc_files = /a /a", "is there twice"},

@@ -25,6 +25,7 @@ type Plan struct {
 	Login    string   `json:"login"`
 	UserData string   `json:"user_data"`
 	Floating bool     `json:"floating,omitempty"`
+	Pool     string   `json:"pool,omitempty"` // of floating IPs
 
 	// Chosen is what the worker has found a moment ago of Image, Flavor and Network.
 	Chosen Choice `json:"chosen"`
@@ -58,7 +59,7 @@ func newPlan(of config.NovaTestbed, t testbed.Testbed, source string, chosen Cho
 	return Plan{
 		Source: source, Account: accountFolder, Testbed: t.Name, Server: serverName(t), Tags: tagsOf(t), Image: of.Image, Flavor: of.Flavor,
 		Network: of.Network, Groups: of.Groups, KeyName: of.KeyName, KeyFile: of.KeyFile, Login: of.Login, UserData: data,
-		Floating: of.FloatingIP, Chosen: chosen,
+		Floating: of.FloatingIP, Pool: of.Pool, Chosen: chosen,
 	}, nil
 }
 

@@ -88,11 +88,11 @@ func (s Setup) float(ctx context.Context, server *openstack.Server) (address str
 			return one.FloatingIP, nil
 		}
 	}
-	pool, err := s.Region.ExternalNetwork(ctx, "")
+	outside, err := pool(ctx, s.Region, s.Plan.Pool)
 	if err != nil {
 		return "", err
 	}
-	made, err := s.Region.Allocate(ctx, pool.ID, mark(s.Plan.Tags))
+	made, err := s.Region.Allocate(ctx, outside.ID, mark(s.Plan.Tags))
 	if err != nil {
 		return "", err
 	}
@@ -100,6 +100,16 @@ func (s Setup) float(ctx context.Context, server *openstack.Server) (address str
 		return "", err
 	}
 	return made.FloatingIP, nil
+}
+
+// pool is the external network of a region's floating IPs.
+func pool(ctx context.Context, region *openstack.Region, name string) (openstack.Net, error) {
+	found, err := region.ExternalNetwork(ctx, name)
+	var several *openstack.Error
+	if name == "" && errors.Is(err, openstack.ErrConflict) && errors.As(err, &several) {
+		several.WayOut = "name one of them with --floating-pool in novaopts"
+	}
+	return found, err
 }
 
 // WaitReboot waits until the server, which was told to reboot, has booted.

@@ -72,7 +72,7 @@ func trySupplies(ctx context.Context, region *openstack.Region, of config.NovaTe
 	try("flavor "+of.Flavor, func() error { _, err := region.Flavor(ctx, of.Flavor); return err })
 	try("network "+of.Network, func() error { _, err := region.InternalNetwork(ctx, of.Network); return err })
 	if of.FloatingIP {
-		try("pool", func() error { _, err := region.ExternalNetwork(ctx, ""); return err })
+		try("pool "+of.Pool, func() error { _, err := pool(ctx, region, of.Pool); return err })
 	}
 	if of.KeyName != "" {
 		try("key "+of.KeyName, func() error { return hasKeyPair(ctx, region, of.KeyName) })
