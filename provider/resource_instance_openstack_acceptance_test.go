@@ -386,7 +386,7 @@ func TestAccOpenStackInstanceRefuses(t *testing.T) {
 		{`flavor = "m9"`, `no\s+flavor(.|\n)*m1\.tiny`}, {fmt.Sprintf("flavor = %q", flavor.ID), `write\s+its\s+name,\s+m1\.tiny`},
 		{`network = "net_nowhere"`, `no\s+network(.|\n)*net_scalingstack`},
 		{`groups = ["nosuchgroup"]`, `nosuchgroup(.|\n)*request\s+req-`}, {`key = "nosuchkey"`, `Invalid\s+key_name(.|\n)*request\s+req-`},
-		{`flavor = "m1.huge"`, `No\s+valid\s+host(.|\n)*another\s+region(.|\n)*console`},
+		{`flavor = "m1.huge"`, `No\s+valid\s+host(.|\n)*region\s+lcy01\s+of\s+cloud(.|\n)*request\s+req-(.|\n)*another\s+region(.|\n)*console`},
 		{fmt.Sprintf("name = %q", foreign.name), `there\s+is\s+a\s+server(.|\n)*` + id + `(.|\n)*import\s+id`},
 		{`cloud = { rc_file = "` + i.rc + `", region = "lcy99" }`, `lcy99`},
 	} {

@@ -368,35 +368,28 @@ func TestAccOpenStackKeyPairRefuses(t *testing.T) {
 	} {
 		steps = append(steps, resource.TestStep{Config: l.pair(test.attributes), ExpectError: words("(?s)" + test.says)})
 	}
-	rc := l.rc
-	l.rc = l.between.RCFile(t, func(text string) string { return strings.ReplaceAll(text, "lcy01", "lcy02") })
-	steps = append(steps, resource.TestStep{Config: l.pair("name = \"NAME\"\nprivate_key_file = \"FOLDER/key\""), ExpectError: words(`no region lcy02`)})
-	l.rc = rc
 	away := l.pair("name = \"NAME-3\"\nprivate_key_file = \"FOLDER/key\"\ntimeouts = { create = \"20s\" }")
 	steps = append(steps,
 		resource.TestStep{
 			PreConfig: func() {
 				l.between.Spoil(func(s openstacktest.Seen, w http.ResponseWriter) bool {
 					if s.Service == "compute" {
+						w.Header().Set("X-Openstack-Request-Id", "req-spoilt")
 						w.WriteHeader(http.StatusServiceUnavailable)
 					}
 					return s.Service == "compute"
 				})
 			},
-			Config: away, ExpectError: words(`(?s)503 Service Unavailable.*region lcy01`),
+			Config: away, ExpectError: words(`(?s)503 Service Unavailable.*region lcy01 of cloud http.*request req-spoilt.*Way out: that is the cloud's own fault`),
 		},
 		resource.TestStep{ // the answer is lost, and the next apply knows its own
 			PreConfig: func() {
-				l.between.Spoil(func(s openstacktest.Seen, w http.ResponseWriter) bool {
-					if s.Method == http.MethodPost && s.Service == "compute" {
-						openstacktest.Cut(w)
-					}
-					return false
-				})
+				l.between.Spoil(nil)
+				l.between.Lose(func(s openstacktest.Seen) bool { return s.Method == http.MethodPost && s.Service == "compute" })
 			},
-			Config: away, ExpectError: words(`no answer`),
+			Config: away, ExpectError: words(`(?s)no answer.*region lcy01.*Way out: see whether`),
 		},
-		resource.TestStep{PreConfig: func() { l.between.Spoil(nil) }, Config: away, Check: func(*terraform.State) error {
+		resource.TestStep{PreConfig: func() { l.between.Lose(nil) }, Config: away, Check: func(*terraform.State) error {
 			return l.fits(l.name+"-3", "key")
 		}},
 	)

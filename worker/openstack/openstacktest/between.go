@@ -3,6 +3,7 @@ package openstacktest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -46,8 +47,8 @@ type Between struct {
 
 	mu      sync.Mutex
 	targets map[string]*url.URL // by path prefix
-	hidden  map[string]bool
 	seen    []Seen
+	issued  map[string]bool // tokens
 	spoil   func(Seen, http.ResponseWriter) bool
 	lose    func(Seen) bool
 }
@@ -55,8 +56,13 @@ type Between struct {
 // NewBetween starts one in front of the cloud that a user reaches with his RC file for a region.
 func NewBetween(t testing.TB, user, region string) *Between {
 	t.Helper()
-	b := &Between{rc: RCFile(t, user, region), targets: map[string]*url.URL{}, hidden: map[string]bool{}}
-	identity, err := url.Parse(read(t, b.rc).AuthURL)
+	return newBetween(t, RCFile(t, user, region))
+}
+
+func newBetween(t testing.TB, rc string) *Between {
+	t.Helper()
+	b := &Between{rc: rc, targets: map[string]*url.URL{}}
+	identity, err := url.Parse(ReadRC(t, b.rc).AuthURL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,14 +98,7 @@ func (b *Between) RCFile(t testing.TB, change func(string) string) string {
 // Cloud is what is reached through here.
 func (b *Between) Cloud(t testing.TB) cloudrc.Cloud {
 	t.Helper()
-	return read(t, b.RCFile(t, nil))
-}
-
-// Hide takes a service out of the catalog of later logins.
-func (b *Between) Hide(service string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.hidden[service] = true
+	return ReadRC(t, b.RCFile(t, nil))
 }
 
 // Spoil has answer decide about each request before it is passed on: true says that it has answered. nil ends that.
@@ -115,6 +114,32 @@ func (b *Between) Lose(which func(Seen) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lose = which
+}
+
+// Revoke has the cloud accept no token any more that it has given to whoever logged in through here.
+func (b *Between) Revoke() error {
+	b.mu.Lock()
+	issued, identity := b.issued, *b.targets["/identity"]
+	b.issued = nil
+	b.mu.Unlock()
+	var failed error
+	for token := range issued {
+		req, err := http.NewRequest(http.MethodDelete, identity.String()+"/v3/auth/tokens", nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("X-Auth-Token", token) // which may do so to itself
+		req.Header.Set("X-Subject-Token", token)
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusNoContent {
+				err = fmt.Errorf("revoke a token: %s", resp.Status)
+			}
+		}
+		failed = errors.Join(failed, err)
+	}
+	return failed
 }
 
 // Cut ends a connection without an answer, for Spoil.
@@ -201,6 +226,14 @@ func (b *Between) target(path string) (string, *url.URL) {
 
 // rewrite has answers name this place for the services that they name.
 func (b *Between) rewrite(resp *http.Response) error {
+	if token := resp.Header.Get("X-Subject-Token"); token != "" && resp.Request.Method == http.MethodPost {
+		b.mu.Lock()
+		if b.issued == nil {
+			b.issued = map[string]bool{}
+		}
+		b.issued[token] = true
+		b.mu.Unlock()
+	}
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
 		return nil
 	}
@@ -226,7 +259,7 @@ func (b *Between) rewrite(resp *http.Response) error {
 	return nil
 }
 
-// learn takes the services out of a catalog, and drops what is hidden.
+// learn takes the services out of a catalog.
 func (b *Between) learn(body []byte) ([]byte, error) {
 	var answer map[string]any
 	if err := json.Unmarshal(body, &answer); err != nil {
@@ -239,14 +272,9 @@ func (b *Between) learn(body []byte) ([]byte, error) {
 	entries, _ := holder["catalog"].([]any)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	kept := entries[:0]
 	for _, one := range entries {
 		entry, _ := one.(map[string]any)
 		service, _ := entry["type"].(string)
-		if b.hidden[service] {
-			continue
-		}
-		kept = append(kept, one)
 		endpoints, _ := entry["endpoints"].([]any)
 		for _, one := range endpoints {
 			endpoint, _ := one.(map[string]any)
@@ -261,7 +289,6 @@ func (b *Between) learn(body []byte) ([]byte, error) {
 			endpoint["url"] = b.server.URL + prefix
 		}
 	}
-	holder["catalog"] = kept
 	return json.Marshal(answer)
 }
 

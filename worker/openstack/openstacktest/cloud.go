@@ -1,5 +1,5 @@
-// Package openstacktest gives tests a real OpenStack: the one that `scripts/openstack run` has started for them, and somebody in
-// between who counts the requests and spoils the answers that a real cloud gives only on bad days.
+// Package openstacktest gives tests a real OpenStack: the one that `scripts/openstack run` has started for them, projects
+// of their own in it, and somebody in between who counts the requests and spoils the answers that a real cloud gives only on bad days.
 package openstacktest
 
 import (
@@ -35,10 +35,11 @@ func RCFile(t testing.TB, user, region string) string {
 // Cloud is what a region is reached with as a user.
 func Cloud(t testing.TB, user, region string) cloudrc.Cloud {
 	t.Helper()
-	return read(t, RCFile(t, user, region))
+	return ReadRC(t, RCFile(t, user, region))
 }
 
-func read(t testing.TB, name string) cloudrc.Cloud {
+// ReadRC reads an RC file.
+func ReadRC(t testing.TB, name string) cloudrc.Cloud {
 	t.Helper()
 	content, err := os.ReadFile(name)
 	if err != nil {
