@@ -5,24 +5,11 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
-	"encoding/pem"
 	"errors"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/groups"
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/rules"
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
-	"golang.org/x/crypto/ssh"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/cloudrc"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
@@ -46,9 +33,7 @@ func TestPackageInGuest(t *testing.T) {
 	regions := []*openstack.Region{
 		projectIn(t, openstacktest.Scalingstack, openstacktest.Lcy01), projectIn(t, openstacktest.Scalingstack, openstacktest.Lgw01),
 	}
-	before := belongings(t, regions)
-	// The first of all clean-ups is the last to run.
-	t.Cleanup(func() { left(t, regions, before) })
+	openstacktest.KeepsBelongings(t, regions...)
 	m := newGuestMachine(t, q, regions[0])
 	worker := m.start(t)
 	body, err := request.Request{Package: "gzip", Triggers: []string{"gzip/1"}}.Body()
@@ -82,7 +67,7 @@ func newGuestMachine(t *testing.T, q request.Queue, region *openstack.Region) *m
 	t.Helper()
 	const group = "testbeds"
 	m := newProgram(t)
-	openDoor(t, region, group)
+	openstacktest.OpenDoor(t, region, group)
 	rc, err := os.ReadFile(openstacktest.RCFile(t, openstacktest.Scalingstack, region.Name()))
 	if err != nil {
 		t.Fatal(err)
@@ -91,14 +76,18 @@ func newGuestMachine(t *testing.T, q request.Queue, region *openstack.Region) *m
 	store := storeOf(region.Cloud())
 	m.environment = []string{"SWIFT_USER_DOMAIN_NAME=" + store.UserDomain, "SWIFT_PROJECT_DOMAIN_NAME=" + store.ProjectDomain}
 	m.write(t, "rc", rc)
-	m.write(t, "key", newKey(t))
+	key, err := os.ReadFile(openstacktest.PrivateKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write(t, "key", key)
 	m.write(t, "amqp", account.File(config.KeyURI))
 	m.conf = config.Worker{
 		BrokerCredentials: m.path("amqp"), StoreAccount: store, Releases: []string{q.Release}, Architectures: []string{q.Architecture},
 		Contexts: []string{""}, Slots: 1, StateDirectory: m.path("state"), Timeout: packageLimit, DrainTimeout: time.Minute,
 		HealthListen: freeAddress(t), Backend: "nova", Nova: config.Nova{
-			ImagePattern: "testbed", Flavor: "m1.small", RCFiles: []string{m.path("rc")}, KeyFile: m.path("key"),
-			Options: []string{"--associate-ip", "--login", "debian", "--security-groups", group, "--net-id", "net_" + openstacktest.Scalingstack},
+			ImagePattern: openstacktest.GuestImage, Flavor: openstacktest.GuestFlavor, RCFiles: []string{m.path("rc")}, KeyFile: m.path("key"),
+			Options: openstacktest.GuestOptions(group),
 		},
 	}
 	m.write(t, "worker.conf", m.conf.Bytes())
@@ -163,19 +152,6 @@ func storeOf(c cloudrc.Cloud) config.Store {
 	}
 }
 
-func newKey(t *testing.T) []byte {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(key, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(block)
-}
-
 // projectIn is a user's project in a region.
 func projectIn(t *testing.T, user, name string) *openstack.Region {
 	t.Helper()
@@ -184,94 +160,4 @@ func projectIn(t *testing.T, user, name string) *openstack.Region {
 		t.Fatal(err)
 	}
 	return region
-}
-
-// openDoor makes a security group that lets ssh in, for the time of the test.
-func openDoor(t *testing.T, region *openstack.Region, name string) {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	network := func(call func(*gophercloud.ServiceClient) error) {
-		t.Helper()
-		if err := region.Do(ctx, openstack.Network, call); err != nil {
-			t.Error(err)
-		}
-	}
-	network(func(client *gophercloud.ServiceClient) error {
-		group, err := groups.Create(ctx, client, groups.CreateOpts{Name: name}).Extract()
-		if err != nil {
-			return err
-		}
-		t.Cleanup(func() {
-			network(func(client *gophercloud.ServiceClient) error {
-				return groups.Delete(ctx, client, group.ID).ExtractErr()
-			})
-		})
-		_, err = rules.Create(ctx, client, rules.CreateOpts{
-			SecGroupID: group.ID, Direction: rules.DirIngress, EtherType: rules.EtherType4, Protocol: rules.ProtocolTCP,
-			PortRangeMin: 22, PortRangeMax: 22,
-		}).Extract()
-		return err
-	})
-}
-
-// belongings are what a project has in regions of what testbeds are made of, sorted.
-func belongings(t *testing.T, regions []*openstack.Region) (all []string) {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	for _, region := range regions {
-		add := func(kind, id string) { all = append(all, filepath.Join(region.Name(), kind, id)) }
-		servers, failed := region.ServersTagged(ctx)
-		for _, server := range servers {
-			add("server", server.ID)
-		}
-		addresses, err := region.FloatingIPs(ctx)
-		failed = errors.Join(failed, err)
-		for _, address := range addresses {
-			add("floating IP", address.FloatingIP)
-		}
-		failed = errors.Join(failed, region.Do(ctx, openstack.Compute, func(client *gophercloud.ServiceClient) error {
-			pages, err := keypairs.List(client, nil).AllPages(ctx)
-			if err != nil {
-				return err
-			}
-			found, err := keypairs.ExtractKeyPairs(pages)
-			for _, pair := range found {
-				add("key pair", pair.Name)
-			}
-			return err
-		}), region.Do(ctx, openstack.Network, func(client *gophercloud.ServiceClient) error {
-			pages, err := ports.List(client, ports.ListOpts{ProjectID: openstack.ProjectOf(client)}).AllPages(ctx)
-			if err != nil {
-				return err
-			}
-			found, err := ports.ExtractPorts(pages)
-			for _, port := range found {
-				if strings.HasPrefix(port.DeviceOwner, "compute:") { // others are Neutron's own
-					add("port", port.ID)
-				}
-			}
-			return err
-		}))
-		if failed != nil {
-			t.Fatal(failed)
-		}
-	}
-	slices.Sort(all)
-	return all
-}
-
-// left fails unless the project soon has what it had.
-func left(t *testing.T, regions []*openstack.Region, before []string) {
-	t.Helper()
-	const limit = 2 * time.Minute // a machine that is told to go needs some seconds
-	for begin := time.Now(); ; time.Sleep(time.Second) {
-		diff := cmp.Diff(before, belongings(t, regions))
-		if diff == "" {
-			return
-		}
-		if time.Since(begin) > limit {
-			t.Errorf("what the project had before and has now (-before +now):\n%s", diff)
-			return
-		}
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/nova"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
@@ -30,7 +31,7 @@ func TestTests(t *testing.T) {
 	l := newLab(t)
 	l.newDisk()
 	l.cfg.Cloud.Nova.RCFiles = l.cfg.Cloud.Nova.RCFiles[:1]
-	l.cfg.Cloud.Nova.KeyFile = testbedtest.PrivateKey(t)
+	l.cfg.Cloud.Nova.KeyFile = openstacktest.PrivateKey(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	candidate := make(chan string, 1)

@@ -30,7 +30,6 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 // localSSHD is this machine's own sshd on a port of loopback, in the place of all guests: the hypervisors of the tests' cloud are
@@ -65,10 +64,10 @@ func startLocalSSHD(t testing.TB) localSSHD {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := localSSHD{key: testbedtest.PrivateKey(t), login: account.Username, port: listener.Addr().(*net.TCPAddr).Port}
+	s := localSSHD{key: openstacktest.PrivateKey(t), login: account.Username, port: listener.Addr().(*net.TCPAddr).Port}
 	listener.Close()
 	public, err := publicKey(s.key)
-	hostKey := testbedtest.PrivateKey(t)
+	hostKey := openstacktest.PrivateKey(t)
 	if err = errors.Join(err, os.WriteFile(filepath.Join(folder, "authorized_keys"), []byte(public+"\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
 )
 
 // text is random.
@@ -38,7 +38,7 @@ func (a *answering) next() string {
 // serve returns how to reach it, with a key of its own.
 func (a *answering) serve(t *testing.T) guest {
 	t.Helper()
-	known, err := readKey(testbedtest.PrivateKey(t))
+	known, err := readKey(openstacktest.PrivateKey(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestAwait(t *testing.T) {
 func TestWaitReboot(t *testing.T) {
 	t.Parallel()
 	g := (&answering{answers: []string{"one", "two"}}).serve(t)
-	folder, key := t.TempDir(), testbedtest.PrivateKey(t)
+	folder, key := t.TempDir(), openstacktest.PrivateKey(t)
 	if err := (account{folder}).write(record{Host: g.host, Port: g.port, BootID: "one", Opened: true}); err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -152,7 +152,7 @@ func rcFile(t *testing.T, name, authURL string) string {
 func TestFurnish(t *testing.T) {
 	t.Parallel()
 	rc := rcFile(t, "lcy01", "http://127.0.0.1:1/v3")
-	key := testbedtest.PrivateKey(t)
+	key := openstacktest.PrivateKey(t)
 	b := backend{newRegions()}
 	given := []string{"--rc-file", rc, "--key-file", key, "--flavor", "m1.small", "--image", "adt/.*", "-e", "A=b"}
 	f, err := b.Furnish(testbed.Testbed{Name: "autopkgtest-x", Release: "noble", Architecture: "amd64", Worker: "w", Given: given})

@@ -17,7 +17,6 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 // TestMain makes the test's program the set-up script, too, as the worker's program is.
@@ -273,7 +272,7 @@ func TestFloating(t *testing.T) {
 func TestTry(t *testing.T) {
 	lcy01 := openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lcy01)
 	lgw01 := openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lgw01)
-	b, key := backend{newRegions()}, testbedtest.PrivateKey(t)
+	b, key := backend{newRegions()}, openstacktest.PrivateKey(t)
 	good := []string{"--rc-file", lcy01, "--rc-file", lgw01, "--key-file", key, "--flavor", "m1.tiny", "--image", "testbed", "-N", "net_scalingstack"}
 	if err := b.Try(t.Context(), [][]string{good, good}); err != nil {
 		t.Errorf("nothing is missing: %v", err)
