@@ -224,14 +224,19 @@ func TestLifeOfRun(t *testing.T) {
 // await looks again and again: what is awaited is done by processes that are not our children.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
+	awaitFor(t, 10*time.Minute, what, done)
+}
+
+func awaitFor(t *testing.T, limit time.Duration, what string, done func() bool) {
+	t.Helper()
 	begin := time.Now()
 	defer func() { t.Logf("%s: after %.1f s", what, time.Since(begin).Seconds()) }()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	for !done() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited for %s", what)
+			t.Fatalf("waited %s for %s", limit, what)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
