@@ -41,6 +41,9 @@ type Subject struct {
 	// Elsewhere says that tests run on another machine, whose memory and disk this one knows nothing of.
 	Elsewhere bool
 
+	// Slow multiplies times here, for testbeds that are slower than those that the backend is for; zero and one change nothing.
+	Slow int
+
 	// WayOut is the way out of the runs' network, see testbed.Network; empty for the one that a worker would choose.
 	WayOut string
 
@@ -65,11 +68,11 @@ func (s Subject) can(c testbed.Capability) bool {
 
 // stretched is a time on this machine for the backend's testbeds, which may be emulated.
 func (s Subject) stretched(limit time.Duration) time.Duration {
-	b, err := testbed.Lookup(s.Backend)
-	if err != nil {
-		return limit
+	factor := max(s.Slow, 1)
+	if b, err := testbed.Lookup(s.Backend); err == nil {
+		factor = max(factor, b.Properties().Stretch)
 	}
-	return limit * time.Duration(max(b.Properties().Stretch, 1))
+	return limit * time.Duration(factor)
 }
 
 func (s Subject) options() []testbed.Option {
