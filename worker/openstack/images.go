@@ -1,7 +1,6 @@
 package openstack
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,8 +95,7 @@ func (r *Region) newestOf(all []images.Image, pattern string) (newest images.Ima
 		matches := image.ID == pattern || image.Name == pattern || expression.MatchString(image.Name)
 		switch {
 		case matches && image.Status == images.ImageStatusActive:
-			later := cmp.Or(image.CreatedAt.Compare(newest.CreatedAt), cmp.Compare(image.ID, newest.ID))
-			if newest.ID == "" || later > 0 {
+			if newest.ID == "" || compareAge(image, newest) > 0 {
 				newest = image
 			}
 		case matches:

@@ -163,7 +163,7 @@ func (p Publication) Publish(ctx context.Context, id string) (name string, err e
 	name = p.Name + "-" + now.Format(stamp)
 	return name, p.Region.Do(ctx, Image, func(client *gophercloud.ServiceClient) error {
 		return images.Update(ctx, client, id, images.UpdateOpts{
-			images.UpdateImageProperty{Op: images.AddOp, Name: timeProperty, Value: now.Format(time.RFC3339)},
+			images.UpdateImageProperty{Op: images.AddOp, Name: timeProperty, Value: now.Format(time.RFC3339Nano)},
 			images.ReplaceImageTags{NewTags: p.Tags()}, images.ReplaceImageName{NewName: name}, images.ReplaceImageHidden{NewHidden: false},
 		}).Err
 	})

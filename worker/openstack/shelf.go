@@ -42,14 +42,8 @@ func (p Publication) Look(ctx context.Context) (Shelf, error) {
 			shelf.candidates = append(shelf.candidates, image)
 			continue
 		}
-		at := image.CreatedAt
-		if text, _ := image.Properties[timeProperty].(string); text != "" {
-			if parsed, err := time.Parse(time.RFC3339, text); err == nil {
-				at = parsed
-			}
-		}
 		shelf.Published = append(shelf.Published, Published{
-			ID: image.ID, Name: image.Name, SHA256: sumOf(image), At: at,
+			ID: image.ID, Name: image.Name, SHA256: sumOf(image), At: publishedAt(image),
 			usable: image.Status == images.ImageStatusActive && !image.Hidden, protected: image.Protected,
 		})
 	}
@@ -93,10 +87,23 @@ func (p Publication) list(ctx context.Context) (all []images.Image, err error) {
 		}
 		return nil
 	})
-	slices.SortFunc(all, func(a, b images.Image) int {
-		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
-	})
+	slices.SortFunc(all, func(a, b images.Image) int { return compareAge(b, a) })
 	return all, err
+}
+
+// compareAge is positive if a is the newer. Image services know seconds; of two that were made in the same one, the newer is the one that
+// was published later.
+func compareAge(a, b images.Image) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), publishedAt(a).Compare(publishedAt(b)), cmp.Compare(a.ID, b.ID))
+}
+
+// publishedAt is when an image was shown, or made if it does not say.
+func publishedAt(image images.Image) time.Time {
+	text, _ := image.Properties[timeProperty].(string)
+	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return at
+	}
+	return image.CreatedAt
 }
 
 func (p Publication) marked(image images.Image) bool {
