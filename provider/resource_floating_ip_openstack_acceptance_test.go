@@ -22,7 +22,6 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/routers"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
@@ -44,13 +43,20 @@ type addressLab struct {
 	name    string // of what the test makes
 }
 
+// newAddressLab is the project that the tests share.
 func newAddressLab(t *testing.T) *addressLab {
 	t.Helper()
-	region, err := new(openstack.Sessions).Region(openstacktest.Cloud(t, openstacktest.Scalingstack, openstacktest.Lcy01), nil)
+	return newAddressLabIn(t, openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lcy01),
+		openstacktest.NewBetween(t, openstacktest.Scalingstack, openstacktest.Lcy01))
+}
+
+// newAddressLabIn is the project of an RC file, which is the same in between.
+func newAddressLabIn(t *testing.T, rc string, between *openstacktest.Between) *addressLab {
+	t.Helper()
+	region, err := new(openstack.Sessions).Region(openstacktest.ReadRC(t, rc), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	between := openstacktest.NewBetween(t, openstacktest.Scalingstack, openstacktest.Lcy01)
 	l := &addressLab{
 		t: t, between: between, region: region, rc: between.RCFile(t, nil), name: "test-" + strings.ToLower(rand.Text()[:10]),
 	}
@@ -466,28 +472,24 @@ func TestAccOpenStackFloatingIPOfAnInstance(t *testing.T) {
 // meanwhile it goes on.
 func TestAccOpenStackFloatingIPWaitsForARouter(t *testing.T) {
 	t.Parallel()
-	l := newAddressLab(t)
-	var network, subnet, router string
+	project := openstacktest.NewProject(t, openstacktest.Lcy01)
+	l := newAddressLabIn(t, project.RC, project.Between())
+	network := project.Network("10.231.7.0/24")
+	var subnet, router string
 	l.neutron(func(ctx context.Context, client *gophercloud.ServiceClient) error {
-		made, err := networks.Create(ctx, client, networks.CreateOpts{Name: l.name}).Extract()
-		if err != nil {
-			return err
-		}
-		network = made.ID
-		inside, err := subnets.Create(ctx, client, subnets.CreateOpts{NetworkID: network, CIDR: "10.231.7.0/24", IPVersion: 4, Name: l.name}).Extract()
+		there, err := networks.Get(ctx, client, network).Extract()
 		if err == nil {
-			subnet = inside.ID
+			subnet = there.Subnets[0]
 		}
 		return err
 	})
 	t.Cleanup(func() {
+		if router == "" {
+			return
+		}
 		l.neutron(func(ctx context.Context, client *gophercloud.ServiceClient) error {
-			if router != "" {
-				_, err := routers.RemoveInterface(ctx, client, router, routers.RemoveInterfaceOpts{SubnetID: subnet}).Extract()
-				l.must(err)
-				l.must(routers.Delete(ctx, client, router).ExtractErr())
-			}
-			return networks.Delete(ctx, client, network).ExtractErr()
+			_, err := routers.RemoveInterface(ctx, client, router, routers.RemoveInterfaceOpts{SubnetID: subnet}).Extract()
+			return errors.Join(err, routers.Delete(ctx, client, router).ExtractErr())
 		})
 	})
 	port, _ := l.port(network)

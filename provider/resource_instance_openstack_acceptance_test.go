@@ -145,7 +145,7 @@ func (i *instances) group() string {
 func (i *instances) configuration(lines ...string) string {
 	attributes := map[string]string{
 		"cloud": fmt.Sprintf("{ rc_file = %q }", i.rc), "name": fmt.Sprintf("%q", i.name), "image_pattern": `"testbed"`, "flavor": `"m1.tiny"`,
-		"network": `"net_scalingstack"`, // other tests make networks beside it
+		"network": `"net_scalingstack"`,
 	}
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, " = ")
@@ -367,7 +367,7 @@ func TestAccOpenStackInstanceRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	network, err := i.region.InternalNetwork(t.Context(), "")
+	network, err := i.region.InternalNetwork(t.Context(), "net_scalingstack")
 	if err != nil {
 		t.Fatal(err)
 	}

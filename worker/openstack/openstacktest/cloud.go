@@ -10,7 +10,8 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/cloudrc"
 )
 
-// The users and the regions of that cloud. Users other than Admin are members of the project of their name.
+// The users and the regions of that cloud. Users other than Admin are members of the project of their name,
+// which tests share: one that changes what others may count on, its networks or its quotas, has a NewProject.
 const (
 	Admin        = "admin"
 	Prodstack    = "prodstack"
