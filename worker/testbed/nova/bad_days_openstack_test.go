@@ -111,7 +111,7 @@ func TestBadDays(t *testing.T) {
 // TestDeletedByHand: somebody deletes a testbed's server. What is asked of it then says so, its clean-up goes well, and the region is not
 // blamed.
 func TestDeletedByHand(t *testing.T) {
-	p := newProject(t, openstacktest.Lcy01, 1, nil)
+	p := newProject(t, 1)
 	sshd := startLocalSSHD(t)
 	b := backend{newRegions()}
 	made := of("w", "run", words(sshd, "m1.tiny", p.rc))

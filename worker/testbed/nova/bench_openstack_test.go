@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
@@ -26,7 +25,7 @@ const overheadLimit = 500 * time.Millisecond
 // it, a process for each call, while the bare server is booted and deleted in a session that is logged in, with everything looked up
 // before. What is between them is our own: processes, logins, ssh, accounts, and tags.
 func BenchmarkOpenToCleanup(b *testing.B) {
-	p := newProject(b, openstacktest.Lcy01, 100, nil)
+	p := newProject(b, 100)
 	sshd := startLocalSSHD(b)
 	given := words(sshd, "m1.tiny", p.rc)
 	with := backend{newRegions()}
@@ -64,7 +63,7 @@ func bareServer(b *testing.B, p project) func() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	network, err := p.region.InternalNetwork(ctx, p.name)
+	network, err := p.region.InternalNetwork(ctx, p.Name)
 	if err != nil {
 		b.Fatal(err)
 	}

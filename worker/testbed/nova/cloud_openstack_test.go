@@ -4,7 +4,6 @@ package nova
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -12,21 +11,13 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/quotasets"
-	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/projects"
-	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/roles"
-	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/quotas"
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
@@ -94,111 +85,41 @@ func startLocalSSHD(t testing.TB) localSSHD {
 	}
 }
 
-// project is one of the test's own in the tests' cloud, in one region, which goes with the test.
+// project is one of the test's own, with a network.
 type project struct {
-	id, name string
-	rc       string // RC file
-	region   *openstack.Region
+	*openstacktest.Project
+	rc     string // RC file of what the test gives to a worker, and of region
+	region *openstack.Region
 }
 
-// newProject makes one that may have so many instances. Whoever reaches the cloud through between does so with this project, too.
-func newProject(t testing.TB, where string, instances int, between *openstacktest.Between) project {
+// newProject makes one that may have so many instances.
+func newProject(t testing.TB, instances int) project {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	source := openstacktest.RCFile(t, openstacktest.Admin, where)
-	if between != nil {
-		source = between.RCFile(t, nil)
-	}
-	sessions := new(openstack.Sessions)
-	admin, err := OpenRegion(sessions, source)
+	made := openstacktest.NewProject(t, openstacktest.Lcy01)
+	return furnish(t, made, made.RC, instances)
+}
+
+// newProjectBetween makes one that is reached through somebody in between.
+func newProjectBetween(t testing.TB, instances int) (project, *openstacktest.Between) {
+	t.Helper()
+	made := openstacktest.NewProject(t, openstacktest.Lcy01)
+	between := made.Between()
+	return furnish(t, made, between.RCFile(t, nil), instances), between
+}
+
+func furnish(t testing.TB, made *openstacktest.Project, rc string, instances int) project {
+	t.Helper()
+	cores, ram, ports := 4*instances, 4096*instances, instances+10
+	made.ComputeQuota(quotasets.UpdateOpts{Instances: &instances, Cores: &cores, RAM: &ram})
+	made.NetworkQuota(quotas.UpdateOpts{Port: &ports})
+	made.Network("10.99.0.0/22")
+	region, err := OpenRegion(new(openstack.Sessions), rc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := project{name: "test-" + strings.ToLower(rand.Text()[:12])}
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	must(admin.Do(ctx, openstack.Identity, func(client *gophercloud.ServiceClient) error {
-		made, err := projects.Create(ctx, client, projects.CreateOpts{Name: p.name, DomainID: "default"}).Extract()
-		if err != nil {
-			return err
-		}
-		p.id = made.ID
-		session, err := client.ProviderClient.GetAuthResult().(tokens.CreateResult).ExtractUser()
-		if err != nil {
-			return err
-		}
-		pages, err := roles.List(client, nil).AllPages(ctx)
-		if err != nil {
-			return err
-		}
-		all, err := roles.ExtractRoles(pages)
-		for _, role := range all {
-			if role.Name == "member" {
-				err = errors.Join(err, roles.Assign(ctx, client, role.ID, roles.AssignOpts{UserID: session.ID, ProjectID: p.id}).ExtractErr())
-			}
-		}
-		return err
-	}))
-	t.Cleanup(func() {
-		must(admin.Do(ctx, openstack.Identity, func(client *gophercloud.ServiceClient) error { return projects.Delete(ctx, client, p.id).ExtractErr() }))
-	})
-	quota(t, admin, p.id, instances)
-	t.Cleanup(func() {
-		must(admin.Do(ctx, openstack.Compute, func(client *gophercloud.ServiceClient) error { return quotasets.Delete(ctx, client, p.id).Err }))
-	})
-	// The project is in its RC file by its id: administrators are members of several.
-	text, err := os.ReadFile(source)
-	must(err)
-	p.rc = filepath.Join(t.TempDir(), "project.rc")
-	changed := regexp.MustCompile(`(?m)^export OS_PROJECT_NAME=.*$`).ReplaceAllString(string(text), "export OS_PROJECT_NAME="+p.name)
-	must(os.WriteFile(p.rc, []byte(changed), 0o600))
-	p.region, err = OpenRegion(sessions, p.rc)
-	must(err)
-	p.network(t, admin, instances)
+	p := project{Project: made, rc: rc, region: region}
 	t.Cleanup(func() { p.empty(t) })
 	return p
-}
-
-// quota gives a project room for so many instances.
-func quota(t testing.TB, admin *openstack.Region, id string, instances int) {
-	t.Helper()
-	cores, ram := 4*instances, 4096*instances
-	if err := admin.Do(t.Context(), openstack.Compute, func(client *gophercloud.ServiceClient) error {
-		return quotasets.Update(t.Context(), client, id, quotasets.UpdateOpts{Instances: &instances, Cores: &cores, RAM: &ram}).Err
-	}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// network gives the project one with room for as many instances.
-func (p project) network(t testing.TB, admin *openstack.Region, instances int) {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	ports := instances + 10
-	var id string
-	if err := admin.Do(ctx, openstack.Network, func(client *gophercloud.ServiceClient) error {
-		if err := quotas.Update(ctx, client, p.id, quotas.UpdateOpts{Port: &ports}).Err; err != nil {
-			return err
-		}
-		made, err := networks.Create(ctx, client, networks.CreateOpts{Name: p.name, ProjectID: p.id}).Extract()
-		if err != nil {
-			return err
-		}
-		id = made.ID
-		_, err = subnets.Create(ctx, client, subnets.CreateOpts{NetworkID: id, ProjectID: p.id, CIDR: "10.99.0.0/22", IPVersion: gophercloud.IPv4, EnableDHCP: new(bool)}).Extract()
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := admin.Do(ctx, openstack.Network, func(client *gophercloud.ServiceClient) error { return networks.Delete(ctx, client, id).ExtractErr() }); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // empty removes all servers of the project.

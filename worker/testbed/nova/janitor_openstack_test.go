@@ -39,7 +39,7 @@ func (p project) leak(t *testing.T, count int, tags ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	network, err := p.region.InternalNetwork(ctx, p.name)
+	network, err := p.region.InternalNetwork(ctx, p.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,8 +54,7 @@ func (p project) leak(t *testing.T, count int, tags ...string) {
 
 // sweepLeaked has so many servers leaked, and one of each kind that nobody may touch, and lets the janitor pass once.
 func sweepLeaked(t *testing.T, count int) {
-	between := openstacktest.NewBetween(t, openstacktest.Admin, openstacktest.Lcy01)
-	p := newProject(t, openstacktest.Lcy01, count+5, between)
+	p, between := newProjectBetween(t, count+5)
 	worker := "w-" + strings.ToLower(text(8))
 	p.leak(t, count, tagsOf(testbed.Testbed{Name: "gone", Worker: worker, Run: "dead"})...)
 	p.leak(t, 1, tagsOf(testbed.Testbed{Name: "used", Worker: worker, Run: "alive"})...)
@@ -146,7 +145,7 @@ func openAll(folder string) {
 // is another worker's.
 func TestKilledWorker(t *testing.T) {
 	const count = 10
-	p := newProject(t, openstacktest.Lcy01, count+1, nil)
+	p := newProject(t, count+1)
 	sshd := startLocalSSHD(t)
 	b := backend{newRegions()}
 	folder := t.TempDir()
@@ -209,7 +208,7 @@ func TestKilledWorker(t *testing.T) {
 
 // TestTrial: a region that was out of service is tried with a server of its own, of which nothing is left.
 func TestTrial(t *testing.T) {
-	p := newProject(t, openstacktest.Lcy01, 1, nil)
+	p := newProject(t, 1)
 	sshd := startLocalSSHD(t)
 	for _, test := range []struct {
 		flavor string

@@ -47,7 +47,7 @@ func of(worker, run string, given []string) testbed.Testbed {
 
 // TestOpenToCleanup is a testbed's whole life.
 func TestOpenToCleanup(t *testing.T) {
-	p := newProject(t, openstacktest.Lcy01, 3, nil)
+	p := newProject(t, 3)
 	sshd := startLocalSSHD(t)
 	made := of("worker-one", "20261126-113607-1a2b3c4d", append(words(sshd, "m1.tiny", p.rc), "-e", "http_proxy=http://squid.example.com:3128"))
 	furniture, err := (backend{newRegions()}).Furnish(made)
@@ -81,8 +81,7 @@ func TestOpenToCleanup(t *testing.T) {
 
 // TestChosenBefore: what the worker has found before a run is not looked for again, unless it is gone.
 func TestChosenBefore(t *testing.T) {
-	between := openstacktest.NewBetween(t, openstacktest.Admin, openstacktest.Lcy01)
-	p := newProject(t, openstacktest.Lcy01, 1, between)
+	p, between := newProjectBetween(t, 1)
 	sshd := startLocalSSHD(t)
 	for _, test := range []struct {
 		gone  bool
@@ -137,7 +136,7 @@ func setup(t testing.TB, f testbed.Furniture, folder string, sessions *openstack
 
 // TestRevert: the server is the same, and nothing of it is.
 func TestRevert(t *testing.T) {
-	p := newProject(t, openstacktest.Lcy01, 1, nil) // no room for a second one
+	p := newProject(t, 1) // no room for a second one
 	sshd := startLocalSSHD(t)
 	furniture, err := (backend{newRegions()}).Furnish(of("w", "", words(sshd, "m1.tiny", p.rc)))
 	if err != nil {
@@ -158,7 +157,7 @@ func TestRevert(t *testing.T) {
 
 // TestOtherRegion: what a region cannot do is a failure of the testbed, noted for the worker, after which the run goes elsewhere.
 func TestOtherRegion(t *testing.T) {
-	p := newProject(t, openstacktest.Lcy01, 2, nil)
+	p := newProject(t, 2)
 	other := openstacktest.RCFile(t, openstacktest.Scalingstack, openstacktest.Lgw01)
 	sshd := startLocalSSHD(t)
 	for name, test := range map[string]struct {

@@ -13,13 +13,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 // TestVirtServer has autopkgtest's own ssh server call the script, as it does in a run: open, revert, close.
 func TestVirtServer(t *testing.T) {
-	p := newProject(t, openstacktest.Lcy01, 1, nil)
+	p := newProject(t, 1)
 	sshd := startLocalSSHD(t)
 	furniture, err := (backend{newRegions()}).Furnish(of("w", "run", words(sshd, "m1.tiny", p.rc)))
 	if err != nil {
