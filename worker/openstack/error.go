@@ -139,6 +139,9 @@ func (e *Error) answered(refusal gophercloud.ErrUnexpectedResponseCode) {
 	e.WayOut, e.kind = e.classify(words)
 }
 
+// wayOutOfQuota is what to do when a project has used up what it was given.
+const wayOutOfQuota = "remove what is not needed, or ask the cloud's operators for more; openstack quota show tells the limits"
+
 func (e *Error) classify(words string) (wayOut string, kind error) {
 	if e.Status == http.StatusUnauthorized || e.Status == http.StatusNotFound && e.isLogin() {
 		return e.wayToLogIn(), ErrDenied
@@ -146,16 +149,16 @@ func (e *Error) classify(words string) (wayOut string, kind error) {
 	switch e.Status {
 	case http.StatusForbidden:
 		if isQuota(words) {
-			return "remove what is not needed, or ask the cloud's operators for more; openstack quota show tells the limits", ErrQuota
+			return wayOutOfQuota, ErrQuota
 		}
 		return "the account needs another role in the project; the cloud's operators know which one", ErrDenied
 	case http.StatusRequestEntityTooLarge:
-		return "remove what is not needed, or ask the cloud's operators for more; openstack quota show tells the limits", ErrQuota
+		return wayOutOfQuota, ErrQuota
 	case http.StatusNotFound:
 		return "it was removed, or was never there, or belongs to another project", ErrNotFound
 	case http.StatusConflict:
 		if isQuota(words) { // neutron's way to say it
-			return "remove what is not needed, or ask the cloud's operators for more; openstack quota show tells the limits", ErrQuota
+			return wayOutOfQuota, ErrQuota
 		}
 		return "something is there already, or is still in use; look at it, and try again", ErrConflict
 	case http.StatusBadRequest:
