@@ -13,12 +13,25 @@ import (
 
 // Flavor finds a flavor by name or id. Without one it is ErrNotFound, and the error says what there is.
 func (r *Region) Flavor(ctx context.Context, name string) (flavors.Flavor, error) {
+	find, err := r.Flavors(ctx)
+	if err != nil {
+		return flavors.Flavor{}, err
+	}
+	return find(name)
+}
+
+// Flavors lists the flavors once, and returns what Flavor does for any name.
+func (r *Region) Flavors(ctx context.Context) (find func(name string) (flavors.Flavor, error), err error) {
 	all, err := List(ctx, r, Compute, func(client *gophercloud.ServiceClient) pagination.Pager {
 		return flavors.ListDetail(client, flavors.ListOpts{AccessType: flavors.AllAccess})
 	}, flavors.ExtractFlavors)
 	if err != nil {
-		return flavors.Flavor{}, err
+		return nil, err
 	}
+	return func(name string) (flavors.Flavor, error) { return r.flavorOf(all, name) }, nil
+}
+
+func (r *Region) flavorOf(all []flavors.Flavor, name string) (flavors.Flavor, error) {
 	var names []string
 	for _, flavor := range all {
 		if flavor.Name == name || flavor.ID == name {
@@ -47,20 +60,33 @@ func (r *Region) Networks(ctx context.Context) ([]Net, error) {
 
 // InternalNetwork finds the network for a server: by name or id, or, if name is empty, the only one that is not external.
 func (r *Region) InternalNetwork(ctx context.Context, name string) (Net, error) {
-	return r.network(ctx, name, false)
+	find, err := r.InternalNetworks(ctx)
+	if err != nil {
+		return Net{}, err
+	}
+	return find(name)
+}
+
+// InternalNetworks lists the networks once, and returns what InternalNetwork does for any name.
+func (r *Region) InternalNetworks(ctx context.Context) (find func(name string) (Net, error), err error) {
+	all, err := r.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func(name string) (Net, error) { return r.networkOf(all, name, false) }, nil
 }
 
 // ExternalNetwork finds the pool for floating addresses in the same way. Two of them, and no name, are an error that names them.
 func (r *Region) ExternalNetwork(ctx context.Context, name string) (Net, error) {
-	return r.network(ctx, name, true)
-}
-
-func (r *Region) network(ctx context.Context, name string, outside bool) (Net, error) {
-	kind := map[bool]string{true: "external network", false: "network"}[outside]
 	all, err := r.Networks(ctx)
 	if err != nil {
 		return Net{}, err
 	}
+	return r.networkOf(all, name, true)
+}
+
+func (r *Region) networkOf(all []Net, name string, outside bool) (Net, error) {
+	kind := map[bool]string{true: "external network", false: "network"}[outside]
 	var found []Net
 	var names []string
 	for _, n := range all {

@@ -3,7 +3,6 @@ package nova
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -59,16 +58,16 @@ func (r *regions) readRegion(ctx context.Context, source string, wanted []wish) 
 
 // findFlavors tells of each that is wanted what it is, or that it is missing.
 func findFlavors(ctx context.Context, at *openstack.Region, wanted []wish) (map[string]flavors.Flavor, map[string]error, error) {
+	find, err := at.Flavors(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	found, missing := map[string]flavors.Flavor{}, map[string]error{}
 	for _, name := range namesOf(wanted, func(w wish) string { return w.flavor }) {
-		size, err := at.Flavor(ctx, name)
-		switch {
-		case errors.Is(err, openstack.ErrNotFound):
-			missing[name] = err
-		case err != nil:
-			return nil, nil, err
-		default:
+		if size, err := find(name); err == nil {
 			found[name] = size
+		} else {
+			missing[name] = err
 		}
 	}
 	return found, missing, nil
@@ -76,11 +75,11 @@ func findFlavors(ctx context.Context, at *openstack.Region, wanted []wish) (map[
 
 // findImages finds the ids of those that are there.
 func findImages(ctx context.Context, at *openstack.Region, wanted []wish) map[string]string {
-	found := map[string]string{}
 	newest, err := at.NewestImages(ctx)
 	if err != nil {
 		return nil
 	}
+	found := map[string]string{}
 	for _, pattern := range namesOf(wanted, func(w wish) string { return w.image }) {
 		if image, err := newest(pattern); err == nil {
 			found[pattern] = image.ID
@@ -91,9 +90,13 @@ func findImages(ctx context.Context, at *openstack.Region, wanted []wish) map[st
 
 // findNetworks finds the ids of those that are there.
 func findNetworks(ctx context.Context, at *openstack.Region, wanted []wish) map[string]string {
+	find, err := at.InternalNetworks(ctx)
+	if err != nil {
+		return nil
+	}
 	found := map[string]string{}
 	for _, name := range namesOf(wanted, func(w wish) string { return w.network }) {
-		if network, err := at.InternalNetwork(ctx, name); err == nil {
+		if network, err := find(name); err == nil {
 			found[name] = network.ID
 		}
 	}

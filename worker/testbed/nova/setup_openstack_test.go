@@ -83,6 +83,7 @@ func TestOpenToCleanup(t *testing.T) {
 func TestChosenBefore(t *testing.T) {
 	p, between := newProjectBetween(t, 1)
 	sshd := startLocalSSHD(t)
+	lists := map[string]string{"image": "/images", "compute": "/flavors/detail", "network": "/networks"}
 	for _, test := range []struct {
 		gone  bool
 		looks int
@@ -90,10 +91,16 @@ func TestChosenBefore(t *testing.T) {
 		b := backend{newRegions()}
 		given := words(sshd, "m1.tiny", p.rc)
 		tending := tender{regions: b.regions, with: testbed.Tending{
-			Given: func() [][]string { return [][]string{given} }, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			Given: func() [][]string { return [][]string{given, words(sshd, "m1.small", p.rc)} }, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		}}
+		between.Forget()
 		if tending.sources(); !tending.read(t.Context(), p.rc) {
 			t.Fatal("the region was not read")
+		}
+		for service, path := range lists {
+			if listed := between.Count(http.MethodGet, service, path); listed != 1 {
+				t.Errorf("for two flavors, %s was listed %d times", path, listed)
+			}
 		}
 		f, err := b.Furnish(of("w", "", given))
 		if err != nil {
@@ -111,7 +118,7 @@ func TestChosenBefore(t *testing.T) {
 		if err := errors.Join(s.Open(t.Context()), s.Cleanup(t.Context())); err != nil {
 			t.Error(err)
 		}
-		for service, path := range map[string]string{"image": "/images", "compute": "/flavors/detail", "network": "/networks"} {
+		for service, path := range lists {
 			if looks := between.Count(http.MethodGet, service, path); looks != test.looks {
 				t.Errorf("gone %v: looked %d times for the %s", test.gone, looks, path)
 			}
