@@ -3,7 +3,10 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -90,8 +93,10 @@ func (s *settings) cloudRegion(ctx context.Context, object types.Object, in stri
 	return region, at(path.Root("cloud"), err)
 }
 
-// plannedRegion is that of a plan, known if the sources are. Another than the state's makes another thing.
-func (p *planning[M]) plannedRegion(ctx context.Context, object types.Object, stands types.String) types.String {
+// plannedRegion is that of a plan, known if the sources are. Another than the state's makes another thing. Where the state has none,
+// something is to be made with the services: that the cloud does not let the account in, or has no such region or service, is said now,
+// before an apply has made a part of the whole.
+func (p *planning[M]) plannedRegion(ctx context.Context, object types.Object, stands types.String, services ...openstack.Service) types.String {
 	access, known := cloudAccess(ctx, object)
 	if !known {
 		return types.StringUnknown()
@@ -107,7 +112,37 @@ func (p *planning[M]) plannedRegion(ctx context.Context, object types.Object, st
 	if c.Region == "" && !stands.IsNull() {
 		return stands
 	}
+	if stands.IsNull() {
+		if err := p.checkAccess(ctx, object, services); err != nil {
+			explain(p.diags, "Could not get into the cloud", at(path.Root("cloud"), err))
+		}
+	}
 	return types.StringValue(c.Region)
+}
+
+// lookAheadLimit bounds a look that a plan can do without.
+const lookAheadLimit = 10 * time.Second
+
+// checkAccess asks once for all that is planned. A cloud that does not answer now is left to the apply.
+func (s *settings) checkAccess(ctx context.Context, object types.Object, services []openstack.Service) error {
+	region, err := s.cloudRegion(ctx, object, "", new(diag.Diagnostics)) // warnings are there already
+	if err != nil {
+		return err
+	}
+	key := fmt.Sprintf("%p %v", region, services) // there is one of each
+	s.mu.Lock()
+	check := s.access[key]
+	if check == nil {
+		check = sync.OnceValue(func() error {
+			ctx, cancel := context.WithTimeout(ctx, lookAheadLimit)
+			defer cancel()
+			_, err := unseenCloud(region.CheckAccess(ctx, services...))
+			return err
+		})
+		s.access[key] = check
+	}
+	s.mu.Unlock()
+	return check()
 }
 
 func (s *settings) cloudOf(ctx context.Context, m cloudAccessModel, in string, diags *diag.Diagnostics) (cloudrc.Cloud, error) {

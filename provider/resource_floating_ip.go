@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	deployed "github.com/autopkgtest-cloud/autopkgtest-cloud/provider/openstack"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
 type floatingIPModel struct {
@@ -131,7 +132,7 @@ func (floatingIPKind) plan(ctx context.Context, p *planning[floatingIPModel]) {
 	m, stands := p.model, p.state
 	m.Adopted = types.BoolValue(!p.config.Address.IsNull())
 	if stands == nil {
-		m.Region = p.plannedRegion(ctx, m.Cloud, types.StringNull())
+		m.Region = p.plannedRegion(ctx, m.Cloud, types.StringNull(), openstack.Network)
 		m.planPort(p.config, nil)
 		return
 	}

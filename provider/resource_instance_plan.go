@@ -16,7 +16,7 @@ func (instanceKind) plan(ctx context.Context, p *planning[instanceModel]) {
 	if stands == nil {
 		stands = &instanceModel{Region: types.StringNull()}
 	}
-	m.Region = p.plannedRegion(ctx, m.Cloud, stands.Region)
+	m.Region = p.plannedRegion(ctx, m.Cloud, stands.Region, openstack.Compute, openstack.Network)
 	keep := func(value types.String) types.String {
 		// What was interrupted has not found out everything.
 		if anew || value.IsNull() && stands.Status.ValueString() != running {

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	deployed "github.com/autopkgtest-cloud/autopkgtest-cloud/provider/openstack"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
 type keyPairModel struct {
@@ -126,7 +127,7 @@ func (keyPairKind) plan(ctx context.Context, p *planning[keyPairModel]) {
 	if stands != nil {
 		region = stands.Region
 	}
-	m.Region = p.plannedRegion(ctx, m.Cloud, region)
+	m.Region = p.plannedRegion(ctx, m.Cloud, region, openstack.Compute)
 	name, known, err := p.keyPairNameOf(ctx, p.config.Name, m.WorkerConf)
 	switch {
 	case err != nil:

@@ -117,7 +117,7 @@ func (securityGroupKind) plan(ctx context.Context, p *planning[securityGroupMode
 	if stands != nil {
 		was = stands.Region
 	}
-	m.Region = p.plannedRegion(ctx, m.Cloud, was)
+	m.Region = p.plannedRegion(ctx, m.Cloud, was, openstack.Network)
 	m.ID, m.ForeignRules = types.StringUnknown(), types.ListUnknown(types.StringType)
 	if stands != nil && !stands.ID.IsNull() && stands.Status.ValueString() != groupGone {
 		m.ID = stands.ID
@@ -179,9 +179,6 @@ func planOnce(p *planning[securityGroupModel], wanted []deployed.WantedRule) {
 	}
 	p.groups[group] = plan
 }
-
-// lookAheadLimit bounds a look that a plan can do without.
-const lookAheadLimit = 10 * time.Second
 
 // lookForGroup refuses in the plan what the apply would refuse. What cannot be looked at now is left to the apply.
 func lookForGroup(ctx context.Context, p *planning[securityGroupModel]) {

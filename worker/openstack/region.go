@@ -63,6 +63,16 @@ func (r *Region) Do(ctx context.Context, service Service, call func(*gophercloud
 	return r.failed(service, call(client))
 }
 
+// CheckAccess logs in and looks for services in the catalog, as the first call of each does, and asks them for nothing.
+func (r *Region) CheckAccess(ctx context.Context, services ...Service) error {
+	for _, service := range services {
+		if _, err := r.client(ctx, service); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *Region) client(ctx context.Context, service Service) (*gophercloud.ServiceClient, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
