@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/programtest"
 )
 
 const (
@@ -122,7 +124,8 @@ wait
 			t.Parallel()
 			folder := t.TempDir()
 			hold := filepath.Join(folder, "hold")
-			if err := errors.Join(os.WriteFile(filepath.Join(folder, "go"), []byte(program), 0o700), unix.Mkfifo(hold, 0o600)); err != nil {
+			programtest.Write(t, filepath.Join(folder, "go"), program)
+			if err := unix.Mkfifo(hold, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			command := bounded(t, "scripts/go-test", "try", "./...")

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/programtest"
 )
 
 // suitesScript stands for make. The two suites that run side by side wait for each other, and then, if there is a pipe "hold", for
@@ -46,9 +48,7 @@ func newSuites(t *testing.T, pipes ...string) suites {
 	t.Helper()
 	s := suites{t.TempDir(), bounded(t, "scripts/test-all")}
 	s.command.Env = append(os.Environ(), "PATH="+s.folder+":"+os.Getenv("PATH"), "SUITES="+s.folder, "AUTOPKGTEST_TEST_LOGS="+s.folder)
-	if err := os.WriteFile(filepath.Join(s.folder, "make"), []byte(suitesScript), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	programtest.Write(t, filepath.Join(s.folder, "make"), suitesScript)
 	for _, pipe := range append(pipes, "to-testbeds", "to-acceptance") {
 		if err := unix.Mkfifo(filepath.Join(s.folder, pipe), 0o600); err != nil {
 			t.Fatal(err)

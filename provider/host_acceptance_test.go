@@ -24,6 +24,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine/sshdtest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/management"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/programtest"
 )
 
 // otherMachine is a machine for services, and a provider that reaches it with nothing but what the configuration says.
@@ -343,9 +344,7 @@ resource "autopkgtest_swift_server" "store" {
 func TestAccHostArchitecture(t *testing.T) {
 	t.Parallel()
 	fake := t.TempDir()
-	if err := os.WriteFile(filepath.Join(fake, "uname"), []byte("#!/bin/sh\necho Linux riscv64\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	programtest.Write(t, filepath.Join(fake, "uname"), "#!/bin/sh\necho Linux riscv64\n")
 	m := newOtherMachine(t, "SetEnv PATH="+fake+":/usr/bin:/bin")
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: m.factories, Steps: []resource.TestStep{{
 		Config: onHost(fmt.Sprintf("provider \"autopkgtest\" {\n binaries = %q\n}\nresource \"autopkgtest_swift_server\" \"store\" {\n}\n",

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -29,6 +28,7 @@ import (
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine/sshdtest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/programtest"
 )
 
 const instanceAddress = "autopkgtest_instance.test"
@@ -410,10 +410,7 @@ func TestAccOpenStackInstanceWaits(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	says := func(words string) {
-		script := "#!/bin/sh\n[ \"$2\" = --wait ] || printf '" + words + "'\n"
-		if err := os.WriteFile(filepath.Join(folder, "cloud-init"), []byte(script), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		programtest.Write(t, filepath.Join(folder, "cloud-init"), "#!/bin/sh\n[ \"$2\" = --wait ] || printf '"+words+"'\n")
 	}
 	machine := sshdtest.New(t, "SetEnv PATH="+folder+":/usr/bin:/bin")
 	between := openstacktest.NewBetween(t, openstacktest.Scalingstack, openstacktest.Lcy01)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/machine/sshdtest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/programtest"
 )
 
 // newPool has no agent: a developer's own must not help.
@@ -200,9 +201,7 @@ func TestInstall(t *testing.T) {
 	found := connect(t, m)
 	program := func(content string) machine.Program {
 		file := filepath.Join(t.TempDir(), "program")
-		if err := os.WriteFile(file, []byte(content), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		programtest.Write(t, file, content)
 		sum := sha256.Sum256([]byte(content))
 		return machine.Program{Source: file, Name: "linux_any/program", SHA256: hex.EncodeToString(sum[:])}
 	}
@@ -300,9 +299,7 @@ func TestDial(t *testing.T) {
 func TestFacts(t *testing.T) {
 	t.Parallel()
 	fake := t.TempDir()
-	if err := os.WriteFile(filepath.Join(fake, "uname"), []byte("#!/bin/sh\necho Linux aarch64\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	programtest.Write(t, filepath.Join(fake, "uname"), "#!/bin/sh\necho Linux aarch64\n")
 	m := sshdtest.New(t, "SetEnv PATH="+fake+":/usr/bin:/bin")
 	facts, err := connect(t, m).Facts(t.Context())
 	if err != nil || facts.Architecture != "arm64" || facts.UID != os.Getuid() || facts.Home == "" {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/programtest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/queue/queuetest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/request"
@@ -51,9 +52,7 @@ type stubbed struct {
 func newStub(t *testing.T) *stubbed {
 	t.Helper()
 	s := &stubbed{program: filepath.Join(t.TempDir(), "autopkgtest"), gate: t.TempDir(), begun: map[string]int{}}
-	if err := os.WriteFile(s.program, []byte(stub), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	programtest.Write(t, s.program, stub)
 	return s
 }
 

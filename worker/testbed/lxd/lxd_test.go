@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/programtest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 func TestArguments(t *testing.T) {
@@ -71,9 +71,9 @@ func TestIDs(t *testing.T) {
 func TestClient(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	testbedtest.WriteProgram(t, filepath.Join(folder, "lxc"), "#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+	programtest.Write(t, filepath.Join(folder, "lxc"), "#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
 	ours := filepath.Join(t.TempDir(), "lxc")
-	testbedtest.WriteProgram(t, ours, client("autopkgtest-run"))
+	programtest.Write(t, ours, client("autopkgtest-run"))
 	for name, test := range map[string]struct{ given, want []string }{
 		"launch": {
 			[]string{"launch", "--ephemeral", "image", "autopkgtest-lxd-abcdef", "-c", "a b=c"},
@@ -138,7 +138,7 @@ func TestFurnishRefuses(t *testing.T) {
 func TestCleanGiven(t *testing.T) {
 	folder := t.TempDir()
 	calls := filepath.Join(folder, "calls")
-	testbedtest.WriteProgram(t, filepath.Join(folder, "lxc"), `#!/bin/sh
+	programtest.Write(t, filepath.Join(folder, "lxc"), `#!/bin/sh
 if [ "$1" = list ]; then
     printf '%s\n' autopkgtest-run-abcdef autopkgtest-run-ghijkl autopkgtest-runner-abcdef autopkgtest-lxd-abcdef precious
     exit
@@ -155,7 +155,7 @@ echo "$*" >>'`+calls+`'
 	if err != nil || string(got) != want {
 		t.Errorf("called %q, error %v, want %q", got, err, want)
 	}
-	testbedtest.WriteProgram(t, filepath.Join(folder, "lxc"), "#!/bin/sh\necho 'no route to far' >&2\nexit 1\n")
+	programtest.Write(t, filepath.Join(folder, "lxc"), "#!/bin/sh\necho 'no route to far' >&2\nexit 1\n")
 	if err := (backend{}).Clean(t.Context(), remains); err == nil || !strings.Contains(err.Error(), "no route to far") {
 		t.Errorf("a daemon that does not answer: %v", err)
 	}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/programtest"
 )
 
 // TestVirtServer has autopkgtest's own ssh server call the script, as it does in a run: open, revert, close.
@@ -40,7 +40,7 @@ func TestVirtServer(t *testing.T) {
 	}
 	script := strings.NewReplacer(programPath, program, planPath, filepath.Join(folder, "plan.json")).Replace(furniture.Files[scriptPath])
 	for name, content := range map[string]string{"plan.json": string(text), "script": script} {
-		testbedtest.WriteProgram(t, filepath.Join(folder, name), content)
+		programtest.Write(t, filepath.Join(folder, name), content)
 	}
 	server := exec.Command("autopkgtest-virt-ssh", "-s", filepath.Join(folder, "script"))
 	server.Env = append(os.Environ(), sshdVariable+"="+strconv.Itoa(sshd.port))

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/programtest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 func TestArguments(t *testing.T) {
@@ -68,8 +68,8 @@ func TestCommand(t *testing.T) {
 	} {
 		folder := t.TempDir()
 		ours, theirs := filepath.Join(folder, "ours"), filepath.Join(folder, "qemu-system-x86_64")
-		testbedtest.WriteProgram(t, ours, command(test.found, test.ours))
-		testbedtest.WriteProgram(t, theirs, "#!/bin/sh\necho \"$*\"\n")
+		programtest.Write(t, ours, command(test.found, test.ours))
+		programtest.Write(t, theirs, "#!/bin/sh\necho \"$*\"\n")
 		call := exec.Command(ours, "-m", "64")
 		call.Env = []string{"PATH=" + folder + ":/usr/bin:/bin"}
 		out, err := call.CombinedOutput()

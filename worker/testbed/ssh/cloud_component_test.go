@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/programtest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
@@ -62,9 +63,10 @@ func newCloud(t *testing.T, image string) *cloud {
 	folder := t.TempDir()
 	c := &cloud{script: filepath.Join(folder, "test-cloud"), key: filepath.Join(folder, "key"), base: filepath.Join(folder, "base"),
 		folder: filepath.Join(folder, "machines"), log: slog.New(slog.NewTextHandler(t.Output(), nil)), machines: map[int]*machine{}}
-	if err := errors.Join(os.Mkdir(c.base, 0o755), os.Mkdir(c.folder, 0o755), os.WriteFile(c.script, []byte(setupScript), 0o755)); err != nil {
+	if err := errors.Join(os.Mkdir(c.base, 0o755), os.Mkdir(c.folder, 0o755)); err != nil {
 		t.Fatal(err)
 	}
+	programtest.Write(t, c.script, setupScript)
 	unpack := testbed.Command{Name: "tar", Package: "tar", Temporary: "/tmp",
 		Args: []string{"--extract", "--file", image, "--directory", c.base, "--numeric-owner", "--exclude=./dev/*"}}
 	if err := unpack.Run(t.Context(), c.log); err != nil {

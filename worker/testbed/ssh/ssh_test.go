@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/programtest"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed/testbedtest"
 )
 
 func TestReplaceScript(t *testing.T) {
@@ -76,9 +76,9 @@ func TestAccount(t *testing.T) {
 			// What a cloud would do, in a few words: it prints its state, and fails when it is told to.
 			text := "#!/bin/sh\necho \"$*\" >>" + quote(calls) + "\ncase \"$*\" in *fail*) exit 3 ;; open*) echo extraopts=--id 7 ;; " +
 				"revert*) echo extraopts=--id 8 ;; esac\n"
-			testbedtest.WriteProgram(t, script, text)
+			programtest.Write(t, script, text)
 			keep := filepath.Join(folder, "keeper")
-			testbedtest.WriteProgram(t, keep, strings.ReplaceAll(keeper(script), accountFolder, folder))
+			programtest.Write(t, keep, strings.ReplaceAll(keeper(script), accountFolder, folder))
 			for _, call := range test.calls {
 				_ = exec.Command(keep, call...).Run() // some are to fail
 			}
