@@ -140,8 +140,8 @@ func (w *whole) run(steps ...resource.TestStep) {
 	}
 }
 
-// TestAccOpenStackBadCredentials: each kind of thing says the same of what is wrong with an RC file, nothing is made, and the right one
-// makes one of each.
+// TestAccOpenStackBadCredentials: the plan of each kind of thing says the same of what is wrong with an RC file, and the right one makes one
+// of each.
 func TestAccOpenStackBadCredentials(t *testing.T) {
 	t.Parallel()
 	w := newWhole(t)
@@ -153,11 +153,11 @@ func TestAccOpenStackBadCredentials(t *testing.T) {
 	}
 	w.run(
 		resource.TestStep{
-			Config:      w.configuration(w.change("OS_PASSWORD", "export OS_PASSWORD=Wrong1"), all...),
+			Config: w.configuration(w.change("OS_PASSWORD", "export OS_PASSWORD=Wrong1"), all...), PlanOnly: true,
 			ExpectError: w.each(4, "401 Unauthorized", aRequest, `the password or the project is wrong in /\S+/cloud.rc; try it with: openstack token issue`),
 		},
 		resource.TestStep{
-			PreConfig: none, Config: w.configuration(w.change("OS_REGION_NAME", "export OS_REGION_NAME=lcy02"), all...),
+			PreConfig: none, Config: w.configuration(w.change("OS_REGION_NAME", "export OS_REGION_NAME=lcy02"), all...), PlanOnly: true,
 			ExpectError: words(`(?s)(the cloud has no region lcy02.*region lcy02 of cloud http://.*project ` + w.Name +
 				`.*Way out: its regions are lcy01, lgw01, and capitals count: correct OS_REGION_NAME.*){4}`),
 		},
@@ -196,6 +196,20 @@ func TestAccOpenStackNoQuota(t *testing.T) {
 			PreConfig: func() { network(&some, &some, &some) },
 			Config:    w.configuration(right, anAddress, aGroup, aKey, anInstance), Check: w.has(onceEach),
 		},
+	)
+}
+
+// TestAccOpenStackNoImage: nothing matches the pattern, and what is beside the instance is made; with another pattern the instance is, too.
+func TestAccOpenStackNoImage(t *testing.T) {
+	t.Parallel()
+	w := newWhole(t)
+	right := w.configuration(w.between.RCFile(t, nil), anAddress, aGroup, aKey, anInstance)
+	w.run(
+		resource.TestStep{
+			Config:      strings.Replace(right, `image_pattern = "testbed"`, `image_pattern = "ubuntu-xenial-"`, 1),
+			ExpectError: w.each(1, `no active image matches "ubuntu-xenial-"`, "image:", "correct the pattern, or upload an image; there are dummy, testbed"),
+		},
+		resource.TestStep{Config: right, Check: w.has(onceEach)},
 	)
 }
 
@@ -241,7 +255,7 @@ func TestAccOpenStackTwoPools(t *testing.T) {
 	)
 }
 
-// TestAccOpenStackNoNeutron: a catalog without Neutron is said for all that needs it, and once it has it, one apply makes the rest.
+// TestAccOpenStackNoNeutron: the plan of all that needs Neutron says that the catalog has none, and once it has it, one apply makes it.
 func TestAccOpenStackNoNeutron(t *testing.T) {
 	t.Parallel()
 	w := newWhole(t)
@@ -249,7 +263,7 @@ func TestAccOpenStackNoNeutron(t *testing.T) {
 	show := w.Hide("network")
 	all := w.configuration(right, anAddress, aGroup, aKey, anInstance)
 	w.run(
-		resource.TestStep{Config: all, ExpectError: w.each(3, `no public endpoint of the service network \(neutron\), only of compute`, "network:",
+		resource.TestStep{Config: all, PlanOnly: true, ExpectError: w.each(3, `no public endpoint of the service network \(neutron\), only of compute`, "network:",
 			"ask the cloud's operators for it, or name a region that has one")},
 		resource.TestStep{PreConfig: show, Config: all, Check: w.has(onceEach)},
 	)

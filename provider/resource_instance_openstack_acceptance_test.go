@@ -354,6 +354,46 @@ func TestAccOpenStackInstanceIsMadeOnce(t *testing.T) {
 	}
 }
 
+// TestAccOpenStackInstanceStaysBroken: the hypervisors of the tests' cloud repair each server. So somebody in between takes the cold start,
+// and does nothing. Once it is let pass, the server is the same.
+func TestAccOpenStackInstanceStaysBroken(t *testing.T) {
+	t.Parallel()
+	between := openstacktest.NewBetween(t, openstacktest.Scalingstack, openstacktest.Lcy01)
+	i := newInstancesBy(t, between.RCFile(t, nil))
+	admin := regionOf(t, openstacktest.Admin)
+	var id string
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{Config: i.configuration(), Check: func(*terraform.State) error { id = i.only(); return nil }},
+		{
+			PreConfig: func() {
+				i.actAs(admin, openstack.StatusError, func(ctx context.Context, client *gophercloud.ServiceClient, id string) error {
+					return servers.ResetState(ctx, client, id, servers.StateError).ExtractErr()
+				})
+				between.Spoil(func(s openstacktest.Seen, w http.ResponseWriter) bool {
+					action := s.Method == http.MethodPost && strings.HasSuffix(s.Path, "/action")
+					if action {
+						w.WriteHeader(http.StatusAccepted)
+					}
+					return action
+				})
+			},
+			Config: i.configuration(),
+			ExpectError: words(`(?s)a cold start did not help.*region lcy01 of cloud http.*\(request req-.*` +
+				`Way out: ask the cloud's operators to repair it; or replace it, which loses what is on its disk`),
+		},
+		{
+			PreConfig: func() { between.Spoil(nil) }, Config: i.configuration(),
+			ConfigStateChecks: []statecheck.StateCheck{instanceIs("status", running)},
+			Check: func(*terraform.State) error {
+				if now := i.only(); now != id {
+					return fmt.Errorf("the server is %s, and was %s before", now, id)
+				}
+				return nil
+			},
+		},
+	}})
+}
+
 // TestAccOpenStackInstanceRefuses: each bad day has a message that names the place and the way out, and leaves nothing behind.
 func TestAccOpenStackInstanceRefuses(t *testing.T) {
 	t.Parallel()
