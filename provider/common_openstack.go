@@ -36,7 +36,8 @@ func cloudAccessAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "How to reach the cloud. Default: the `OS_*` variables of the provider's environment. What the files " +
-			"hold is read when it is needed and is never in the state.",
+			"hold is read when it is needed and is never in the state. A plan that makes something tries the login, so a wrong password " +
+			"is known before anything is made.",
 		Attributes: map[string]schema.Attribute{
 			"rc_file": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{fileName()},
