@@ -120,12 +120,14 @@ func TestSSH(t *testing.T) {
 	s.destroy(t)
 }
 
-// TestSSHSystemWide does the same with services that belong to the machines: those lack the account and a package at first, and
+// TestSSHSystemWide does the same with services that belong to the machines: those lack the account and packages at first, and
 // after the boot all is up without an apply.
 func TestSSHSystemWide(t *testing.T) {
 	s := newSSHStack(t, func(t *testing.T) *machinetest.Machine {
 		t.Helper()
-		return machinetest.Start(t)
+		m := machinetest.Start(t)
+		m.Run("dpkg", "--purge", "rabbitmq-server")
+		return m
 	}, "-var=system=true")
 	s.run("apply")
 	s.planIsEmpty()
