@@ -309,8 +309,10 @@ func (m *rabbitMQServerModel) planSettings(ctx context.Context, p *planning[rabb
 		p.diags.AddAttributeError(path.Root("memory_watermark"), "More memory than there is", err.Error())
 	}
 	if p.state == nil && !p.model.Directory.IsUnknown() && !p.model.Directory.IsNull() {
-		if err := rabbitmq.CheckInstalled(); err != nil {
-			explain(p.diags, "There can be no broker", err)
+		if !m.System.ValueBool() { // an apply for the whole machine installs it
+			if err := rabbitmq.CheckInstalled(); err != nil {
+				explain(p.diags, "There can be no broker", err)
+			}
 		}
 		if err := rabbitmq.CheckRoom(p.model.path(), s.Reserve); err != nil {
 			explain(p.diags, "There is no room for the broker", at(path.Root("disk_free_limit"), err))
