@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -30,7 +31,8 @@ func systemAttribute() schema.Attribute {
 		Optional: true, Computed: true,
 		MarkdownDescription: "Put the service onto the machine as a whole, as on a server: systemd runs its processes, as units " +
 			"`autopkgtest-STACK-PROCESS.service`, and starts them at boot; Debian packages that it needs and that are missing are " +
-			"installed, without starting anything that is in them; the account is made. This takes root and a machine that boots with " +
+			"installed, without starting anything that is in them, for which there are ten minutes more than `timeouts` has by itself; the " +
+			"account is made. This takes root and a machine that boots with " +
 			"systemd. Otherwise the stack has a supervisor of its own in its folder, and needs neither. All services of a stack are " +
 			"alike in this. Default: the provider's `system`.",
 		PlanModifiers: []planmodifier.Bool{
@@ -61,6 +63,18 @@ func (s *settings) planSystem(plan *serviceModel, state *serviceModel, config *s
 		return
 	}
 	plan.System = state.System // a state of old says nothing, which is as good as false
+}
+
+// packagesLimit is what apt may take beside, on a machine that has nothing yet of what a service needs: a minute on a usual one, more where
+// its archive is far away.
+const packagesLimit = 10 * time.Minute
+
+// patience is how long something may take that takes so long where all packages are there.
+func (m *serviceModel) patience(furnished time.Duration) time.Duration {
+	if m.System.ValueBool() {
+		return furnished + packagesLimit
+	}
+	return furnished
 }
 
 // place makes or adopts the stack's folder, and for a system-wide service first brings onto the machine what it needs.

@@ -49,8 +49,10 @@ func (rabbitMQServerKind) base(m *rabbitMQServerModel) *baseModel { return &m.ba
 func (rabbitMQServerKind) identity(m *rabbitMQServerModel) []identityValue {
 	return m.serviceIdentity()
 }
-func (rabbitMQServerKind) well() string                                { return running }
-func (rabbitMQServerKind) patience(*rabbitMQServerModel) time.Duration { return 5 * time.Minute }
+func (rabbitMQServerKind) well() string { return running }
+func (rabbitMQServerKind) patience(m *rabbitMQServerModel) time.Duration {
+	return m.serviceModel.patience(5 * time.Minute)
+}
 
 func (rabbitMQServerKind) schema(ctx context.Context) schema.Schema {
 	attributes := map[string]schema.Attribute{

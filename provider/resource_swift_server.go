@@ -37,7 +37,9 @@ func (swiftServerKind) typeName() string                             { return "s
 func (swiftServerKind) base(m *swiftServerModel) *baseModel          { return &m.baseModel }
 func (swiftServerKind) identity(m *swiftServerModel) []identityValue { return m.serviceIdentity() }
 func (swiftServerKind) well() string                                 { return running }
-func (swiftServerKind) patience(*swiftServerModel) time.Duration     { return 5 * time.Minute }
+func (swiftServerKind) patience(m *swiftServerModel) time.Duration {
+	return m.serviceModel.patience(5 * time.Minute)
+}
 
 func (swiftServerKind) schema(ctx context.Context) schema.Schema {
 	return schema.Schema{

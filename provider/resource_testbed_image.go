@@ -42,10 +42,12 @@ func newTestbedImage() resource.Resource {
 	return &managed[testbedImageModel]{kind: testbedImageKind{}}
 }
 
-func (testbedImageKind) typeName() string                                      { return "testbed_image" }
-func (testbedImageKind) base(m *testbedImageModel) *baseModel                  { return &m.baseModel }
-func (testbedImageKind) well() string                                          { return running }
-func (testbedImageKind) patience(*testbedImageModel) time.Duration             { return 30 * time.Minute }
+func (testbedImageKind) typeName() string                     { return "testbed_image" }
+func (testbedImageKind) base(m *testbedImageModel) *baseModel { return &m.baseModel }
+func (testbedImageKind) well() string                         { return running }
+func (testbedImageKind) patience(m *testbedImageModel) time.Duration {
+	return m.serviceModel.patience(30 * time.Minute)
+}
 func (testbedImageKind) planRemoval(context.Context, *call[testbedImageModel]) {}
 
 func (testbedImageKind) identity(m *testbedImageModel) []identityValue {
