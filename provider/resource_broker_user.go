@@ -25,6 +25,7 @@ type brokerUserModel struct {
 	baseModel
 	Broker          types.Object `tfsdk:"broker"`
 	TLSEndpoint     types.Object `tfsdk:"tls_endpoint"`
+	AdvertisedHost  types.String `tfsdk:"advertised_host"`
 	Name            types.String `tfsdk:"name"`
 	Role            types.String `tfsdk:"role"`
 	Permissions     types.Object `tfsdk:"permissions"`
@@ -62,8 +63,9 @@ func (brokerUserKind) schema(ctx context.Context) schema.Schema {
 	return schema.Schema{
 		MarkdownDescription: brokerUserText,
 		Attributes: baseAttributes(ctx, inPlace, map[string]schema.Attribute{
-			"broker":       brokerAttribute(),
-			"tls_endpoint": userEndpointAttribute(),
+			"broker":          brokerAttribute(),
+			"tls_endpoint":    userEndpointAttribute(),
+			"advertised_host": advertisedHostAttribute(),
 			"name": schema.StringAttribute{
 				Required: true, MarkdownDescription: "Name of the user.",
 				Validators:    []validator.String{brokerUserName()},
@@ -181,7 +183,7 @@ func (brokerUserKind) ensure(ctx context.Context, c *call[brokerUserModel]) erro
 	}
 	if management.Role(c.model.Role.ValueString()) == management.Requester {
 		// Before anybody gets the file: credentials that do not work must not take the place of those that do.
-		err := proveRequester(ctx, client, account, c.diags)
+		err := proveRequester(ctx, client, c.model.seenInside(ctx, account), c.diags)
 		if err != nil && c.prior == nil && held.Username == "" {
 			err = errors.Join(err, c.withdrawFiles(ctx, c.model.withAuthority(ctx), c.model.files()))
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -45,6 +46,15 @@ func userEndpointAttribute() schema.Attribute {
 				Optional: true, MarkdownDescription: "Of no use here; it is a part of what a server hands out.",
 			},
 		},
+	}
+}
+
+func advertisedHostAttribute() schema.Attribute {
+	return schema.StringAttribute{
+		Optional: true, Validators: []validator.String{machineAddress(), stringvalidator.ConflictsWith(path.MatchRoot("tls_endpoint"))},
+		MarkdownDescription: "Host by which the user's clients reach the broker where that is another one than the broker's own, as the " +
+			"floating IP of its machine is: the credentials file leads there, and names no other hosts. That the account works is tried " +
+			"at the broker's own host, since machines seldom reach themselves by such an address. Default: the broker's `host`.",
 	}
 }
 
@@ -90,6 +100,10 @@ func (m *brokerUserModel) leading(ctx context.Context, account brokerAccount) br
 	account.TLS, account.CAFile = !m.TLSEndpoint.IsNull(), ""
 	if !account.TLS {
 		account.Host, account.Port = b.amqp()
+		if advertised := m.AdvertisedHost.ValueString(); advertised != "" {
+			account.Host, account.Others = advertised, ""
+			return account
+		}
 		account.Others = b.others(m.rights(ctx).key, account)
 		return account
 	}
@@ -100,6 +114,14 @@ func (m *brokerUserModel) leading(ctx context.Context, account brokerAccount) br
 		account.CAFile = file
 	}
 	account.Others = b.others(m.rights(ctx).key, account)
+	return account
+}
+
+// seenInside is an account with the place where the broker itself has it.
+func (m *brokerUserModel) seenInside(ctx context.Context, account brokerAccount) brokerAccount {
+	if !account.TLS {
+		account.Host, account.Port = brokerOf(ctx, m.Broker).amqp()
+	}
 	return account
 }
 

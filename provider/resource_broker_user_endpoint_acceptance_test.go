@@ -146,3 +146,45 @@ func TestAccBrokerUserEndpointRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestAccBrokerUserAdvertised: the credentials lead to a host that does not answer here, as a floating IP does, while the account is tried
+// at the broker's own; and back.
+func TestAccBrokerUserAdvertised(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	name := unique("user")
+	configuration := func(lines string) string {
+		return strings.Replace(userConfiguration(s, name, "requester"), "  name ", lines+"\n  name ", 1)
+	}
+	var own string
+	leads := func(host string) resource.TestCheckFunc {
+		return func(*terraform.State) error {
+			account, err := config.ReadBroker(filepath.Join(s.directory, "credentials", name))
+			if host == "" {
+				host = own
+			}
+			if own == "" {
+				own = account.Host
+			}
+			if err == nil && (account.Host != host && host != "" || account.Others != "") {
+				err = fmt.Errorf("the credentials lead to %s, and to others: %q", account.Host, account.Others)
+			}
+			return err
+		}
+	}
+	update := resource.ConfigPlanChecks{
+		PreApply:             []plancheck.PlanCheck{plancheck.ExpectResourceAction(userAddress, plancheck.ResourceActionUpdate)},
+		PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+	}
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{Config: configuration(`advertised_host = "broker:5672"`), ExpectError: regexp.MustCompile(`host name or an\s+IP`)},
+		{
+			Config:      configuration("advertised_host = \"broker\"\ntls_endpoint = { address = \"broker:5671\" }"),
+			ExpectError: regexp.MustCompile(`cannot be specified when`),
+		},
+		{Config: configuration(""), Check: leads("")},
+		{Config: configuration(`advertised_host = "192.0.2.1"`), Check: leads("192.0.2.1"), ConfigPlanChecks: update},
+		{Config: configuration(`advertised_host = "broker.example.com"`), Check: leads("broker.example.com"), ConfigPlanChecks: update},
+		{Config: configuration(""), Check: leads(""), ConfigPlanChecks: update},
+	}})
+}

@@ -34,10 +34,11 @@ resource "autopkgtest_result_containers" "results" {
 
 # britney is outside of the project.
 resource "autopkgtest_broker_user" "britney" {
-  broker     = merge(autopkgtest_rabbitmq_server.broker.broker, { host = local.outside["broker"] })
-  name       = "britney"
-  role       = "requester"
-  depends_on = [autopkgtest_request_queues.queues]
+  broker          = autopkgtest_rabbitmq_server.broker.broker
+  advertised_host = local.outside["broker"]
+  name            = "britney"
+  role            = "requester"
+  depends_on      = [autopkgtest_request_queues.queues]
 }
 
 resource "autopkgtest_broker_user" "worker" {
