@@ -97,7 +97,8 @@ func (s *settings) cloudRegion(ctx context.Context, object types.Object, in stri
 // plannedRegion is that of a plan, known if the sources are. Another than the state's makes another thing. Where the state has none,
 // something is to be made with the services: that the cloud does not let the account in, or has no such region or service, is said now,
 // before an apply has made a part of the whole.
-func (p *planning[M]) plannedRegion(ctx context.Context, object types.Object, stands types.String, services ...openstack.Service) types.String {
+func (p *planning[M]) plannedRegion(ctx context.Context, object types.Object, stands types.String,
+	services ...openstack.Service) types.String {
 	access, known := cloudAccess(ctx, object)
 	if !known {
 		return types.StringUnknown()

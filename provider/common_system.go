@@ -31,8 +31,8 @@ func systemAttribute() schema.Attribute {
 		Optional: true, Computed: true,
 		MarkdownDescription: "Put the service onto the machine as a whole, as on a server: systemd runs its processes, as units " +
 			"`autopkgtest-STACK-PROCESS.service`, and starts them at boot; Debian packages that it needs and that are missing are " +
-			"installed, without starting anything that is in them, for which there are ten minutes more than `timeouts` has by itself; the " +
-			"account is made. This takes root and a machine that boots with " +
+			"installed, without starting anything that is in them, for which there are ten minutes more than `timeouts` has by itself; " +
+			"the account is made. This takes root and a machine that boots with " +
 			"systemd. Otherwise the stack has a supervisor of its own in its folder, and needs neither. All services of a stack are " +
 			"alike in this. Default: the provider's `system`.",
 		PlanModifiers: []planmodifier.Bool{

@@ -51,7 +51,7 @@ func (rabbitMQServerKind) identity(m *rabbitMQServerModel) []identityValue {
 }
 func (rabbitMQServerKind) well() string { return running }
 func (rabbitMQServerKind) patience(m *rabbitMQServerModel) time.Duration {
-	return m.serviceModel.patience(5 * time.Minute)
+	return m.patience(5 * time.Minute)
 }
 
 func (rabbitMQServerKind) schema(ctx context.Context) schema.Schema {

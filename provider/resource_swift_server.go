@@ -38,7 +38,7 @@ func (swiftServerKind) base(m *swiftServerModel) *baseModel          { return &m
 func (swiftServerKind) identity(m *swiftServerModel) []identityValue { return m.serviceIdentity() }
 func (swiftServerKind) well() string                                 { return running }
 func (swiftServerKind) patience(m *swiftServerModel) time.Duration {
-	return m.serviceModel.patience(5 * time.Minute)
+	return m.patience(5 * time.Minute)
 }
 
 func (swiftServerKind) schema(ctx context.Context) schema.Schema {

@@ -46,7 +46,7 @@ func (testbedImageKind) typeName() string                     { return "testbed_
 func (testbedImageKind) base(m *testbedImageModel) *baseModel { return &m.baseModel }
 func (testbedImageKind) well() string                         { return running }
 func (testbedImageKind) patience(m *testbedImageModel) time.Duration {
-	return m.serviceModel.patience(30 * time.Minute)
+	return m.patience(30 * time.Minute)
 }
 func (testbedImageKind) planRemoval(context.Context, *call[testbedImageModel]) {}
 

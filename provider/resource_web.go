@@ -58,7 +58,7 @@ func (webKind) typeName() string                             { return "web" }
 func (webKind) base(m *webModel) *baseModel                  { return &m.baseModel }
 func (webKind) identity(m *webModel) []identityValue         { return m.serviceIdentity() }
 func (webKind) well() string                                 { return running }
-func (webKind) patience(m *webModel) time.Duration           { return m.serviceModel.patience(3 * time.Minute) }
+func (webKind) patience(m *webModel) time.Duration           { return m.patience(3 * time.Minute) }
 func (webKind) planRemoval(context.Context, *call[webModel]) {}
 
 func (webKind) schema(ctx context.Context) schema.Schema {
