@@ -38,7 +38,8 @@ novaopts = --associate-ip --login=debian --net-id=net_scalingstack
 `
 
 // TestScalingstackOnInstances has nothing that stands in for something: broker, store, website and worker are put onto machines of a
-// real OpenStack, which boot and have none of their packages; a package's tests run in another one; and all of it is removed.
+// real OpenStack, which boot and have none of their packages; a package's tests run in another one; and all of it is removed. On emulated
+// machines packages are installed in a quarter of an hour.
 func TestScalingstackOnInstances(t *testing.T) {
 	q := testbedtest.ThisMachine(t)
 	services, testbeds := regionOf(t, openstacktest.Prodstack), regionOf(t, openstacktest.Scalingstack)
@@ -55,8 +56,11 @@ func TestScalingstackOnInstances(t *testing.T) {
 		"-var=image_pattern="+openstacktest.GuestImage, "-var=flavor="+openstacktest.GuestFlavor, `-var=gatekeepers=["172.24.4.1"]`,
 		"-var=slots=1", "-var=drain_timeout=1s", "-var=all_may_go=true")
 	s.copyExample("scalingstack")
-	s.write("worker_override.tf", fmt.Sprintf("resource \"autopkgtest_instance\" \"machines\" {\n  user_data = each.key == \"worker\" ? %q : null\n}\n",
-		cloudForGuests(t, testbeds)))
+	for kind, name := range map[string]string{"rabbitmq_server": "broker", "swift_server": "store", "worker": "worker", "web": "web"} {
+		s.write(kind+"_override.tf", fmt.Sprintf("resource \"autopkgtest_%s\" %q {\n  timeouts = { create = \"1h\" }\n}\n", kind, name))
+	}
+	s.write("instances_override.tf", fmt.Sprintf("resource \"autopkgtest_instance\" \"machines\" {\n"+
+		"  user_data = each.key == \"worker\" ? %q : null\n}\n", cloudForGuests(t, testbeds)))
 	t.Cleanup(func() {
 		if t.Failed() {
 			if out, err := s.try("destroy"); err != nil {
@@ -108,8 +112,8 @@ func regionOf(t *testing.T, user string) *openstack.Region {
 	return region
 }
 
-// cloudForGuests are user data by which a machine of the tests' cloud reaches that cloud, whose services are on loopback of the machine that
-// the test runs on: both sides pass on what comes to the same ports, here at the address that guests see of this machine.
+// cloudForGuests are user data by which a machine of the tests' cloud reaches that cloud, whose services are on loopback of the machine
+// that the test runs on: both sides pass on what comes to the same ports, here at the address that guests see of this machine.
 func cloudForGuests(t *testing.T, region *openstack.Region) string {
 	t.Helper()
 	files, commands := "#cloud-config\nwrite_files:\n", "runcmd:\n- [systemctl, daemon-reload]\n"
