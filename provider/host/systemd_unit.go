@@ -48,6 +48,7 @@ RestartSec=1s
 KillMode=mixed
 TimeoutStopSec={{.StopWait}}
 LimitNOFILE=65536
+LimitNPROC=infinity
 TasksMax=infinity
 OOMPolicy=continue
 {{.Hardening}}

@@ -210,14 +210,19 @@ func insideCommand(config insideConfig, control io.Writer, stop <-chan struct{})
 const processesSlack = 32
 
 // limitProcess makes the kernel refuse further processes: looking now and then is too slow for a fork bomb. The kernel
-// counts those of the user namespaces that the command makes as its own. For root of this machine it counts nothing.
+// counts those of the user namespaces that the command makes as its own. For root of this machine it counts nothing. A limit that is
+// lower already stays, since only root could raise it: small machines have one for each account by themselves.
 func limitProcess(pid int, limits Limits) error {
 	if limits.Processes <= 0 {
 		return nil
 	}
-	most := uint64(limits.Processes + processesSlack)
-	limit := unix.Rlimit{Cur: most, Max: most}
-	if err := unix.Prlimit(pid, unix.RLIMIT_NPROC, &limit, nil); err != nil {
+	var there unix.Rlimit
+	err := unix.Prlimit(pid, unix.RLIMIT_NPROC, nil, &there)
+	if err == nil {
+		most := min(uint64(limits.Processes+processesSlack), there.Max)
+		err = unix.Prlimit(pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: most, Max: most}, nil)
+	}
+	if err != nil {
 		return fmt.Errorf("limit the processes of the run to %d: %w", limits.Processes, err)
 	}
 	return nil
