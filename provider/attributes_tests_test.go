@@ -169,6 +169,7 @@ status              AccBroker AccBroker AccBroker -set
 timeouts            AccForeignBroker AccTimeouts -conf InvalidValues
 
 resource autopkgtest_broker_user import=AccBrokerUserChanges disappeared=AccBrokerUserIsRepaired replaced=AccBrokerUserChanges
+advertised_host     AccBrokerUserAdvertised AccBrokerUserAdvertised AccBrokerUserAdvertised AccBrokerUserAdvertised
 broker              AccBrokerUserIsRepaired AccBrokerUserOverTLS AccBrokerUserOverTLS InvalidValues
 credentials_file    AccBrokerUserIsRepaired AccBrokerUserChanges AccBrokerUserIsRepaired AccBrokerUserRefuses
 grace               AccRotation AccRotation AccRotation AccRotationRefuses

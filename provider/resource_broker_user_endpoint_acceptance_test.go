@@ -156,10 +156,11 @@ func TestAccBrokerUserAdvertised(t *testing.T) {
 	configuration := func(lines string) string {
 		return strings.Replace(userConfiguration(s, name, "requester"), "  name ", lines+"\n  name ", 1)
 	}
+	file := filepath.Join(s.directory, "credentials", name)
 	var own string
 	leads := func(host string) resource.TestCheckFunc {
 		return func(*terraform.State) error {
-			account, err := config.ReadBroker(filepath.Join(s.directory, "credentials", name))
+			account, err := config.ReadBroker(file)
 			if host == "" {
 				host = own
 			}
@@ -176,7 +177,7 @@ func TestAccBrokerUserAdvertised(t *testing.T) {
 		PreApply:             []plancheck.PlanCheck{plancheck.ExpectResourceAction(userAddress, plancheck.ResourceActionUpdate)},
 		PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
 	}
-	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+	steps := []resource.TestStep{
 		{Config: configuration(`advertised_host = "broker:5672"`), ExpectError: regexp.MustCompile(`host name or an\s+IP`)},
 		{
 			Config:      configuration("advertised_host = \"broker\"\ntls_endpoint = { address = \"broker:5671\" }"),
@@ -186,5 +187,18 @@ func TestAccBrokerUserAdvertised(t *testing.T) {
 		{Config: configuration(`advertised_host = "192.0.2.1"`), Check: leads("192.0.2.1"), ConfigPlanChecks: update},
 		{Config: configuration(`advertised_host = "broker.example.com"`), Check: leads("broker.example.com"), ConfigPlanChecks: update},
 		{Config: configuration(""), Check: leads(""), ConfigPlanChecks: update},
-	}})
+		{Config: configuration(`advertised_host = "192.0.2.1"`), Check: leads("192.0.2.1"), ConfigPlanChecks: update},
+	}
+	steps = append(steps, repaired(userAddress, "holds other credentials", configuration(`advertised_host = "192.0.2.1"`), func() {
+		account, err := config.ReadBroker(file)
+		if err == nil {
+			account.Host = "192.0.2.2"
+			err = config.ReplaceCredentials(file, account.File(management.Requester.Key()))
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})...)
+	steps = append(steps, resource.TestStep{Config: configuration(`advertised_host = "192.0.2.1"`), Check: leads("192.0.2.1")})
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
 }
