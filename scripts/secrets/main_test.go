@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,6 +95,41 @@ exit "$2"`
 	}
 	if code, said := secrets(t, "watch", "--", "true"); code != 0 || !strings.Contains(said, "looked at the arguments of") {
 		t.Errorf("nothing to find: exit code %d, %q", code, said)
+	}
+}
+
+// TestOurs: a process without an environment is one of the suite's, and one that has ended, but was not waited for, is none.
+func TestOurs(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		environment []string
+		ended, want bool
+	}{
+		"of the suite":     {environment: []string{"A=b"}, want: true},
+		"planted":          {environment: []string{planted + "=other"}},
+		"no environment":   {environment: []string{}, want: true},
+		"ended, of whom":   {environment: []string{"A=b"}, ended: true},
+		"ended, with none": {environment: []string{}, ended: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			command := exec.Command("sleep", "60")
+			command.Env = test.environment
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = command.Process.Kill(); _ = command.Wait() }()
+			if test.ended {
+				_ = command.Process.Kill()
+				state := fmt.Sprintf("/proc/%d/stat", command.Process.Pid)
+				for text := []byte{}; !bytes.Contains(text, []byte(") Z ")); text, _ = os.ReadFile(state) {
+					time.Sleep(time.Millisecond)
+				}
+			}
+			if got := ours(command.Process.Pid); got != test.want {
+				t.Errorf("ours: %v", got)
+			}
+		})
 	}
 }
 

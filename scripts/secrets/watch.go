@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"time"
@@ -76,19 +78,34 @@ func (w *watch) look() {
 	w.looks = there
 }
 
-// ours says whether a process is one that this watch is about.
+// ours says whether a process is one that this watch is about. One that has ended meanwhile is not.
 func ours(pid int) bool {
-	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	if err != nil {
-		environment = nil // of another account, or gone: no test's process
-	}
+	environment, there := environmentOf(pid)
 	value := ""
 	for entry := range bytes.SplitSeq(environment, []byte{0}) {
 		if text, found := bytes.CutPrefix(entry, []byte(planted+"=")); found {
 			value = string(text)
 		}
 	}
-	return value == os.Getenv(planted)
+	return there && value == os.Getenv(planted)
+}
+
+// environmentOf is the environment of a process that has its arguments. In the middle of an exec it has none for a moment.
+func environmentOf(pid int) (environment []byte, there bool) {
+	for range 10 {
+		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		switch {
+		case errors.Is(err, fs.ErrPermission): // of another account: no test's process
+			return nil, true
+		case err != nil:
+			return nil, false
+		case len(environment) > 0:
+			return environment, true
+		}
+		time.Sleep(time.Millisecond)
+	}
+	arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return nil, err == nil && len(arguments) > 0
 }
 
 func (w *watch) judge(pid int, arguments []byte) {
