@@ -90,9 +90,12 @@ func ours(pid int) bool {
 	return there && value == os.Getenv(planted)
 }
 
-// environmentOf is the environment of a process that has its arguments. In the middle of an exec it has none for a moment.
+// execLimit is more than the middle of an exec takes on a machine that is busy.
+const execLimit = time.Second
+
+// environmentOf is the environment of a process that had arguments. In the middle of an exec it has those and no environment yet.
 func environmentOf(pid int) (environment []byte, there bool) {
-	for range 10 {
+	for begin := time.Now(); time.Since(begin) < execLimit; time.Sleep(time.Millisecond) {
 		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		switch {
 		case errors.Is(err, fs.ErrPermission): // of another account: no test's process
@@ -102,10 +105,11 @@ func environmentOf(pid int) (environment []byte, there bool) {
 		case len(environment) > 0:
 			return environment, true
 		}
-		time.Sleep(time.Millisecond)
+		if arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || len(arguments) == 0 {
+			return nil, false
+		}
 	}
-	arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return nil, err == nil && len(arguments) > 0
+	return nil, true
 }
 
 func (w *watch) judge(pid int, arguments []byte) {
