@@ -42,9 +42,9 @@ novaopts = --associate-ip --login=debian --net-id=net_scalingstack
 // machines packages are installed in a quarter of an hour.
 func TestScalingstackOnInstances(t *testing.T) {
 	q := testbedtest.ThisMachine(t)
-	services, testbeds := regionOf(t, openstacktest.Prodstack), regionOf(t, openstacktest.Scalingstack)
-	openstacktest.KeepsBelongings(t, services)
-	openstacktest.KeepsBelongings(t, testbeds)
+	services := openstacktest.Region(t, openstacktest.Prodstack, openstacktest.Lcy01)
+	testbeds := openstacktest.Region(t, openstacktest.Scalingstack, openstacktest.Lcy01)
+	openstacktest.KeepsBelongings(t, services, testbeds)
 
 	directory, folder := newStack(t), t.TempDir()
 	conf := filepath.Join(folder, "worker.conf")
@@ -101,15 +101,6 @@ func TestScalingstackOnInstances(t *testing.T) {
 
 	s.run("destroy")
 	nothingIsLeft(t, directory)
-}
-
-func regionOf(t *testing.T, user string) *openstack.Region {
-	t.Helper()
-	region, err := new(openstack.Sessions).Region(openstacktest.Cloud(t, user, openstacktest.Lcy01), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return region
 }
 
 // cloudForGuests are user data by which a machine of the tests' cloud reaches that cloud, whose services are on loopback of the machine

@@ -41,11 +41,9 @@ type project struct {
 func newProject(t *testing.T, user, region string) *project {
 	t.Helper()
 	between := openstacktest.NewBetween(t, user, region)
-	opened, err := new(openstack.Sessions).Region(openstacktest.Cloud(t, user, region), nil)
-	if err != nil {
-		t.Fatal(err)
+	return &project{
+		name: user + " in " + region, between: between, rc: between.RCFile(t, nil), region: openstacktest.Region(t, user, region),
 	}
-	return &project{name: user + " in " + region, between: between, rc: between.RCFile(t, nil), region: opened}
 }
 
 func (p *project) do(t *testing.T, service openstack.Service, call func(context.Context, *gophercloud.ServiceClient) error) {

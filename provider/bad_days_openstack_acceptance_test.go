@@ -47,9 +47,7 @@ func newWhole(t *testing.T) *whole {
 		t.Fatal(err)
 	}
 	w.key = public.Line()
-	if w.region, err = new(openstack.Sessions).Region(openstacktest.ReadRC(t, w.RC), nil); err != nil {
-		t.Fatal(err)
-	}
+	w.region = openstacktest.RegionOf(t, w.RC)
 	return w
 }
 

@@ -122,6 +122,12 @@ func (p *planning[M]) plannedRegion(ctx context.Context, object types.Object, st
 	return types.StringValue(c.Region)
 }
 
+// cloudAccessKey is what is asked for once: there is one of each region.
+type cloudAccessKey struct {
+	region   *openstack.Region
+	services string
+}
+
 // lookAheadLimit bounds a look that a plan can do without.
 const lookAheadLimit = 10 * time.Second
 
@@ -131,7 +137,7 @@ func (s *settings) checkAccess(ctx context.Context, object types.Object, service
 	if err != nil {
 		return err
 	}
-	key := fmt.Sprintf("%p %v", region, services) // there is one of each
+	key := cloudAccessKey{region, fmt.Sprint(services)}
 	s.mu.Lock()
 	check := s.access[key]
 	if check == nil {

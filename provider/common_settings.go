@@ -41,9 +41,9 @@ type settings struct {
 	mu      sync.Mutex
 	clients map[clientKey]*management.Client
 	hashes  map[string]host.Binary
-	renewed map[string]bool         // files; see renew
-	groups  map[string]string       // security groups that are planned; see planOnce
-	access  map[string]func() error // to clouds; see checkAccess
+	renewed map[string]bool                 // files; see renew
+	groups  map[string]string               // security groups that are planned; see planOnce
+	access  map[cloudAccessKey]func() error // see checkAccess
 }
 
 // newSettings checks what a plan cannot do without. Addresses and folders may be unknown; names may not.
@@ -72,7 +72,7 @@ func newSettings(model providerModel, files files) (*settings, diag.Diagnostics)
 		hashes:    make(map[string]host.Binary),
 		renewed:   make(map[string]bool),
 		groups:    make(map[string]string),
-		access:    make(map[string]func() error),
+		access:    make(map[cloudAccessKey]func() error),
 		clouds:    openstack.Sessions{Observe: logRequest},
 	}
 	if stack := model.Stack.ValueString(); stack != "" {

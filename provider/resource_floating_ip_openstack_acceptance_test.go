@@ -53,10 +53,7 @@ func newAddressLab(t *testing.T) *addressLab {
 // newAddressLabIn is the project of an RC file, which is the same in between.
 func newAddressLabIn(t *testing.T, rc string, between *openstacktest.Between) *addressLab {
 	t.Helper()
-	region, err := new(openstack.Sessions).Region(openstacktest.ReadRC(t, rc), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	region := openstacktest.RegionOf(t, rc)
 	l := &addressLab{
 		t: t, between: between, region: region, rc: between.RCFile(t, nil), name: "test-" + strings.ToLower(rand.Text()[:10]),
 	}

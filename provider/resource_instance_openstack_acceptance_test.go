@@ -49,7 +49,7 @@ func newInstances(t *testing.T) *instances {
 // newInstancesBy has Terraform use another file than the test itself.
 func newInstancesBy(t *testing.T, rc string) *instances {
 	t.Helper()
-	i := &instances{t: t, rc: rc, region: regionOf(t, openstacktest.Scalingstack), name: "test-" + strings.ToLower(rand.Text())}
+	i := &instances{t: t, rc: rc, region: openstacktest.Region(t, openstacktest.Scalingstack, openstacktest.Lcy01), name: "test-" + strings.ToLower(rand.Text())}
 	t.Cleanup(func() {
 		for _, server := range i.servers() {
 			t.Errorf("%s (%s) is left behind", server.Name, server.ID)
@@ -59,15 +59,6 @@ func newInstancesBy(t *testing.T, rc string) *instances {
 		}
 	})
 	return i
-}
-
-func regionOf(t *testing.T, user string) *openstack.Region {
-	t.Helper()
-	region, err := new(openstack.Sessions).Region(openstacktest.Cloud(t, user, openstacktest.Lcy01), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return region
 }
 
 // servers are those of the test.
@@ -229,7 +220,7 @@ func TestAccOpenStackInstance(t *testing.T) {
 		})
 	})...)
 	steps = append(steps, repaired(instanceAddress, "in ERROR", with(), func() {
-		i.actAs(regionOf(t, openstacktest.Admin), "ERROR", func(ctx context.Context, client *gophercloud.ServiceClient, id string) error {
+		i.actAs(openstacktest.Region(t, openstacktest.Admin, openstacktest.Lcy01), "ERROR", func(ctx context.Context, client *gophercloud.ServiceClient, id string) error {
 			return servers.ResetState(ctx, client, id, servers.StateError).ExtractErr()
 		})
 	})...)
@@ -360,7 +351,7 @@ func TestAccOpenStackInstanceStaysBroken(t *testing.T) {
 	t.Parallel()
 	between := openstacktest.NewBetween(t, openstacktest.Scalingstack, openstacktest.Lcy01)
 	i := newInstancesBy(t, between.RCFile(t, nil))
-	admin := regionOf(t, openstacktest.Admin)
+	admin := openstacktest.Region(t, openstacktest.Admin, openstacktest.Lcy01)
 	var id string
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
 		{Config: i.configuration(), Check: func(*terraform.State) error { id = i.only(); return nil }},

@@ -44,7 +44,7 @@ func newCloudImageLab(t *testing.T) *cloudImageLab {
 	}
 	l := &cloudImageLab{
 		t: t, directory: directory, folder: filepath.Dir(directory), name: "test/" + strings.ToLower(rand.Text()),
-		region: regionOf(t, openstacktest.Scalingstack), account: account, files: map[string]string{},
+		region: openstacktest.Region(t, openstacktest.Scalingstack, openstacktest.Lcy01), account: account, files: map[string]string{},
 	}
 	for _, region := range []string{openstacktest.Lcy01, openstacktest.Lgw01} {
 		content, err := os.ReadFile(openstacktest.RCFile(t, openstacktest.Scalingstack, region))

@@ -17,11 +17,7 @@ import (
 // instanceHere is an instance of a stack of the test's own, and its region. What is left of it goes with the test.
 func instanceHere(t *testing.T) (*Inventory, Instance) {
 	t.Helper()
-	region, err := new(cloud.Sessions).Region(openstacktest.Cloud(t, openstacktest.Scalingstack, openstacktest.Lcy01), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := &Inventory{Region: region}
+	i := &Inventory{Region: openstacktest.Region(t, openstacktest.Scalingstack, openstacktest.Lcy01)}
 	name := "test-" + strings.ToLower(rand.Text())
 	t.Cleanup(func() {
 		all, err := i.ServersTagged(context.Background())

@@ -31,7 +31,7 @@ const packageLimit = time.Hour
 func TestPackageInGuest(t *testing.T) {
 	q := testbedtest.ThisMachine(t)
 	regions := []*openstack.Region{
-		projectIn(t, openstacktest.Scalingstack, openstacktest.Lcy01), projectIn(t, openstacktest.Scalingstack, openstacktest.Lgw01),
+		openstacktest.Region(t, openstacktest.Scalingstack, openstacktest.Lcy01), openstacktest.Region(t, openstacktest.Scalingstack, openstacktest.Lgw01),
 	}
 	openstacktest.KeepsBelongings(t, regions...)
 	m := newGuestMachine(t, q, regions[0])
@@ -150,14 +150,4 @@ func storeOf(c cloudrc.Cloud) config.Store {
 		AuthURL: c.AuthURL, Username: c.Username, Password: config.Secret(c.Password.Reveal()), Tenant: c.ProjectName, Region: c.Region,
 		UserDomain: c.UserDomain.Name, ProjectDomain: c.ProjectDomain.Name,
 	}
-}
-
-// projectIn is a user's project in a region.
-func projectIn(t *testing.T, user, name string) *openstack.Region {
-	t.Helper()
-	region, err := new(openstack.Sessions).Region(openstacktest.Cloud(t, user, name), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return region
 }

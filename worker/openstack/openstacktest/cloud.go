@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/cloudrc"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 )
 
 // The users and the regions of that cloud. Users other than Admin are members of the project of their name,
@@ -37,6 +38,22 @@ func RCFile(t testing.TB, user, region string) string {
 func Cloud(t testing.TB, user, region string) cloudrc.Cloud {
 	t.Helper()
 	return ReadRC(t, RCFile(t, user, region))
+}
+
+// Region is a region as a user reaches it.
+func Region(t testing.TB, user, region string) *openstack.Region {
+	t.Helper()
+	return RegionOf(t, RCFile(t, user, region))
+}
+
+// RegionOf is the region of an RC file, with a login of its own.
+func RegionOf(t testing.TB, rc string) *openstack.Region {
+	t.Helper()
+	region, err := new(openstack.Sessions).Region(ReadRC(t, rc), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return region
 }
 
 // ReadRC reads an RC file.

@@ -33,10 +33,7 @@ const slow = 5
 // TestConformance boots a server for each of its testbeds.
 func TestConformance(t *testing.T) {
 	const group = "conformance"
-	region, err := new(openstack.Sessions).Region(openstacktest.Cloud(t, openstacktest.Scalingstack, openstacktest.Lcy01), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	region := openstacktest.Region(t, openstacktest.Scalingstack, openstacktest.Lcy01)
 	openstacktest.KeepsBelongings(t, region)
 	openstacktest.OpenDoor(t, region, group)
 	of := config.Nova{
