@@ -93,9 +93,29 @@ func passing(method string, err error) bool {
 	}
 	var broken *net.OpError
 	if errors.As(err, &broken) {
-		return harmless || broken.Op == "dial" // not even a connection: nothing was sent
+		return harmless || unsent(err)
 	}
 	return false
+}
+
+// Unanswered says of a failure that the request may have been carried out, or may still be: nobody has said that it was not.
+func Unanswered(err error) bool {
+	var fail *Error
+	switch {
+	case err == nil:
+		return false
+	case errors.As(err, &fail) && fail.Status != 0:
+		return fail.Status == http.StatusBadGateway || fail.Status == http.StatusGatewayTimeout
+	case fail != nil && fail.Method == "": // about no request
+		return false
+	}
+	return !unsent(err)
+}
+
+// unsent says of a failure that there was not even a connection.
+func unsent(err error) bool {
+	var broken *net.OpError
+	return errors.As(err, &broken) && broken.Op == "dial"
 }
 
 // retryAfter reads what the cloud asks for, seconds or a date.

@@ -45,6 +45,30 @@ func TestPassing(t *testing.T) {
 	}
 }
 
+func TestUnanswered(t *testing.T) {
+	t.Parallel()
+	region := new(Region)
+	for _, c := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"it went well", nil, false},
+		{"refused", status(403, nil), false},
+		{"the service says that it cannot", status(503, nil), false},
+		{"a proxy without its service", status(502, nil), true},
+		{"a proxy that has not waited longer", status(504, nil), true},
+		{"nobody listens", broken("dial"), false},
+		{"the connection broke", broken("read"), true},
+		{"the caller's time is over", &url.Error{Op: "Post", URL: "http://cloud/", Err: context.DeadlineExceeded}, true},
+		{"found before anything was sent", region.NewError(ErrNoService, Compute, "no such service", "ask"), false},
+	} {
+		if got := Unanswered(region.failed(Compute, c.err)); got != c.want {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+}
+
 // TestPatience: the waits of a request that never succeeds are some half a minute together, and then its failure comes back.
 func TestPatience(t *testing.T) {
 	t.Parallel()

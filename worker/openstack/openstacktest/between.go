@@ -2,6 +2,7 @@ package openstacktest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,8 +109,8 @@ func (b *Between) Spoil(answer func(Seen, http.ResponseWriter) bool) {
 	b.spoil = answer
 }
 
-// Lose has which decide about each request whether its answer is lost: the cloud does what it was asked, and nobody hears of it. nil ends
-// that.
+// Lose has which decide about each request whether its answer is lost: the cloud does what it was asked, and nobody hears of it. It does
+// so when which returns, also if whoever asked has died meanwhile. nil ends that.
 func (b *Between) Lose(which func(Seen) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -205,9 +206,18 @@ func (b *Between) pass(w http.ResponseWriter, req *http.Request) {
 		},
 		ModifyResponse: b.rewrite,
 	}
-	if lose != nil && lose(seen) {
-		proxy.ServeHTTP(httptest.NewRecorder(), req)
-		Cut(w)
+	if lose != nil {
+		// The cloud goes on with what it was asked, also when whoever asked is gone.
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			Cut(w)
+		}
+		req = req.WithContext(context.WithoutCancel(req.Context()))
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		if lose(seen) {
+			proxy.ServeHTTP(httptest.NewRecorder(), req)
+			Cut(w)
+		}
 	}
 	proxy.ServeHTTP(recorder, req)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // account is the folder in which a testbed's set-up script notes what it has made, for its own later calls and for the worker.
@@ -19,6 +20,9 @@ type record struct {
 	Host    string   `json:"host,omitempty"` // where ssh answers
 	Port    int      `json:"port,omitempty"`
 	BootID  string   `json:"boot_id,omitempty"` // of the running kernel
+
+	// Asked is when the cloud was asked to make something of which it is not known yet whether it has; zero if there is no such thing.
+	Asked time.Time `json:"asked,omitzero"`
 
 	Opened  bool     `json:"opened,omitempty"` // a testbed was handed over
 	Closed  bool     `json:"closed,omitempty"` // and everything is removed

@@ -3,14 +3,10 @@
 package nova
 
 import (
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -89,22 +85,10 @@ func openToCleanup(b *testing.B, with backend, made testbed.Testbed, sshd localS
 		b.Fatal(err)
 	}
 	folder := b.TempDir()
-	var plan Plan
-	if err := readPlan([]byte(furniture.Files[planPath]), &plan); err != nil {
-		b.Fatal(err)
-	}
-	plan.Account = folder
-	text, err := json.Marshal(plan)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(folder, "plan.json"), text, 0o600)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
+	plan := filepath.Join(folder, "plan.json")
+	writePlan(b, furniture, plan)
 	for _, verb := range []string{"open", "cleanup"} {
-		call := exec.Command(os.Args[0], Verb, filepath.Join(folder, "plan.json"), verb)
-		call.Env = append(os.Environ(), sshdVariable+"="+strconv.Itoa(sshd.port))
-		if out, err := call.CombinedOutput(); err != nil {
+		if out, err := callScript(plan, verb, sshd).CombinedOutput(); err != nil {
 			b.Fatalf("%s: %v: %s", verb, err, out)
 		} else if testing.Verbose() {
 			b.Logf("%s", out)

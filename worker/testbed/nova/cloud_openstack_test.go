@@ -4,6 +4,7 @@ package nova
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
 // localSSHD is this machine's own sshd on a port of loopback, in the place of all guests: the hypervisors of the tests' cloud are
@@ -83,6 +85,25 @@ func startLocalSSHD(t testing.TB) localSSHD {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// writePlan writes the plan of a testbed. The folder of the file, which is made if need be, becomes the folder of its account.
+func writePlan(t testing.TB, of testbed.Furniture, path string) {
+	t.Helper()
+	var plan Plan
+	err := readPlan([]byte(of.Files[planPath]), &plan)
+	plan.Account = filepath.Dir(path)
+	text, failed := json.Marshal(plan)
+	if err := errors.Join(err, failed, os.MkdirAll(plan.Account, 0o700), os.WriteFile(path, text, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// callScript is a call of the set-up script with a plan, in a process of its own.
+func callScript(plan, verb string, sshd localSSHD) *exec.Cmd {
+	call := exec.Command(os.Args[0], Verb, plan, verb)
+	call.Env = append(os.Environ(), sshdVariable+"="+strconv.Itoa(sshd.port))
+	return call
 }
 
 // project is one of the test's own, with a network.

@@ -5,7 +5,6 @@ package nova
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -127,7 +126,7 @@ const dyingVariable = "AUTOPKGTEST_TEST_NOVA_OPENS"
 
 // openAll is the process: it opens a testbed for each plan, says so, and waits to be killed.
 func openAll(folder string) {
-	plans, _ := filepath.Glob(filepath.Join(folder, "*.json"))
+	plans, _ := filepath.Glob(filepath.Join(folder, "*/plan.json"))
 	var opening sync.WaitGroup
 	for _, path := range plans {
 		opening.Go(func() {
@@ -158,18 +157,7 @@ func TestKilledWorker(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var plan Plan
-		if err := readPlan([]byte(f.Files[planPath]), &plan); err != nil {
-			t.Fatal(err)
-		}
-		plan.Account = t.TempDir()
-		text, err := json.Marshal(plan)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(folder, strconv.Itoa(i)+".json"), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writePlan(t, f, filepath.Join(folder, strconv.Itoa(i), "plan.json"))
 	}
 	dying := exec.Command(os.Args[0])
 	dying.Env = append(os.Environ(), dyingVariable+"="+folder, sshdVariable+"="+strconv.Itoa(sshd.port))

@@ -3,7 +3,8 @@
 //
 // autopkgtest's ssh server asks a set-up script for its machine. The script is this very program, started with the words of [Verb] by
 // two lines of shell in the run's file tree; it finds what it is to do in a Plan beside them, and notes what it has made in an account
-// (account.go). When the run is over, the worker reads the account: it removes what is left, and learns how the region did.
+// (account.go). When the run is over, the worker reads the account: it removes what is left, and what a request that nobody waits for
+// any more may still make (make.go), and learns how the region did.
 //
 // The worker's side of it is regions.go, which decides where the next testbed is made, tend.go, which keeps what is known of regions
 // fresh, and janitor.go, which removes testbeds that nobody owns. The set-up script's side begins in setup.go; guest.go is a server as
@@ -16,12 +17,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
-	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/testbed"
 )
 
@@ -126,35 +124,6 @@ func (b backend) Clean(ctx context.Context, of testbed.Remains) error {
 		}
 	}
 	return at.forget()
-}
-
-// remove removes all servers of a testbed, those of its account and those with its tags: an answer may have been lost. So it does with
-// floating IPs, by their mark; empty for none. It does not wait for the servers' end.
-func remove(ctx context.Context, region *openstack.Region, said record, name, mark string) error {
-	var looking sync.WaitGroup
-	var tagged []openstack.Server
-	var unlisted error
-	looking.Go(func() { tagged, unlisted = region.ServersTagged(ctx, ownTag, kindTag, nameTag(name)) })
-	var failed error
-	for _, id := range said.Servers {
-		failed = errors.Join(failed, region.DeleteServer(ctx, id))
-	}
-	looking.Wait()
-	failed = errors.Join(failed, unlisted)
-	for _, server := range tagged {
-		if !slices.Contains(said.Servers, server.ID) {
-			failed = errors.Join(failed, region.DeleteServer(ctx, server.ID))
-		}
-	}
-	if mark == "" {
-		return failed
-	}
-	addresses, err := region.FloatingIPsMarked(ctx, mark)
-	failed = errors.Join(failed, err)
-	for _, address := range addresses {
-		failed = errors.Join(failed, region.Release(ctx, address.ID))
-	}
-	return failed
 }
 
 // Room says that no region can take a testbed now.

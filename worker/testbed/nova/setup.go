@@ -96,7 +96,11 @@ func (s Setup) made() (string, error) {
 	return said.Servers[0], nil
 }
 
+// note changes what is noted; a plan without an account has no use for it.
 func (s Setup) note(change func(*record)) error {
+	if s.Plan.Account == "" {
+		return nil
+	}
 	said, err := s.account().read()
 	if err != nil {
 		return err

@@ -34,9 +34,6 @@ func (s Setup) open(ctx context.Context) error {
 		return err
 	}
 	asked := time.Now()
-	if err := s.note(func(r *record) { r.Servers = []string{id} }); err != nil {
-		return err
-	}
 	s.say("server %s (%s) was asked for in region %s", s.Plan.Server, id, s.Region.Name())
 	server, err := s.active(ctx, id)
 	if err != nil {
@@ -54,7 +51,7 @@ func (s Setup) open(ctx context.Context) error {
 // boot asks for the server, of what the worker has chosen, or if that is gone, of what is there now.
 func (s Setup) boot(ctx context.Context) (id string, err error) {
 	if s.Plan.Chosen.complete() {
-		id, err = s.Region.Boot(ctx, s.server(s.Plan.Chosen))
+		id, err = s.bootOf(ctx, s.Plan.Chosen)
 		if !errors.Is(err, openstack.ErrInvalid) && !errors.Is(err, openstack.ErrNotFound) {
 			return id, err
 		}
@@ -63,7 +60,14 @@ func (s Setup) boot(ctx context.Context) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return s.Region.Boot(ctx, s.server(chosen))
+	return s.bootOf(ctx, chosen)
+}
+
+func (s Setup) bootOf(ctx context.Context, of Choice) (id string, err error) {
+	err = s.make(ctx,
+		func(ctx context.Context) error { id, err = s.Region.Boot(ctx, s.server(of)); return err },
+		func(r *record) { r.Servers = []string{id} })
+	return id, err
 }
 
 func (s Setup) server(of Choice) openstack.Boot {

@@ -92,8 +92,14 @@ func (s Setup) float(ctx context.Context, server *openstack.Server) (address str
 	if err != nil {
 		return "", err
 	}
-	made, err := s.Region.Allocate(ctx, outside.ID, mark(s.Plan.Tags))
-	if err != nil {
+	var made openstack.FloatingIP
+	if err := s.make(ctx,
+		func(ctx context.Context) error {
+			made, err = s.Region.Allocate(ctx, outside.ID, mark(s.Plan.Tags))
+			return err
+		},
+		func(*record) {}, // its mark has been noted
+	); err != nil {
 		return "", err
 	}
 	if _, err := s.Region.Associate(ctx, made.ID, ports[0].ID, ""); err != nil {

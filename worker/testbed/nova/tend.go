@@ -196,6 +196,7 @@ func (t *tender) boot(ctx context.Context, source string) error {
 	if err != nil {
 		return err
 	}
+	plan.Account = "" // this program lives on, and notes nothing
 	defer func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()

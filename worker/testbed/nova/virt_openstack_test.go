@@ -4,7 +4,6 @@ package nova
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,23 +24,14 @@ func TestVirtServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
-	var plan Plan
-	if err := readPlan([]byte(furniture.Files[planPath]), &plan); err != nil {
-		t.Fatal(err)
-	}
-	plan.Account = folder
-	text, err := json.Marshal(plan)
-	if err != nil {
-		t.Fatal(err)
-	}
+	plan := filepath.Join(folder, "plan.json")
+	writePlan(t, furniture, plan)
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := strings.NewReplacer(programPath, program, planPath, filepath.Join(folder, "plan.json")).Replace(furniture.Files[scriptPath])
-	for name, content := range map[string]string{"plan.json": string(text), "script": script} {
-		programtest.Write(t, filepath.Join(folder, name), content)
-	}
+	script := strings.NewReplacer(programPath, program, planPath, plan).Replace(furniture.Files[scriptPath])
+	programtest.Write(t, filepath.Join(folder, "script"), script)
 	server := exec.Command("autopkgtest-virt-ssh", "-s", filepath.Join(folder, "script"))
 	server.Env = append(os.Environ(), sshdVariable+"="+strconv.Itoa(sshd.port))
 	server.Stderr = t.Output()
