@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/forward"
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/config"
 )
 
@@ -73,7 +74,7 @@ func (r *managed[M]) Create(ctx context.Context, req resource.CreateRequest, res
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := r.within(ctx, &model, limit)
 	defer cancel()
 	c := &call[M]{settings: r.settings, model: &model, memory: resp.Private, diags: &resp.Diagnostics}
 	err := r.ensured(ctx, c, "create", limit)
@@ -192,7 +193,7 @@ func (r *managed[M]) Update(ctx context.Context, req resource.UpdateRequest, res
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := r.within(ctx, &model, limit)
 	defer cancel()
 	c := &call[M]{settings: r.settings, model: &model, prior: &prior, memory: resp.Private, diags: &resp.Diagnostics}
 	if r.ensured(ctx, c, "update", limit) != nil {
@@ -200,6 +201,11 @@ func (r *managed[M]) Update(ctx context.Context, req resource.UpdateRequest, res
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, r.identity(&model))...)
+}
+
+// within gives an apply its time. Each wait in it has as much more of it as the whole has more than it would have by itself.
+func (r *managed[M]) within(ctx context.Context, model *M, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(host.WithPatience(ctx, float64(limit)/float64(r.patience(model))), limit)
 }
 
 // Delete implements resource.Resource.
@@ -272,7 +278,8 @@ func (r *managed[M]) ensured(ctx context.Context, c *call[M], verb string, limit
 	return err
 }
 
-// overdue says of a failure for which all the time was spent, or what [patienceOf] gives of it, where that can be raised.
+// overdue says of a failure for which all the time was spent, or as much as [host.Directory.WaitReady] takes of it, where it can be
+// raised.
 func overdue(ctx context.Context, operation string, limit time.Duration) string {
 	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > limit/10 {
 		return ""

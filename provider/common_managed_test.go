@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/autopkgtest-cloud/autopkgtest-cloud/provider/host"
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -160,6 +161,18 @@ func TestCreate(t *testing.T) {
 			t.Errorf("got %v, %v", resp.State.Raw, resp.Diagnostics)
 		}
 	})
+}
+
+// TestWithin: whoever gives an apply a hundred times as long gives so much to each wait in it.
+func TestWithin(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := fake(fakeKind{}).within(t.Context(), &fakeModel{}, 100*time.Minute)
+	defer cancel()
+	begin := time.Now()
+	err := new(host.Directory).WaitReady(ctx, "the toy", "toy", 10*time.Millisecond, func(context.Context) error { return errors.New("no") })
+	if took := time.Since(begin); !errors.Is(err, host.ErrNotReady) || took < time.Second {
+		t.Errorf("%v after %s", err, took)
+	}
 }
 
 func TestRead(t *testing.T) {

@@ -188,7 +188,7 @@ func (testbedImageKind) ensure(ctx context.Context, c *call[testbedImageModel]) 
 func awaitImage(ctx context.Context, d *host.Directory, m *testbedImageModel, image string) error {
 	var failed error
 	name := imageService(m.Release.ValueString(), m.Architecture.ValueString())
-	err := d.WaitReady(ctx, m.what(), name, patienceOf(ctx, 24*time.Hour), func(context.Context) error {
+	err := d.WaitReady(ctx, m.what(), name, 24*time.Hour, func(context.Context) error {
 		_, err := imageState(image)
 		if err == nil || errors.Is(err, errNotBuilt) {
 			return err

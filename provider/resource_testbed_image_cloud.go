@@ -215,7 +215,7 @@ func cloudImageState(file string) (cloudimage.Status, error) {
 func awaitCloudImage(ctx context.Context, d *host.Directory, m *testbedImageModel, since time.Time) error {
 	var failed error
 	name := imageService(m.Release.ValueString(), m.Architecture.ValueString())
-	err := d.WaitReady(ctx, m.what(), name, patienceOf(ctx, 24*time.Hour), func(context.Context) error {
+	err := d.WaitReady(ctx, m.what(), name, 24*time.Hour, func(context.Context) error {
 		status, err := cloudImageState(cloudStatusPath(d, m))
 		switch {
 		case err == nil || errors.Is(err, errNotBuilt):

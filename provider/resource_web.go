@@ -175,7 +175,7 @@ func (webKind) ensure(ctx context.Context, c *call[webModel]) error {
 	})
 	report, err := d.Converge(ctx, definition)
 	if err == nil {
-		err = d.WaitReady(ctx, "the website at "+url, webService, patienceOf(ctx, startLimit), ready(address))
+		err = d.WaitReady(ctx, "the website at "+url, webService, startLimit, ready(address))
 	}
 	if err != nil {
 		return c.undo(ctx, d, atPort(err), report.Created, func(ctx context.Context) error { return d.Withdraw(ctx, webService) })

@@ -240,7 +240,7 @@ func (workerKind) ensure(ctx context.Context, c *call[workerModel]) error {
 		if c.model.Images.IsNull() {
 			works = readyToProve(conf.HealthListen)
 		}
-		err = d.WaitReady(ctx, "the worker", workerService, patienceOf(ctx, startLimit), works)
+		err = d.WaitReady(ctx, "the worker", workerService, startLimit, works)
 	}
 	if err != nil {
 		return c.undo(ctx, d, err, report.Created, func(ctx context.Context) error { return d.Withdraw(ctx, workerService) })

@@ -15,15 +15,6 @@ import (
 // startLimit is generous: a service of ours answers within a second, unless the machine is busy with an image.
 const startLimit = time.Minute
 
-// patienceOf is what is left for waiting: less than the whole rest of a short timeout, so that there is time to say what was
-// awaited in vain, and to undo it.
-func patienceOf(ctx context.Context, limit time.Duration) time.Duration {
-	if deadline, ok := ctx.Deadline(); ok {
-		return min(limit, time.Until(deadline)*9/10)
-	}
-	return limit
-}
-
 // maxHealth bounds the answer to a health check.
 const maxHealth = 64 << 10
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -50,18 +49,6 @@ func TestHealth(t *testing.T) {
 	server.Close()
 	if err := alive(ctx, address); err == nil {
 		t.Error("it is gone, and the check says that it lives")
-	}
-}
-
-func TestPatienceOf(t *testing.T) {
-	t.Parallel()
-	if got := patienceOf(context.Background(), time.Minute); got != time.Minute {
-		t.Errorf("got %s", got)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if got := patienceOf(ctx, time.Minute); got > 9*time.Second || got < 5*time.Second {
-		t.Errorf("got %s, want less than the whole rest", got)
 	}
 }
 

@@ -14,12 +14,33 @@ const (
 	maxEnds    = 5
 )
 
-// WaitReady calls check until it returns nil, at most for limit. The error is ErrNotReady and says what was awaited,
-// what the last check saw, and the end of the process's log. A process that dies again and again ends the wait early.
+type patienceKey struct{}
+
+// WithPatience has waits last so many times as long as they do by themselves: for a caller who was told that a machine is slow. Less than 1
+// changes nothing.
+func WithPatience(ctx context.Context, times float64) context.Context {
+	return context.WithValue(ctx, patienceKey{}, max(times, 1))
+}
+
+// patience is how long to wait. It is less than the whole rest of the caller's time, so that some is left to say what was awaited in vain,
+// and to undo it.
+func patience(ctx context.Context, limit time.Duration) time.Duration {
+	if times, ok := ctx.Value(patienceKey{}).(float64); ok {
+		limit = time.Duration(float64(limit) * times)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(limit, time.Until(deadline)*9/10)
+	}
+	return limit
+}
+
+// WaitReady calls check until it returns nil, at most for limit, or for as long as [WithPatience] makes of it. The error is ErrNotReady
+// and says what was awaited, what the last check saw, and the end of the process's log. A process that dies again and again ends the wait
+// early.
 func (d *Directory) WaitReady(ctx context.Context, what, process string, limit time.Duration,
 	check func(context.Context) error) error {
 	begin := time.Now()
-	limited, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := context.WithTimeout(ctx, patience(ctx, limit))
 	defer cancel()
 	seenEnds := ends{begin: begin}
 	for {
@@ -30,7 +51,7 @@ func (d *Directory) WaitReady(ctx context.Context, what, process string, limit t
 		if life, ok := d.life(process); ok {
 			seenEnds.see(life)
 		}
-		cause := ""
+		cause, wayOut := "", "The reason should be in its log; apply again when it is removed."
 		switch {
 		case ctx.Err() != nil:
 			return fmt.Errorf("wait for %s: %w (last seen: %w)", what, context.Cause(ctx), seen)
@@ -38,11 +59,11 @@ func (d *Directory) WaitReady(ctx context.Context, what, process string, limit t
 			cause = fmt.Sprintf("is not ready: its process %s ends again and again", process)
 		case limited.Err() != nil || sleep(limited, checkPause) != nil:
 			cause = fmt.Sprintf("is not ready after %s", time.Since(begin).Round(time.Second))
+			wayOut += " Where a machine is only slow, longer `timeouts` make this wait longer, too."
 		}
 		if cause != "" {
 			return &Problem{Kind: ErrNotReady, Thing: what, Cause: cause, Err: seen,
-				WayOut: "The reason should be in its log; apply again when it is removed." +
-					d.logTail("log/"+process+"/current")}
+				WayOut: wayOut + d.logTail("log/"+process+"/current")}
 		}
 	}
 }

@@ -75,3 +75,23 @@ func TestWaitReady(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	short, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, test := range []struct {
+		name        string
+		ctx         context.Context
+		least, most time.Duration
+	}{
+		{"by itself", t.Context(), time.Minute, time.Minute},
+		{"with more", WithPatience(t.Context(), 4), 4 * time.Minute, 4 * time.Minute},
+		{"with less", WithPatience(t.Context(), 0.5), time.Minute, time.Minute},
+		{"not the whole rest", WithPatience(short, 4), 5 * time.Second, 9 * time.Second},
+	} {
+		if got := patience(test.ctx, time.Minute); got < test.least || got > test.most {
+			t.Errorf("%s: %s", test.name, got)
+		}
+	}
+}
