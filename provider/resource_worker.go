@@ -56,7 +56,7 @@ func (workerKind) well() string                                    { return runn
 func (workerKind) planRemoval(context.Context, *call[workerModel]) {}
 
 func (workerKind) patience(m *workerModel) time.Duration {
-	return m.patience(durationOf(m.DrainTimeout) + 3*time.Minute)
+	return m.patience(durationOf(m.DrainTimeout) + stopMargin + 3*time.Minute)
 }
 
 func (workerKind) schema(ctx context.Context) schema.Schema {

@@ -14,9 +14,9 @@ const (
 	workerName    = "autopkgtest-worker"
 	workerConf    = "etc/worker.conf"
 	workerState   = "state"
-	// stopMargin is what a worker may take beyond its drain: it kills the tests, gives their requests back and removes
-	// their testbeds.
-	stopMargin = 20 * time.Second
+	// stopMargin is what a worker may take beyond its drain: it kills the tests, gives their requests back and removes their testbeds.
+	// That is a matter of seconds, unless a cloud is slow to answer.
+	stopMargin = 2 * time.Minute
 )
 
 // workerDefinition is the worker as a service. A stop lets its tests run on for the drain timeout. Copies of credentials are read
