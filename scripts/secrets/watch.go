@@ -93,7 +93,7 @@ func ours(pid int) bool {
 // execLimit is more than the middle of an exec takes on a machine that is busy.
 const execLimit = time.Second
 
-// environmentOf is the environment of a process that had arguments. In the middle of an exec it has those and no environment yet.
+// environmentOf is the environment of a process. In the middle of an exec it has none, as one has that has ended and was not waited for.
 func environmentOf(pid int) (environment []byte, there bool) {
 	for begin := time.Now(); time.Since(begin) < execLimit; time.Sleep(time.Millisecond) {
 		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
@@ -105,11 +105,18 @@ func environmentOf(pid int) (environment []byte, there bool) {
 		case len(environment) > 0:
 			return environment, true
 		}
-		if arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || len(arguments) == 0 {
+		if ended(pid) {
 			return nil, false
 		}
 	}
 	return nil, true
+}
+
+// ended reads the state behind the program's name, which stands in parentheses and may have some in it.
+func ended(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	state := stat[bytes.LastIndexByte(stat, ')')+1:]
+	return err != nil || bytes.HasPrefix(state, []byte(" Z ")) || bytes.HasPrefix(state, []byte(" X "))
 }
 
 func (w *watch) judge(pid int, arguments []byte) {
