@@ -6,9 +6,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net/http"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	cloud "github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack"
 	"github.com/autopkgtest-cloud/autopkgtest-cloud/worker/openstack/openstacktest"
@@ -83,34 +84,30 @@ func TestInstanceIsFinished(t *testing.T) {
 	}
 }
 
-// TestInstanceInterrupted: who is interrupted while the server is built has its id, and can have it removed; without one, by its name.
+// TestInstanceInterrupted: who is interrupted while the cloud answers has the id of the server, and can have it removed; without one, by its
+// name.
 func TestInstanceInterrupted(t *testing.T) {
 	t.Parallel()
 	i, want := instanceHere(t)
+	between := openstacktest.NewBetween(t, openstacktest.Scalingstack, openstacktest.Lcy01)
+	interrupted := &Inventory{Region: openstacktest.RegionOf(t, between.RCFile(t, nil))}
 	ctx, cancel := context.WithCancel(t.Context())
-	var together sync.WaitGroup
-	together.Go(func() {
-		for ctx.Err() == nil {
-			if all, err := i.ServersTagged(ctx); err == nil {
-				for _, server := range all {
-					if server.Name == want.Name {
-						cancel()
-					}
-				}
-			}
+	defer cancel()
+	between.Lose(func(s openstacktest.Seen) bool {
+		if s.Method == http.MethodPost && s.Path == "/servers" {
+			cancel()
+			time.Sleep(time.Second) // for whoever hangs up now
 		}
+		return false
 	})
-	made, err := i.EnsureInstance(ctx, want, "")
-	cancel()
-	together.Wait()
-	if err == nil {
-		t.Fatal("it was made before it could be interrupted")
+	made, err := interrupted.EnsureInstance(ctx, want, "")
+	if !errors.Is(err, context.Canceled) || made.ID == "" {
+		t.Errorf("interrupted with the id %q: %v", made.ID, err)
 	}
 	var failure *Failure
 	if errors.As(err, &failure) {
 		t.Errorf("who has interrupted us waits for a console: %v", err)
 	}
-	t.Logf("interrupted with the id %q: %v", made.ID, err)
 	if err := i.RemoveUnfinished(t.Context(), want.Stack, want.Name); err != nil {
 		t.Error(err)
 	}

@@ -58,8 +58,10 @@ func (r *Region) FloatingIP(ctx context.Context, idOrAddress string) (FloatingIP
 }
 
 // Allocate takes an address out of an external network, and marks it in the same step: an answer that is lost leaves an address that
-// FloatingIPsMarked finds. The mark is what people see as its description.
+// FloatingIPsMarked finds. The mark is what people see as its description. It is not interrupted by the end of ctx.
 func (r *Region) Allocate(ctx context.Context, networkID, mark string) (made FloatingIP, err error) {
+	ctx, cancel := toTheAnswer(ctx)
+	defer cancel()
 	err = r.Do(ctx, Network, func(client *gophercloud.ServiceClient) error {
 		answer, err := floatingips.Create(ctx, client, floatingips.CreateOpts{FloatingNetworkID: networkID, Description: mark}).Extract()
 		if err == nil {

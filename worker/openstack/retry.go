@@ -98,6 +98,20 @@ func passing(method string, err error) bool {
 	return false
 }
 
+// makingLimit bounds a request that is not interrupted, with its repetitions.
+const makingLimit = time.Minute
+
+var errNotMade = errors.New("no answer within " + makingLimit.String())
+
+// toTheAnswer is for a request that makes something: the cloud goes on with it, whatever happens to whoever asked, and the answer alone
+// says what it has made. So the request goes on, too, when ctx ends; but it does not begin then.
+func toTheAnswer(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() != nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(context.WithoutCancel(ctx), makingLimit, errNotMade)
+}
+
 // Unanswered says of a failure that the request may have been carried out, or may still be: nobody has said that it was not.
 func Unanswered(err error) bool {
 	var fail *Error

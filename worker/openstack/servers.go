@@ -57,9 +57,11 @@ type Boot struct {
 	Metadata map[string]string
 }
 
-// Boot asks for a server and returns its id; it is not ACTIVE yet. After an error without an answer the server may be there
-// nevertheless: find it by its tags.
+// Boot asks for a server and returns its id; it is not ACTIVE yet. It is not interrupted by the end of ctx. After an error without an
+// answer, see [Unanswered], the server may be there nevertheless: find it by its tags.
 func (r *Region) Boot(ctx context.Context, b Boot) (id string, err error) {
+	ctx, cancel := toTheAnswer(ctx)
+	defer cancel()
 	err = r.Do(ctx, Compute, func(client *gophercloud.ServiceClient) error {
 		var opts servers.CreateOptsBuilder = servers.CreateOpts{
 			Name: b.Name, ImageRef: b.Image, FlavorRef: b.Flavor, Networks: []servers.Network{{UUID: b.Network}},

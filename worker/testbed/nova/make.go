@@ -13,26 +13,20 @@ import (
 // A cloud goes on with what it was asked to make, whatever happens to whoever asked. So the account tells of it before, and whoever
 // removes what a testbed was made of waits for what may still come.
 const (
-	// answerLimit bounds such a request, with its repetitions.
-	answerLimit = time.Minute
 	// outcomeLimit is when what was asked for is there, or never will be. The janitor finds what comes later all the same.
 	outcomeLimit = time.Minute
 	outcomePause = time.Second
 )
 
-var errNoAnswer = errors.New("no answer within " + answerLimit.String())
-
-// make has the cloud make something, and notes what that was. Whoever ends the program has to wait for the answer, which may be lost else.
-func (s Setup) make(ctx context.Context, ask func(context.Context) error, made func(*record)) error {
+// make has the cloud make something, unless ctx has ended, and notes what that was.
+func (s Setup) make(ctx context.Context, ask func() error, made func(*record)) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if err := s.note(func(r *record) { r.Asked = time.Now() }); err != nil {
 		return err
 	}
-	asking, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), answerLimit, errNoAnswer)
-	defer cancel()
-	err := ask(asking)
+	err := ask()
 	if openstack.Unanswered(err) {
 		return err
 	}

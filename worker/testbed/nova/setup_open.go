@@ -64,9 +64,8 @@ func (s Setup) boot(ctx context.Context) (id string, err error) {
 }
 
 func (s Setup) bootOf(ctx context.Context, of Choice) (id string, err error) {
-	err = s.make(ctx,
-		func(ctx context.Context) error { id, err = s.Region.Boot(ctx, s.server(of)); return err },
-		func(r *record) { r.Servers = []string{id} })
+	ask := func() error { id, err = s.Region.Boot(ctx, s.server(of)); return err }
+	err = s.make(ctx, ask, func(r *record) { r.Servers = []string{id} })
 	return id, err
 }
 

@@ -93,13 +93,8 @@ func (s Setup) float(ctx context.Context, server *openstack.Server) (address str
 		return "", err
 	}
 	var made openstack.FloatingIP
-	if err := s.make(ctx,
-		func(ctx context.Context) error {
-			made, err = s.Region.Allocate(ctx, outside.ID, mark(s.Plan.Tags))
-			return err
-		},
-		func(*record) {}, // its mark has been noted
-	); err != nil {
+	allocate := func() error { made, err = s.Region.Allocate(ctx, outside.ID, mark(s.Plan.Tags)); return err }
+	if err := s.make(ctx, allocate, func(*record) {}); err != nil { // its mark has been noted
 		return "", err
 	}
 	if _, err := s.Region.Associate(ctx, made.ID, ports[0].ID, ""); err != nil {
