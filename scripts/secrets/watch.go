@@ -98,8 +98,8 @@ func environmentOf(pid int) (environment []byte, there bool) {
 	for begin := time.Now(); time.Since(begin) < execLimit; time.Sleep(time.Millisecond) {
 		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		switch {
-		case errors.Is(err, fs.ErrPermission): // of another account: no test's process
-			return nil, true
+		case errors.Is(err, fs.ErrPermission): // of another account, no test's process; or one that has ended, unless root asks
+			return nil, !ended(pid)
 		case err != nil:
 			return nil, false
 		case len(environment) > 0:
