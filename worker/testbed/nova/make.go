@@ -43,7 +43,7 @@ func (s Setup) make(ctx context.Context, ask func() error, made func(*record)) e
 func remove(ctx context.Context, region *openstack.Region, said record, name, mark string) error {
 	for {
 		strangers, err := removeOnce(ctx, region, said, name, mark)
-		if err != nil || strangers > 0 || time.Since(said.Asked) >= outcomeLimit {
+		if err != nil || strangers > 0 || time.Since(said.Asked).Abs() >= outcomeLimit { // whatever was done to the clock
 			return err
 		}
 		select {
