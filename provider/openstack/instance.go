@@ -207,7 +207,7 @@ func (i *Inventory) boot(ctx context.Context, want Instance) (string, error) {
 		Name: want.Name, Image: image.ID, Flavor: flavor.ID, Network: network.ID, Key: want.Key, Groups: want.Groups, UserData: want.Data,
 		Tags: []string{cloud.OwnTag}, Metadata: map[string]string{stackKey: want.Stack, makingKey: want.fingerprint()},
 	})
-	if errors.Is(err, cloud.ErrUnavailable) && ctx.Err() == nil {
+	if cloud.Unanswered(err) && ctx.Err() == nil {
 		if left, failed := i.findInstance(ctx, want, ""); failed == nil && left != nil {
 			return left.ID, nil
 		}
